@@ -1,0 +1,126 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+PYTHON ?= python3
+RUN := .venv/bin
+STAMP := .venv/.installed
+MEMBERS := libs/common $(sort $(wildcard services/*)) deploy/standalone
+PYPROJECTS := pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+UV := UV_NO_PROGRESS=1 $(RUN)/uv
+# Where pip was told of a mirror, uv asks the same one.
+INDEX = $$(url=$$($(RUN)/pip config get global.index-url 2>/dev/null || printf %s "$$PIP_INDEX_URL"); [ -z "$$url" ] || printf -- '--default-index %s' "$$url")
+CHECKS := check-format check-lint check-types check-imports check-dependencies check-lock check-secrets check-ledger check-api
+
+.PHONY: help setup run demo test test-kafka check bench chaos chaos-full features api-docs lock fmt clean $(CHECKS)
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Make .venv and install everything from the lock (needs Python 3.11 with venv, nothing else)
+	@echo "setup: .venv is ready"
+
+run: $(STAMP)  ## Start a country on this machine and stay in the foreground; Ctrl-C ends it. ARGS="--country RS --empty"
+	@exec $(RUN)/prag up $(ARGS)
+
+demo: $(STAMP)  ## Tell the story of one country step by step and check each step
+	@exec $(RUN)/prag demo $(ARGS)
+
+test: $(STAMP)  ## All tests that need no Java; ARGS="-k accept" narrows them
+	@$(RUN)/pytest $(ARGS); code=$$?; \
+	echo "Left out: the bus and system tests on a real Kafka cluster (make test-kafka is not built yet). Skipped tests, if any, are listed above with their reason."; \
+	exit $$code
+
+test-kafka:  ## The bus and system tests on Kafka and PostgreSQL (not built yet)
+	@echo "make test-kafka: there is no Kafka bus yet. No test was run." >&2; exit 2
+
+check: $(STAMP) $(CHECKS)  ## Format, lint, types, import rules, dependencies, lock, secrets, ledger, API files
+	@echo "check: all passed"
+
+bench: $(STAMP)  ## The benchmark with its reference implementations beside it; writes bench/latest.json
+	@test -f bench/__main__.py || { echo "make bench: bench/ is not there yet. Nothing was measured." >&2; exit 2; }
+	@exec $(RUN)/python -m bench $(ARGS)
+
+chaos:  ## The fault harness, short set (not built yet)
+	@echo "make chaos: the fault harness drives Kafka, which is not built yet. Nothing was run; the kill tests of the embedded parts are in make test." >&2; exit 2
+
+chaos-full:  ## The whole fault harness (not built yet)
+	@echo "make chaos-full: the fault harness drives Kafka, which is not built yet. Nothing was run." >&2; exit 2
+
+features: $(STAMP)  ## Write docs/features.md and the README's list from docs/ledger.json and the tests' row markers
+	@$(RUN)/python -m tests.ledger --write
+
+api-docs: $(STAMP)  ## Write docs/api/ from the services' code
+	@$(RUN)/python -m tests.contracts.openapi --write
+
+lock: $(STAMP)  ## Compile requirements.lock anew (asks the package index). ARGS="--upgrade" takes newer versions
+	@echo "lock: compiling requirements.lock"
+	@$(UV) pip compile -q --generate-hashes --universal --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --python-version 3.11 $(INDEX) \
+	  $(foreach name,common intake referral reintegration analytics standalone,--no-emit-package prag-$(name)) \
+	  --group dev $(ARGS) pyproject.toml -o requirements.lock
+
+fmt: $(STAMP)  ## Format the code and mend what the linter can mend
+	@$(RUN)/ruff format
+	@$(RUN)/ruff check --fix
+
+clean:  ## Remove .venv, build/ and caches; data in .prag/ stay
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find libs services deploy tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A venv that was left half made, or whose Python is gone, is made anew; otherwise only what changed is installed.
+$(STAMP): requirements.lock $(PYPROJECTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Prag needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1). Name another: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "'$(PYTHON)' has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(RUN)/python -c '' 2>/dev/null && test -x $(RUN)/uv || { echo "setup: making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear .venv && \
+	  awk '/^uv==/ {on = 1; print; next} on && /^ / {print; next} {on = 0}' requirements.lock > .venv/uv.txt && \
+	  $(RUN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt; }
+	@echo "setup: installing $$(grep -c == requirements.lock) packages from requirements.lock"
+	@$(UV) pip install -q --python $(RUN)/python $(INDEX) --compile-bytecode --require-hashes -r requirements.lock
+	@echo "setup: installing $(words $(MEMBERS)) members from this checkout"
+	@$(UV) pip install -q --python $(RUN)/python --offline --no-deps --no-build-isolation $(MEMBERS:%=-e %)
+	@$(RUN)/python -m compileall -q $(MEMBERS:%=%/src)
+	@touch $@
+
+check-format: $(STAMP)
+	@echo "check: format"
+	@$(RUN)/ruff format --check --quiet --output-format concise
+
+check-lint: $(STAMP)
+	@echo "check: lint"
+	@$(RUN)/ruff check --quiet
+
+check-types: $(STAMP)
+	@echo "check: types"
+	@$(RUN)/mypy --no-error-summary
+
+check-imports: $(STAMP)
+	@echo "check: import rules"
+	@mkdir -p build && $(RUN)/lint-imports > build/imports.txt 2>&1 || { cat build/imports.txt; exit 1; }
+
+check-dependencies: $(STAMP)
+	@echo "check: dependencies"
+	@mkdir -p build; for member in $(MEMBERS); do (cd $$member && "$(CURDIR)/$(RUN)/deptry" src --no-ansi > "$(CURDIR)/build/deptry.txt" 2>&1) \
+	  || { echo "$$member:"; cat build/deptry.txt; failed=1; }; done; exit $${failed:-0}
+	@$(UV) pip check -q --python $(RUN)/python || $(UV) pip check --python $(RUN)/python
+
+check-lock: $(STAMP)
+	@echo "check: lock"
+	@$(RUN)/python -m tests.lock
+
+# Named by git, so that data folders and environments are never read; a fixture's secret is marked in its own line.
+check-secrets: $(STAMP)
+	@echo "check: secrets"
+	@if git rev-parse --git-dir > /dev/null 2>&1; then \
+	  git ls-files -z --cached --others --exclude-standard | xargs -0 $(RUN)/detect-secrets-hook --no-verify --exclude-files '^requirements\.lock$$'; \
+	  else echo "  left out: this is no git checkout"; fi
+
+check-ledger: $(STAMP)
+	@echo "check: ledger"
+	@$(RUN)/python -m tests.ledger --check
+
+check-api: $(STAMP)
+	@echo "check: API files"
+	@if test -f tests/contracts/openapi.py; then $(RUN)/python -m tests.contracts.openapi --check; \
+	  else echo "  left out: tests/contracts/openapi.py does not exist yet"; fi

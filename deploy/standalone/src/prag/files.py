@@ -1,0 +1,29 @@
+"""Files of a data folder: written whole or not at all, readable by their owner only."""
+
+import os
+import stat
+from pathlib import Path
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600 so that a reader sees the old content or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether nobody but the owner may read or write the file."""
+    return not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)

@@ -1,0 +1,58 @@
+"""What a role may do, as data: operation × role → the relations to a record that open it.
+
+Each service keeps its table in `authz.json`. An operation without a row stops the service at its
+start; a role without an entry is refused. Relations: `own` the organisation's records, `assigned`
+the worker's own cases, `referred` cases referred to the organisation, `shared` by consent, `all`
+every record of the country. PUBLIC rows need no token.
+"""
+
+import json
+from importlib.resources import files
+from types import MappingProxyType
+
+from common.codelists import codes
+from common.errors import ForbiddenError
+
+PUBLIC = "PUBLIC"
+RELATIONS = frozenset({"own", "assigned", "referred", "shared", "all"})
+Table = dict[str, dict[str, list[str]] | str]
+
+
+class Authorisation:
+    """One service's table; checked whole when it is loaded."""
+
+    def __init__(self, table: Table) -> None:
+        roles = codes("actor_roles")
+        self._public = frozenset(name for name, row in table.items() if row == PUBLIC)
+        self._rows: dict[str, MappingProxyType[str, frozenset[str]]] = {}
+        for operation, row in table.items():
+            if isinstance(row, str):
+                continue
+            if not set(row) <= roles or not all(
+                set(relations) <= RELATIONS for relations in row.values()
+            ):
+                raise ValueError(f"authz row {operation} names an unknown role or relation")
+            self._rows[operation] = MappingProxyType(
+                {role: frozenset(found) for role, found in row.items()}
+            )
+
+    @classmethod
+    def of_package(cls, package: str) -> "Authorisation":
+        return cls(json.loads(files(package).joinpath("authz.json").read_text()))
+
+    @property
+    def operations(self) -> frozenset[str]:
+        return self._public | frozenset(self._rows)
+
+    def is_public(self, operation: str) -> bool:
+        return operation in self._public
+
+    def relations(self, operation: str, role: str) -> frozenset[str]:
+        """Return the relations under which `role` may do `operation`; ForbiddenError if none.
+
+        The refusal depends on the role alone, so it tells nothing about any record.
+        """
+        found = self._rows[operation].get(role)
+        if not found:
+            raise ForbiddenError("forbidden")
+        return found

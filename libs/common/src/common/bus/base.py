@@ -1,0 +1,59 @@
+"""What services may ask of the bus."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+PositionOf = Callable[[str, int], Awaitable[int]]
+"""(topic, partition) → the next offset the consumer's own database wants."""
+
+
+class BusError(OSError):
+    """The bus cannot be reached or cannot store; what was not confirmed is published again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event to publish; records with one key keep their order."""
+
+    topic: str
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One record as read back, with its place in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+
+
+class Subscription(Protocol):
+    async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
+        """Return the next records in order within each partition; empty after `seconds`.
+
+        What was returned once is not returned again by this subscription; a new one starts from
+        the positions the consumer's database names.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Bus(Protocol):
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Append all records in order; return when they are durable.
+
+        If it raises, any prefix may have been appended: the caller publishes all of them again,
+        and consumers drop what they have seen.
+        """
+        ...
+
+    async def subscribe(
+        self, topics: Sequence[str], *, group: str, position_of: PositionOf
+    ) -> Subscription: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,139 @@
+"""The embedded bus: an append-only log in one SQLite file, shared by the services of an instance."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from common.bus.base import BusError, Delivery, PositionOf, Record
+from common.crash import crash
+
+R = TypeVar("R")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS record (
+    topic TEXT NOT NULL, "offset" INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (topic, "offset")
+) WITHOUT ROWID
+"""
+_POLL_SECONDS = 0.25
+
+
+class LocalBus:
+    """One partition a topic, offsets from 0 without gaps, durable when `publish` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bus")
+        self._log: sqlite3.Connection | None = None
+        self._appended = asyncio.Event()
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await self._run(lambda log: _append(log, records))
+        self._wake()
+
+    async def subscribe(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str,  # noqa: ARG002  one reader a group by construction
+        position_of: PositionOf,
+    ) -> "LocalSubscription":
+        positions = {topic: await position_of(topic, 0) for topic in topics}
+        return LocalSubscription(self, positions)
+
+    async def close(self) -> None:
+        if self._log is not None:
+            await self._run(lambda log: log.close())
+        self._thread.shutdown()
+
+    async def read(self, positions: dict[str, int], limit: int) -> list[Delivery]:
+        return await self._run(lambda log: _read(log, positions, limit))
+
+    async def wait(self, seconds: float) -> None:
+        """Return when this process appends, or after a short pause: another process may have."""
+        appended = self._appended
+        try:
+            async with asyncio.timeout(min(seconds, _POLL_SECONDS)):
+                await appended.wait()
+        except TimeoutError:
+            return
+
+    def _wake(self) -> None:
+        self._appended.set()
+        self._appended = asyncio.Event()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, work)
+
+    def _in_thread(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        if self._log is None:
+            self._log = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            for pragma in (
+                "busy_timeout=5000",
+                "synchronous=FULL",
+                "journal_mode=TRUNCATE",
+                "trusted_schema=OFF",
+            ):
+                self._log.execute(f"PRAGMA {pragma}")
+            self._log.execute(_SCHEMA)
+        try:
+            return work(self._log)
+        except sqlite3.Error as error:
+            raise BusError(type(error).__name__) from error
+
+
+class LocalSubscription:
+    """Reads every topic from its position on."""
+
+    def __init__(self, bus: LocalBus, positions: dict[str, int]) -> None:
+        self._bus = bus
+        self._positions = positions
+
+    async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            found = await self._bus.read(self._positions, limit)
+            for delivery in found:
+                self._positions[delivery.topic] = delivery.offset + 1
+            left = deadline - asyncio.get_running_loop().time()
+            if found or left <= 0:
+                return found
+            await self._bus.wait(left)
+
+    async def close(self) -> None:
+        return None
+
+
+def _append(log: sqlite3.Connection, records: Sequence[Record]) -> None:
+    log.execute("BEGIN IMMEDIATE")
+    try:
+        ends: dict[str, int] = {}
+        rows = []
+        for record in records:
+            if record.topic not in ends:
+                query = 'SELECT coalesce(max("offset") + 1, 0) FROM record WHERE topic = ?'
+                ends[record.topic] = log.execute(query, (record.topic,)).fetchone()[0]
+            rows.append((record.topic, ends[record.topic], record.key, record.value))
+            ends[record.topic] += 1
+        log.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", rows)
+        crash("bus.before_commit")
+        log.execute("COMMIT")
+        crash("bus.after_commit")
+    except BaseException:
+        if log.in_transaction:
+            log.execute("ROLLBACK")
+        raise
+
+
+def _read(log: sqlite3.Connection, positions: dict[str, int], limit: int) -> list[Delivery]:
+    query = 'SELECT "offset", value FROM record WHERE topic = ? AND "offset" >= ? ORDER BY "offset" LIMIT ?'
+    found: list[Delivery] = []
+    for topic, position in positions.items():
+        rows = log.execute(query, (topic, position, limit - len(found))).fetchall()
+        found.extend(Delivery(topic, 0, offset, value) for offset, value in rows)
+        if len(found) >= limit:
+            break
+    return found

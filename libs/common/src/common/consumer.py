@@ -1,0 +1,123 @@
+"""The consumer: reads on from its own position and takes every delivery to its end.
+
+Inbox row, handler's effect and position commit together in the consumer's own database, up to
+fifty deliveries at a time; one that fails leaves the batch and is tried alone. Outages are waited out.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+
+from common.bus import Bus, Delivery
+from common.clock import utcnow
+from common.db.base import OUTAGE, Database, unit_of
+from common.events import topic_of
+from common.inbox import HandlerFailedError, Handlers, Inbox, Outcome, Pause
+from common.sealing import ServiceBox
+from common.tables import ConsumerPosition, InboxAggregate
+from common.telemetry import CONSUMER_LAG_AT, INBOX
+
+logger = structlog.get_logger(__name__)
+R = TypeVar("R")
+
+BATCH = 50
+
+
+class Consumer:
+    """Applies what one service subscribes to; never two deliveries at once."""
+
+    def __init__(
+        self,
+        database: Database,
+        handlers: Handlers,
+        *,
+        service: str,
+        box: ServiceBox,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._handlers = handlers
+        self._service = service
+        self._box = box
+        self._pause = pause
+        self._alone = Inbox(database, handlers, service=service, box=box, pause=pause)
+
+    @property
+    def topics(self) -> list[str]:
+        return sorted({topic_of(event_type) for event_type in self._handlers})
+
+    async def run(self, bus: Bus) -> None:
+        """Consume for ever."""
+        if not self._handlers:
+            return
+        subscription = await self._patiently(
+            lambda: bus.subscribe(self.topics, group=self._service, position_of=self.position_of)
+        )
+        while True:
+            await self.accept_all(await self._patiently(subscription.poll))
+
+    async def position_of(self, topic: str, partition: int) -> int:
+        """Return the next offset this service wants of a partition; 0 at the very start."""
+        statement = select(ConsumerPosition).where(
+            ConsumerPosition.topic == topic, ConsumerPosition.partition == partition
+        )
+        rows = await self._database.fetch(statement)
+        return rows[0].next_offset if rows else 0
+
+    async def accept_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Take deliveries in their order, many in one transaction where none fails."""
+        left = list(deliveries)
+        while left:
+            taken = await self._patiently(lambda: self._batch(left[:BATCH]))
+            del left[:taken]
+            if left and taken < BATCH:
+                await self.accept(left.pop(0))
+
+    async def accept(self, delivery: Delivery) -> Outcome:
+        """Take one delivery in a transaction of its own; return what became of it."""
+        outcome = await self._patiently(lambda: self._alone.accept(delivery))
+        self._count([outcome])
+        return outcome
+
+    async def retry_parked(self, topic: str, subject: UUID) -> int:
+        """Take up a parked aggregate again after its cause was mended; return how many applied."""
+        unit = unit_of(self._database, source=f"/{self._service}", operation="retry_parked")
+        unit.update(
+            InboxAggregate, {"topic": topic, "subject": subject}, parked_at=None, parked_reason=None
+        )
+        await self._database.write(unit)
+        return await self._alone.drain(topic, subject)
+
+    async def _batch(self, deliveries: Sequence[Delivery]) -> int:
+        """Take deliveries until one fails; commit those before it and return how many they were."""
+        outcomes: list[Outcome] = []
+        async with self._database.batch() as batch:
+            inbox = Inbox(batch, self._handlers, service=self._service, box=self._box, alone=False)
+            try:
+                for delivery in deliveries:
+                    outcome = await inbox.accept(delivery)
+                    outcomes.append(outcome)
+            except HandlerFailedError:
+                logger.warning("consumer.left_batch", count=len(outcomes))
+        self._count(outcomes)
+        return len(outcomes)
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            INBOX.labels(self._service, outcome).inc()
+        CONSUMER_LAG_AT.labels(self._service).set(utcnow().timestamp())
+
+    async def _patiently(self, act: Callable[[], Awaitable[R]]) -> R:
+        """Wait out an outage of the database or the bus, however long."""
+        seconds = 0.1
+        while True:
+            try:
+                return await act()
+            except OUTAGE as error:
+                logger.warning("consumer.waits", error=type(error).__name__, seconds=seconds)
+                await self._pause(seconds)
+                seconds = min(seconds * 2, 30)

@@ -1,0 +1,139 @@
+"""What intake tells the others about notices, cases, identification and consent.
+
+The subject of `intake.notice.*` is the notice, of every `intake.case.*` event the case. Consent
+events travel under the case's sequence, so that their order with the case's own events holds.
+"""
+
+from datetime import date
+from typing import ClassVar
+from uuid import UUID
+
+from common.contracts.types import AgeGroup, Code, Country, RuleVersion, SubjectId
+from common.events import EventData
+
+
+class NoticeReceived(EventData):
+    """A partner has reported a person. `is_minor` is null when nothing is known of the age."""
+
+    type: ClassVar[str] = "intake.notice.received.v1"
+
+    notice_id: UUID
+    organisation_id: UUID
+    country: Country
+    source: Code
+    urgency: Code
+    is_minor: bool | None
+    has_location: bool
+    received_on: date
+
+
+class NoticeTriaged(EventData):
+    """A notice was looked at. OPEN_CASE and LINK_CASE name the case, REJECT the reason."""
+
+    type: ClassVar[str] = "intake.notice.triaged.v1"
+
+    notice_id: UUID
+    decision: Code
+    case_id: UUID | None = None
+    reason: Code | None = None
+
+
+class CaseOpened(EventData):
+    """A case exists. `organisation_id` owns it."""
+
+    type: ClassVar[str] = "intake.case.opened.v1"
+
+    case_id: UUID
+    organisation_id: UUID
+    country: Country
+    beneficiary_kind: Code
+    identification_status: Code
+    sex: Code
+    age_group: AgeGroup
+    is_minor: bool
+    urgency: Code
+    legal_basis: Code
+    notice_id: UUID | None = None
+    opened_on: date
+
+
+class CaseProfileChanged(EventData):
+    """Facts of a case changed; the payload is the whole new profile, not the difference."""
+
+    type: ClassVar[str] = "intake.case.profile_changed.v1"
+
+    case_id: UUID
+    beneficiary_kind: Code
+    sex: Code
+    age_group: AgeGroup
+    is_minor: bool
+    urgency: Code
+
+
+class CaseIdentityRecorded(EventData):
+    """The person's identity was written or replaced. Only that fact and the codes derived of it."""
+
+    type: ClassVar[str] = "intake.case.identity_recorded.v1"
+
+    case_id: UUID
+    sex: Code | None = None
+    age_group: AgeGroup
+    is_minor: bool
+
+
+class CaseIdentificationChanged(EventData):
+    """A step of identification was decided. `exploitation_types` is empty before IDENTIFIED."""
+
+    type: ClassVar[str] = "intake.case.identification_changed.v1"
+
+    case_id: UUID
+    status: Code
+    previous_status: Code
+    decided_by: Code
+    legal_basis: Code
+    decided_on: date
+    rule_version: RuleVersion
+    exploitation_types: tuple[Code, ...]
+
+
+class CaseAssigned(EventData):
+    """A worker of `organisation_id` now carries the case."""
+
+    type: ClassVar[str] = "intake.case.assigned.v1"
+
+    case_id: UUID
+    organisation_id: UUID
+    worker: SubjectId
+
+
+class ConsentGranted(EventData):
+    """The person, or a guardian beside a child, agreed to one scope.
+
+    Without `recipient_organisation_id` or with an empty list the consent sets no limit there; the
+    scopes that need a limit always carry it. It holds from `granted_on` through `expires_on`,
+    both days included.
+    """
+
+    type: ClassVar[str] = "intake.case.consent_granted.v1"
+
+    case_id: UUID
+    consent_id: UUID
+    scope: Code
+    recipient_organisation_id: UUID | None = None
+    recipient_countries: tuple[Country, ...]
+    purposes: tuple[Code, ...]
+    data_groups: tuple[Code, ...]
+    given_by: Code
+    granted_on: date
+    expires_on: date | None = None
+
+
+class ConsentWithdrawn(EventData):
+    """A consent holds no longer, from `withdrawn_on` on, that day included."""
+
+    type: ClassVar[str] = "intake.case.consent_withdrawn.v1"
+
+    case_id: UUID
+    consent_id: UUID
+    scope: Code
+    withdrawn_on: date

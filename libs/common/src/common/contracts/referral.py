@@ -1,0 +1,128 @@
+"""What referral tells the others about the directory and about referrals inside the country.
+
+The subject of `referral.directory.organisation_*` is the organisation, of `service_listed` the
+service, of every `referral.referral.*` event the referral.
+"""
+
+from datetime import date
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from common.contracts.types import AgeGroup, Code, Country
+from common.events import EventData
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$", max_length=8)]
+"""A BCP 47 tag: a language, with a script where it is written in several (`sr-Cyrl`)."""
+
+
+class OrganisationEntry(EventData):
+    """What the directory says of an organisation: the whole entry, not the difference.
+
+    `roles` are the actor roles its people may hold; None when the directory does not say.
+    """
+
+    organisation_id: UUID
+    country: Country
+    kind: Code
+    sector: Code
+    roles: tuple[Code, ...] | None = None
+
+
+class OrganisationRegistered(OrganisationEntry):
+    type: ClassVar[str] = "referral.directory.organisation_registered.v1"
+
+
+class OrganisationChanged(OrganisationEntry):
+    type: ClassVar[str] = "referral.directory.organisation_changed.v1"
+
+
+class ServiceListed(EventData):
+    """An organisation offers a service. Whom it takes is listed in full.
+
+    `capacity` is null for a service that counts no places.
+    """
+
+    type: ClassVar[str] = "referral.directory.service_listed.v1"
+
+    service_id: UUID
+    organisation_id: UUID
+    country: Country
+    service_type: Code
+    sexes: tuple[Code, ...]
+    age_groups: tuple[AgeGroup, ...]
+    languages: tuple[Language, ...]
+    accessibility: tuple[Code, ...]
+    capacity: int | None = Field(ge=0)
+
+
+class ReferralEvent(EventData):
+    """A step of a referral, taken on the calendar day `on` of its country."""
+
+    referral_id: UUID
+    case_id: UUID
+    sending_organisation_id: UUID
+    receiving_organisation_id: UUID
+    service_type: Code
+    urgency: Code
+    status: Code
+    previous_status: Code | None = None
+    reason: Code | None = None
+    on: date
+
+
+class ReferralDrafted(ReferralEvent):
+    """The first step; it alone has no `previous_status`."""
+
+    type: ClassVar[str] = "referral.referral.drafted.v1"
+
+
+class ReferralSubmitted(ReferralEvent):
+    """Sent to the receiver, for the first time or again after RETURNED_FOR_INFO."""
+
+    type: ClassVar[str] = "referral.referral.submitted.v1"
+
+
+class ReferralAcknowledged(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.acknowledged.v1"
+
+
+class ReferralReturnedForInfo(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.returned_for_info.v1"
+
+
+class ReferralAccepted(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.accepted.v1"
+
+
+class ReferralDeclined(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.declined.v1"
+
+
+class ReferralCompleted(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.completed.v1"
+
+
+class ReferralCancelled(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.cancelled.v1"
+
+
+class ReferralExpired(ReferralEvent):
+    type: ClassVar[str] = "referral.referral.expired.v1"
+
+
+EVENT_BY_STATUS: dict[str, type[ReferralEvent]] = {
+    "DRAFT": ReferralDrafted,
+    "SUBMITTED": ReferralSubmitted,
+    "ACKNOWLEDGED": ReferralAcknowledged,
+    "RETURNED_FOR_INFO": ReferralReturnedForInfo,
+    "ACCEPTED": ReferralAccepted,
+    "DECLINED": ReferralDeclined,
+    "COMPLETED": ReferralCompleted,
+    "CANCELLED": ReferralCancelled,
+    "EXPIRED": ReferralExpired,
+}
+"""The event that tells of a referral's arrival in a status."""
+
+REFERRAL_EVENTS: tuple[type[ReferralEvent], ...] = tuple(EVENT_BY_STATUS.values())

@@ -1,0 +1,80 @@
+"""What reintegration tells the others about plans. The subject of every event is the plan."""
+
+from datetime import date
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from common.contracts.types import Code, Country
+from common.events import EventData
+
+
+class PlanOpened(EventData):
+    """An accepted referral has opened a plan, still PLANNED: no month is counted yet."""
+
+    type: ClassVar[str] = "reintegration.plan.opened.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    referral_id: UUID
+    organisation_id: UUID
+    country: Country
+    opened_on: date
+
+
+class PlanPhaseChanged(EventData):
+    """A plan moved to another phase. From PLANNED it was started: support has begun.
+
+    `entered_on` is the day of entry into the programme, from which `month` counts; the month of
+    entry is month 1. `direction` is FORWARD, SKIP or BACK.
+    """
+
+    type: ClassVar[str] = "reintegration.plan.phase_changed.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    from_phase: Code
+    to_phase: Code
+    direction: Code
+    reason: Code | None = None
+    entered_on: date
+    changed_on: date
+    month: int = Field(ge=1)
+
+
+class PlanPhaseOverdue(EventData):
+    """A plan should have left `phase` on `due_on` and has not."""
+
+    type: ClassVar[str] = "reintegration.plan.phase_overdue.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    phase: Code
+    due_on: date
+    month: int = Field(ge=1)
+
+
+class PlanAgreementSigned(EventData):
+    """Everybody who has to sign a version of the reintegration agreement has signed it."""
+
+    type: ClassVar[str] = "reintegration.plan.agreement_signed.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    agreement_id: UUID
+    agreement_version: int = Field(ge=1)
+    review_on: date
+    signed_on: date
+
+
+class PlanClosed(EventData):
+    """An episode of a plan ended. A reopened plan starts the next episode, under the same id."""
+
+    type: ClassVar[str] = "reintegration.plan.closed.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    reason: Code
+    closed_on: date
+    episode: int = Field(ge=1)

@@ -1,0 +1,131 @@
+"""What a service may ask of its database, and how a Unit's steps become statements."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, Protocol
+
+from sqlalchemy import Executable, Table, bindparam, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+
+from common.errors import UnavailableError
+from common.sealing import SubjectKeyRing
+from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit
+
+# What a database that is down looks like. asyncpg refuses a connection with a bare OSError.
+OUTAGE = (OperationalError, InterfaceError, OSError, UnavailableError)
+
+Parameters = Mapping[str, Any] | None
+Shape = tuple[str, Table, tuple[str, ...], tuple[str, ...], int | None]
+
+
+class Store(Protocol):
+    """Where a Unit reads and is written: a database, or one open batch of it."""
+
+    keys: SubjectKeyRing
+
+    async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
+        """Return all rows of `statement`.
+
+        A statement kept at module level with bind parameters costs a third of one built anew.
+        """
+        ...
+
+    async def write(self, unit: Unit) -> None:
+        """Apply everything `unit` hands over in one transaction.
+
+        StaleError and DuplicateError leave nothing behind. Returns after the commit is durable, or,
+        in a batch, when the rows stand in its open transaction.
+        """
+        ...
+
+
+class Database(Store, Protocol):
+    """A service's own database. Reads see committed rows."""
+
+    outbox_written: asyncio.Event
+    """Set after each commit that may hold new events; a hint, never a promise."""
+
+    def batch(self) -> AbstractAsyncContextManager[Store]:
+        """Open one transaction for several Units, each all or nothing by itself.
+
+        A Unit reads what earlier ones of the batch wrote. Leaving the block commits them all;
+        an exception that leaves it undoes them all. Keep it short: other writers wait.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+def unit_of(database: Store, *, source: str, operation: str, trace_id: str = "") -> Unit:
+    return Unit(database, database.keys, source=source, operation=operation, trace_id=trace_id)
+
+
+def statements(
+    steps: Sequence[Step], dialect: str
+) -> Iterator[tuple[Shape, Executable, list[dict[str, Any]]]]:
+    """Turn steps into statements in their order; neighbours of one shape become one executemany."""
+    for shape, group in groupby(steps, key=_shape):
+        run = list(group)
+        # An update that must meet a row is counted, so it goes alone.
+        batches = [[step] for step in run] if shape[4] is not None else [run]
+        for batch in batches:
+            yield shape, _statement(shape, dialect), [_parameters(step) for step in batch]
+
+
+def check_count(shape: Shape, count: int) -> None:
+    expect = shape[4]
+    if expect is not None and count != expect:
+        raise StaleError
+
+
+def duplicate(shape: Shape, error: IntegrityError) -> DuplicateError | None:
+    """Tell a key that is there already from other broken constraints, which are bugs."""
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    if code in {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}:
+        return DuplicateError(shape[1].name)
+    return None
+
+
+def _shape(step: Step) -> Shape:
+    return step.kind, step.table, tuple(step.values), tuple(step.where), step.expect
+
+
+def _parameters(step: Step) -> dict[str, Any]:
+    if step.kind in {"insert", "put"}:
+        return step.values
+    return {f"v_{k}": v for k, v in step.values.items()} | {
+        f"w_{k}": v for k, v in step.where.items()
+    }
+
+
+@lru_cache(maxsize=1024)
+def _statement(shape: Shape, dialect: str) -> Executable:
+    kind, table, values, where, _ = shape
+    if kind == "insert":
+        return insert(table)
+    if kind == "put":
+        return _put(table, values, where, dialect)
+    conditions = [
+        table.c[name] == bindparam(f"w_{name}", type_=table.c[name].type) for name in where
+    ]
+    if kind == "delete":
+        removal: Executable = delete(table).where(*conditions)
+        return removal
+    changes = {name: bindparam(f"v_{name}", type_=table.c[name].type) for name in values}
+    change: Executable = update(table).where(*conditions).values(changes)
+    return change
+
+
+def _put(table: Table, values: tuple[str, ...], key: tuple[str, ...], dialect: str) -> Executable:
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    rest = {name: statement.excluded[name] for name in values if name not in key}
+    written: Executable = (
+        statement.on_conflict_do_update(index_elements=list(key), set_=rest)
+        if rest
+        else statement.on_conflict_do_nothing(index_elements=list(key))
+    )
+    return written

@@ -1,0 +1,75 @@
+"""PostgreSQL through asyncpg: reads in autocommit, a Unit in one transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from common.crash import crash
+from common.db.base import Parameters, check_count, duplicate, statements
+from common.sealing import SubjectKeyRing
+from common.unit import AnySelect, Step, Unit
+
+
+class PostgresDatabase:
+    def __init__(self, url: str, keys: SubjectKeyRing) -> None:
+        self.keys = keys
+        self.outbox_written = asyncio.Event()
+        self._engine = create_async_engine(url, pool_size=10, max_overflow=0, hide_parameters=True)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
+        async with self._reading.connect() as connection:
+            rows: Sequence[Any] = (await connection.execute(statement, parameters)).all()
+            return rows
+
+    async def write(self, unit: Unit) -> None:
+        if not unit.steps:
+            return
+        async with self._engine.begin() as connection:
+            await _execute(unit.steps, connection)
+            crash("db.before_commit")
+        crash("db.after_commit")
+        self.outbox_written.set()
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator["PostgresBatch"]:
+        async with self._engine.begin() as connection:
+            yield PostgresBatch(connection, self.keys)
+            crash("db.before_commit")
+        crash("db.after_commit")
+        self.outbox_written.set()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+class PostgresBatch:
+    """One open transaction, written Unit by Unit under savepoints."""
+
+    def __init__(self, connection: AsyncConnection, keys: SubjectKeyRing) -> None:
+        self._connection = connection
+        self.keys = keys
+
+    async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
+        rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
+        return rows
+
+    async def write(self, unit: Unit) -> None:
+        async with self._connection.begin_nested():
+            await _execute(unit.steps, self._connection)
+
+
+async def _execute(steps: list[Step], connection: AsyncConnection) -> None:
+    for shape, statement, parameters in statements(steps, "postgresql"):
+        try:
+            result = await connection.execute(
+                statement, parameters if len(parameters) > 1 else parameters[0]
+            )
+        except IntegrityError as error:
+            raise (duplicate(shape, error) or error) from None
+        if shape[4] is not None:
+            check_count(shape, result.rowcount)

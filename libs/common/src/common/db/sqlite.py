@@ -1,0 +1,201 @@
+"""SQLite: one file per service, one process, one connection in one thread.
+
+Debian 12's SQLite (3.40) has a WAL corruption bug that is fixed in 3.51.3, so older ones run with
+a rollback journal. There a commit costs several fsyncs; Units that arrive meanwhile are therefore
+committed together, each under a savepoint of its own, so that one failing takes nobody with it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import StaticPool
+
+from common.crash import crash
+from common.db.base import Parameters, check_count, duplicate, statements
+from common.sealing import SubjectKeyRing
+from common.unit import AnySelect, Step, Unit
+
+R = TypeVar("R")
+logger = structlog.get_logger(__name__)
+
+_WAL_SAFE = (3, 51, 3)
+_GROUP = 64
+PRAGMAS = (
+    "foreign_keys=ON",
+    "synchronous=FULL",
+    "busy_timeout=5000",
+    "secure_delete=ON",
+    "trusted_schema=OFF",
+    "mmap_size=0",
+    "temp_store=MEMORY",
+)
+
+
+class SqliteDatabase:
+    def __init__(self, path: Path, keys: SubjectKeyRing) -> None:
+        self.keys = keys
+        self.path = path
+        self.outbox_written = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"db-{path.stem}")
+        self._engine = create_engine(
+            f"sqlite:///{path}",
+            poolclass=StaticPool,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"check_same_thread": False},
+        )
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self._waiting: list[tuple[list[Step], asyncio.Future[None]]] = []
+        self._drain_task: asyncio.Task[None] | None = None
+
+    async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
+        async with self._turn:
+            return await self.read(statement, parameters)
+
+    async def read(self, statement: AnySelect, parameters: Parameters) -> Sequence[Any]:
+        return await self._run(lambda connection: connection.execute(statement, parameters).all())
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator["SqliteBatch"]:
+        async with self._turn:
+            await self._run(lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            try:
+                yield SqliteBatch(self)
+                crash("db.before_commit")
+                await self._run(lambda connection: connection.exec_driver_sql("COMMIT"))
+                crash("db.after_commit")
+            except BaseException:
+                await self._run(_undo)
+                raise
+        self.outbox_written.set()
+
+    async def write(self, unit: Unit) -> None:
+        if not unit.steps:
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((unit.steps, done))
+        if self._drain_task is None or self._drain_task.done():
+            self._drain_task = asyncio.create_task(self._drain())
+        await done
+        self.outbox_written.set()
+
+    async def close(self) -> None:
+        if self._drain_task is not None:
+            await asyncio.gather(self._drain_task, return_exceptions=True)
+        await self._run(_close)
+        self._thread.shutdown()
+        self._engine.dispose()
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            work = partial(_apply_group, [steps for steps, _ in group])
+            outcomes: Sequence[BaseException | None]
+            try:
+                async with self._turn:
+                    outcomes = await self._run(work)
+            except BaseException as error:  # noqa: BLE001  every waiter must hear of it
+                outcomes = [error] * len(group)
+            for (_, done), outcome in zip(group, outcomes, strict=True):
+                if done.done():
+                    continue
+                if outcome is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(outcome)
+
+    async def apply(self, steps: list[Step]) -> None:
+        """Apply the steps inside the open batch."""
+        error = await self._run(partial(_apply, steps))
+        if error is not None:
+            raise error
+
+    async def _run(self, work: Callable[[Connection], R]) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, work)
+
+    def _in_thread(self, work: Callable[[Connection], R]) -> R:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            prepare(self._connection)
+        return work(self._connection)
+
+
+def prepare(connection: Connection) -> None:
+    """Set what every connection needs; choose the journal by the library's version."""
+    for pragma in PRAGMAS:
+        connection.exec_driver_sql(f"PRAGMA {pragma}")
+    journal = "WAL" if sqlite3.sqlite_version_info >= _WAL_SAFE else "TRUNCATE"
+    connection.exec_driver_sql(f"PRAGMA journal_mode={journal}")
+
+
+def _close(connection: Connection) -> None:
+    connection.close()
+
+
+class SqliteBatch:
+    """One open transaction, written Unit by Unit."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self.keys = database.keys
+
+    async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
+        return await self._database.read(statement, parameters)
+
+    async def write(self, unit: Unit) -> None:
+        await self._database.apply(unit.steps)
+
+
+def _apply_group(group: list[list[Step]], connection: Connection) -> list[Exception | None]:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        outcomes = [_apply(steps, connection) for steps in group]
+        crash("db.before_commit")
+        connection.exec_driver_sql("COMMIT")
+    except BaseException:
+        _undo(connection)
+        raise
+    crash("db.after_commit")
+    return outcomes
+
+
+def _apply(steps: list[Step], connection: Connection) -> Exception | None:
+    """Apply one Unit under a savepoint; return what was wrong with it, for the one whose it is."""
+    connection.exec_driver_sql("SAVEPOINT unit")
+    try:
+        _execute(steps, connection)
+    except Exception as error:  # noqa: BLE001
+        connection.exec_driver_sql("ROLLBACK TO unit")
+        connection.exec_driver_sql("RELEASE unit")
+        return error
+    connection.exec_driver_sql("RELEASE unit")
+    return None
+
+
+def _undo(connection: Connection) -> None:
+    """Roll back, unless SQLite already did so by itself (a full disk ends the transaction)."""
+    raw = connection.connection.driver_connection
+    if raw is not None and raw.in_transaction:
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _execute(steps: list[Step], connection: Connection) -> None:
+    for shape, statement, parameters in statements(steps, "sqlite"):
+        try:
+            result = connection.execute(
+                statement, parameters if len(parameters) > 1 else parameters[0]
+            )
+        except IntegrityError as error:
+            raise (duplicate(shape, error) or error) from None
+        if shape[4] is not None:
+            check_count(shape, result.rowcount)

@@ -1,0 +1,86 @@
+"""Reading a JSON body strictly: UTF-8, one object, no repeated member, no NaN, not deep, not big."""
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from common.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeError
+
+MAX_DEPTH = 32
+MAX_DIGITS = 20
+
+
+async def read_json(request: Request, *, limit: int) -> bytes:
+    """Read the body once, check it, and leave the parsed value where FastAPI looks for it."""
+    declared = request.headers.get("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise TooLargeError("body.too_large", limit=limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLargeError("body.too_large", limit=limit)
+        chunks.append(chunk)
+    raw = b"".join(chunks)
+    request._body = raw  # noqa: SLF001  the stream is consumed; later readers get what was read
+    if not raw:
+        return raw
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaTypeError("body.media_type")
+    value = parse(raw)
+    request._json = value  # noqa: SLF001  what Request.json() caches
+    return raw
+
+
+def parse(raw: bytes) -> Any:  # noqa: ANN401
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_refuse,
+            parse_int=_whole,
+            parse_float=_real,
+        )
+    except (ValueError, RecursionError):
+        raise BadRequestError("body.not_json") from None
+    if _depth(value, MAX_DEPTH) < 0:
+        raise BadRequestError("body.too_deep", limit=MAX_DEPTH)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise BadRequestError("body.duplicate_key")
+    return members
+
+
+def _refuse(_: str) -> None:
+    raise ValueError("not a JSON number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("too many digits")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if value in {float("inf"), float("-inf")}:
+        raise ValueError("out of range")
+    return value
+
+
+def _depth(value: object, left: int) -> int:
+    """Return the levels left below the deepest one, or -1 when there are too many."""
+    if not isinstance(value, dict | list):
+        return left
+    if left == 0:
+        return -1
+    children = value.values() if isinstance(value, dict) else value
+    return min((_depth(child, left - 1) for child in children), default=left)

@@ -1,0 +1,35 @@
+"""Health for supervisors, metrics for a scraper on the same machine."""
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import select
+from starlette.responses import JSONResponse, Response
+
+from common.db import OUTAGE
+from common.errors import NotFoundError
+from common.http.request import runtime_of
+from common.tables import RelayLease
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/livez")
+async def livez() -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Ready means: the database answers. The bus is not asked: without it the service works on."""
+    try:
+        await runtime_of(request).database.fetch(select(RelayLease.id).limit(1))
+    except OUTAGE:
+        return JSONResponse({"status": "unavailable"}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    if request.client is None or request.client.host not in {"127.0.0.1", "::1", "testclient"}:
+        raise NotFoundError
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

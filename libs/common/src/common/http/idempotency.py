@@ -1,0 +1,100 @@
+"""Idempotency keys: the same key and body give the same answer; nothing happens twice."""
+
+import asyncio
+import base64
+import json
+import re
+from datetime import timedelta
+
+from sqlalchemy import select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common.auth import Principal
+from common.clock import utcnow
+from common.errors import BadRequestError, ConflictError, InvalidError
+from common.runtime import Runtime
+from common.tables import IdempotencyAnswer
+from common.unit import Unit
+
+KEPT = timedelta(hours=24)
+WAIT_SECONDS = 10.0
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS = ("content-type", "etag", "location")
+
+
+class Repetition:
+    """One POST with its key: looked up, waited for, or answered for the first time."""
+
+    def __init__(
+        self, runtime: Runtime, request: Request, operation: str, raw: bytes, principal: Principal
+    ) -> None:
+        key = request.headers.get("idempotency-key")
+        if key is None:
+            raise BadRequestError("idempotency.key_missing")
+        if not _KEY.fullmatch(key):
+            raise BadRequestError("idempotency.key_invalid")
+        box = runtime.box
+        caller = (principal.subject, str(principal.organisation_id), principal.client_id or "")
+        self._box = box
+        self._database = runtime.database
+        self.key = box.digest(
+            *(part.encode() for part in (*caller, operation, request.url.path, key))
+        )
+        self.request_hash = box.digest(raw, request.url.query.encode())
+
+    async def answer(self) -> Response | None:
+        """Return the answer first given, None if there is none; InvalidError for another body."""
+        rows = await self._database.fetch(
+            select(IdempotencyAnswer).where(IdempotencyAnswer.key == self.key)
+        )
+        if not rows or rows[0].expires_at < utcnow():
+            return None
+        kept = rows[0]
+        if kept.request_hash != self.request_hash:
+            raise InvalidError("idempotency.key_reused")
+        stored = json.loads(self._box.open(kept.answer, place=self.key))
+        return Response(
+            base64.b64decode(stored["body"]), status_code=kept.status, headers=stored["headers"]
+        )
+
+    def keep(self, unit: Unit, response: Response) -> None:
+        """Hand `response` over with the rows it answers for. It is sealed: it may hold free text."""
+        stored = {
+            "headers": {
+                name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
+            },
+            "body": base64.b64encode(bytes(response.body)).decode(),
+        }
+        unit.put(
+            IdempotencyAnswer,
+            key=self.key,
+            request_hash=self.request_hash,
+            status=response.status_code,
+            answer=self._box.seal(json.dumps(stored).encode(), place=self.key),
+            expires_at=utcnow() + KEPT,
+        )
+
+
+class InFlight:
+    """Keys being answered by this process: a twin waits for the first, it does not run beside it."""
+
+    def __init__(self) -> None:
+        self._running: dict[bytes, tuple[bytes, asyncio.Event]] = {}
+
+    async def enter(self, repetition: Repetition) -> None:
+        """Wait until no twin runs; ConflictError idempotency.in_flight if that takes too long."""
+        while (running := self._running.get(repetition.key)) is not None:
+            request_hash, finished = running
+            if request_hash != repetition.request_hash:
+                raise InvalidError("idempotency.key_reused")
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await finished.wait()
+            except TimeoutError:
+                raise ConflictError("idempotency.in_flight") from None
+        self._running[repetition.key] = (repetition.request_hash, asyncio.Event())
+
+    def leave(self, repetition: Repetition) -> None:
+        _, finished = self._running.pop(repetition.key)
+        finished.set()

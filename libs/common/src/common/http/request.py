@@ -1,0 +1,47 @@
+"""What a route may ask for: the Unit it writes with, the caller, the version the caller saw."""
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPBearer
+
+from common.auth import Principal
+from common.errors import PreconditionFailedError, PreconditionRequiredError
+from common.runtime import Runtime
+from common.unit import Unit
+
+_BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", bearerFormat="JWT")
+_ETAG = re.compile(r'"(\d{1,18})"')
+
+
+def runtime_of(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _unit(request: Request) -> Unit:
+    unit: Unit = request.state.unit
+    return unit
+
+
+def _principal(request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
+    principal: Principal = request.state.principal
+    return principal
+
+
+def _expected_version(
+    if_match: Annotated[str | None, Header(description="ETag of the version you read")] = None,
+) -> int:
+    if if_match is None:
+        raise PreconditionRequiredError("precondition.required")
+    match = _ETAG.fullmatch(if_match.strip())
+    if match is None:
+        raise PreconditionFailedError("precondition.failed")
+    return int(match[1])
+
+
+UnitDep = Annotated[Unit, Depends(_unit)]
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]
+IfMatch = Annotated[int, Depends(_expected_version)]
+RuntimeDep = Annotated[Runtime, Depends(runtime_of)]

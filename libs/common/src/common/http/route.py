@@ -1,0 +1,228 @@
+"""The edge of every operation: who, may they, strict body, Unit, one write, then the answer."""
+
+import re
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from common.auth import Principal
+from common.clock import monotonic
+from common.db import OUTAGE
+from common.errors import (
+    BadRequestError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from common.http.body import read_json
+from common.http.idempotency import InFlight, Repetition
+from common.http.problem import render_error
+from common.http.request import runtime_of
+from common.runtime import Runtime
+from common.tables import IdempotencyAnswer
+from common.telemetry import HTTP_DENIED, HTTP_SECONDS
+from common.unit import DuplicateError, StaleError, Unit
+
+logger = structlog.get_logger(__name__)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+_ATTEMPTS = 20
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+SECURE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
+    """Return a router whose operations keep the house's manners."""
+    return APIRouter(prefix=prefix, tags=list(tags), route_class=PragRoute)
+
+
+class PragRoute(APIRoute):
+    """An operation under /v1. Its function name is its operation id and its row in authz.json."""
+
+    def get_route_handler(self) -> Handler:
+        answer = super().get_route_handler()
+        operation = self.name
+        known = {p.alias for p in self.dependant.query_params} | _dependency_queries(self.dependant)
+        known |= {
+            p["name"]
+            for p in (self.openapi_extra or {}).get("parameters", [])
+            if p["in"] == "query"
+        }
+
+        async def handle(request: Request) -> Response:
+            started = monotonic()
+            runtime = runtime_of(request)
+            try:
+                response = await Call(runtime, request, operation, answer, known).run()
+            except Exception as error:  # noqa: BLE001  the last resort: every error has one rendering
+                response = render_error(request, error)
+            status = f"{response.status_code // 100}xx"
+            HTTP_SECONDS.labels(runtime.name, operation, status).observe(monotonic() - started)
+            return response
+
+        return handle
+
+
+class Call:
+    """One request on its way through the edge."""
+
+    def __init__(
+        self, runtime: Runtime, request: Request, operation: str, answer: Handler, known: set[str]
+    ) -> None:
+        self._runtime = runtime
+        self._request = request
+        self._operation = operation
+        self._answer = answer
+        self._known = known
+        self._principal: Principal | None = None
+
+    async def run(self) -> Response:
+        request = self._request
+        if not self._runtime.authorisation.is_public(self._operation):
+            self._principal = self._authenticate()
+        try:
+            if self._principal is not None:
+                self._authorise(self._principal)
+            self._check_query()
+            if request.method not in _WRITES:
+                return await self._attempt(None)
+            raw = await read_json(request, limit=self._runtime.settings.max_body_bytes)
+            if request.query_params.get("validate_only") == "true":
+                return await self._validate()
+            if request.method != "POST" or self._principal is None:
+                return await self._attempts(None)
+            return await self._once(
+                Repetition(self._runtime, request, self._operation, raw, self._principal)
+            )
+        except (ForbiddenError, NotFoundError):
+            await self._record_denial()
+            raise
+
+    # --- who
+
+    def _authenticate(self) -> Principal:
+        scheme, _, token = self._request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise UnauthorizedError("unauthorized")
+        return self._runtime.tokens.verify(token)
+
+    def _authorise(self, principal: Principal) -> None:
+        relations = self._runtime.authorisation.relations(self._operation, principal.role)
+        self._principal = Principal(
+            principal.subject,
+            principal.organisation_id,
+            principal.role,
+            principal.client_id,
+            relations,
+        )
+        self._request.state.principal = self._principal
+
+    def _check_query(self) -> None:
+        allowed = self._known | ({"validate_only"} if self._request.method in _WRITES else set())
+        if not set(self._request.query_params) <= allowed:
+            is_list = any("." in name or name == "cursor" for name in self._known)
+            raise BadRequestError("filter.unknown" if is_list else "query.unknown")
+
+    # --- doing it
+
+    async def _once(self, repetition: Repetition) -> Response:
+        in_flight: InFlight = self._request.app.state.in_flight
+        await in_flight.enter(repetition)
+        try:
+            return await repetition.answer() or await self._attempts(repetition)
+        finally:
+            in_flight.leave(repetition)
+
+    async def _attempts(self, repetition: Repetition | None) -> Response:
+        """Run the command; run it again on fresh rows when they changed under it."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._attempt(repetition)
+            except StaleError:
+                continue
+            except DuplicateError as error:
+                if repetition and error.table == IdempotencyAnswer.__tablename__:
+                    continue  # another process answered this key; the next look-up finds it
+                if repetition and (kept := await repetition.answer()):
+                    return kept
+                raise ConflictError("already_exists") from None
+        raise ConflictError("version.conflict")
+
+    async def _attempt(self, repetition: Repetition | None) -> Response:
+        unit = self._new_unit()
+        response = await self._answer(self._request)
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            return response
+        _decorate(response, unit, self._request)
+        if repetition is not None:
+            repetition.keep(unit, response)
+        await self._write(unit)
+        return response
+
+    async def _validate(self) -> Response:
+        self._new_unit()
+        response = await self._answer(self._request)
+        return (
+            response
+            if response.status_code >= HTTPStatus.BAD_REQUEST
+            else JSONResponse({"valid": True}, headers=SECURE_HEADERS)
+        )
+
+    def _new_unit(self) -> Unit:
+        runtime, state = self._runtime, self._request.state
+        unit = Unit(
+            runtime.database,
+            runtime.database.keys,
+            source=runtime.source,
+            operation=self._operation,
+            trace_id=state.trace_id,
+        )
+        if self._principal is not None:
+            unit.actor = self._principal.actor
+        state.unit = unit
+        return unit
+
+    async def _write(self, unit: Unit) -> None:
+        try:
+            await self._runtime.database.write(unit)
+        except OUTAGE as error:
+            logger.warning("database.write_failed", error=type(error).__name__)
+            raise UnavailableError("unavailable") from None
+
+    async def _record_denial(self) -> None:
+        """Write who was refused what. Identifiers are kept only where they are ids of ours."""
+        HTTP_DENIED.labels(self._runtime.name, self._operation).inc()
+        if self._principal is None:
+            return
+        unit = self._new_unit()
+        ids = [
+            v
+            for v in self._request.path_params.values()
+            if isinstance(v, str) and _UUID.fullmatch(v)
+        ]
+        unit.audit("deny", "request", ids, decision="deny")
+        await self._write(unit)
+
+
+def _decorate(response: Response, unit: Unit, request: Request) -> None:
+    response.headers.update(SECURE_HEADERS)
+    if unit.version is not None:
+        response.headers["ETag"] = f'"{unit.version}"'
+    if response.status_code == HTTPStatus.CREATED and unit.created_id is not None:
+        response.headers["Location"] = f"{request.url.path.rstrip('/')}/{unit.created_id}"
+
+
+def _dependency_queries(dependant: Any) -> set[str]:  # noqa: ANN401  FastAPI's Dependant
+    names: set[str] = set()
+    for part in dependant.dependencies:
+        names |= {p.alias for p in part.query_params} | _dependency_queries(part)
+    return names

@@ -1,0 +1,88 @@
+"""The Alembic environment of all four services, and the one way to bring a database up to date."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Enum, MetaData, create_engine, make_url
+from sqlalchemy.pool import NullPool
+
+from common.columns import SealedColumn, UtcDateTime
+from common.tables import CommonBase
+
+
+class NewerDatabaseError(Exception):
+    """The database was written by a newer release; this one must not touch it."""
+
+
+def folder_of(module_file: str) -> Path:
+    """Return a service's migrations: inside the installed package, or beside `src` in a checkout."""
+    package = Path(module_file).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent.parent / "migrations"
+
+
+def render_item(kind: str, item: object, _: Any) -> str | Literal[False]:  # noqa: ANN401
+    """Write our column types as plain SQLAlchemy, so that old migrations never import us."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, SealedColumn):
+        return "sa.LargeBinary()"
+    if kind == "type" and isinstance(item, Enum):
+        return f"sa.String({item.length})"
+    return False
+
+
+def run(metadata: MetaData) -> None:
+    """Run the migrations; each service's migrations/env.py calls it inside `upgrade` or `downgrade`."""
+    connection: Connection = context.config.attributes["connection"]
+    context.configure(
+        connection=connection,
+        target_metadata=[metadata, CommonBase.metadata],
+        render_item=render_item,
+        render_as_batch=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:
+    """Bring the database to `revision` of the migrations in `folder`. Synchronous; run it before serving."""
+    _with_connection(folder, database_url, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(folder: Path, database_url: str, revision: str = "base") -> None:
+    _with_connection(folder, database_url, lambda config: command.downgrade(config, revision))
+
+
+def check(folder: Path, database_url: str) -> None:
+    """Raise if the models and the migrated database differ."""
+    _with_connection(folder, database_url, command.check)
+
+
+def _with_connection(folder: Path, database_url: str, act: Any) -> None:  # noqa: ANN401
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(_sync_url(database_url), poolclass=NullPool, hide_parameters=True)
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if current is not None and current not in known:
+            raise NewerDatabaseError
+        connection.rollback()
+        config.attributes["connection"] = connection
+        act(config)
+        connection.commit()
+    engine.dispose()
+
+
+def _sync_url(database_url: str) -> str:
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{url.database}"
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

@@ -1,0 +1,133 @@
+"""The relay: committed events go to the bus in order, at least once, by one leader per service.
+
+Why a leader and a flag, not a cursor: ids are drawn before their commit, so a reader that remembers
+the last id it saw loses every event that commits later with a smaller one.
+"""
+
+import asyncio
+import fcntl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import structlog
+from sqlalchemy import select
+
+from common.bus import Bus, Record
+from common.clock import utcnow
+from common.crash import crash
+from common.db.base import OUTAGE, Database, unit_of
+from common.tables import OutboxMessage, RelayLease
+from common.unit import DuplicateError, StaleError
+
+logger = structlog.get_logger(__name__)
+
+BATCH = 500
+_IDLE_SECONDS = 1.0
+_SEND_DEADLINE = 20.0
+_BACKOFF_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 16, 30)
+
+
+class Relay:
+    """Moves one service's outbox to the bus. At most one leads; a former leader can mark nothing."""
+
+    def __init__(self, database: Database, bus: Bus, *, batch: int = BATCH) -> None:
+        self._database = database
+        self._bus = bus
+        self._batch = batch
+        self._epoch = 0
+        self._position = 0
+
+    async def lead(self) -> None:
+        """Take the lead: raise the epoch, so that whoever held it before is fenced off."""
+        while True:
+            unit = unit_of(self._database, source="relay", operation="relay")
+            lease = await unit.find(select(RelayLease).where(RelayLease.id == 1))
+            if lease is None:
+                unit.add(RelayLease, id=1, epoch=1, feed_position=0)
+            else:
+                unit.update(
+                    RelayLease, {"id": 1, "epoch": lease.epoch}, expect=1, epoch=lease.epoch + 1
+                )
+            try:
+                await self._database.write(unit)
+            except (StaleError, DuplicateError):
+                continue
+            self._epoch = lease.epoch + 1 if lease else 1
+            self._position = lease.feed_position if lease else 0
+            return
+
+    async def publish_waiting(self) -> int:
+        """Publish the oldest waiting events and mark them; return how many.
+
+        No transaction is open while the bus is awaited. StaleError: another relay leads now.
+        """
+        waiting = await self._database.fetch(
+            select(
+                OutboxMessage.id, OutboxMessage.topic, OutboxMessage.subject, OutboxMessage.payload
+            )
+            .where(OutboxMessage.published_at.is_(None))
+            .order_by(OutboxMessage.id)
+            .limit(self._batch)
+        )
+        if not waiting:
+            return 0
+        crash("relay.before_send")
+        async with asyncio.timeout(_SEND_DEADLINE):
+            await self._bus.publish(
+                [Record(row.topic, str(row.subject), row.payload) for row in waiting]
+            )
+        crash("relay.after_send")
+        await self._mark([row.id for row in waiting])
+        crash("relay.after_mark")
+        return len(waiting)
+
+    async def _mark(self, ids: Sequence[int]) -> None:
+        unit = unit_of(self._database, source="relay", operation="relay")
+        last = self._position + len(ids)
+        unit.update(RelayLease, {"id": 1, "epoch": self._epoch}, expect=1, feed_position=last)
+        now = utcnow()
+        for position, id_ in enumerate(ids, self._position + 1):
+            unit.update(OutboxMessage, {"id": id_}, published_at=now, feed_position=position)
+        await self._database.write(unit)
+        self._position = last
+
+    async def run(self) -> None:
+        """Relay for ever; outages are waited out, lost leadership ends it with StaleError."""
+        await self.lead()
+        failures = 0
+        while True:
+            written = self._database.outbox_written
+            written.clear()
+            try:
+                published = await self.publish_waiting()
+            except StaleError:
+                raise
+            except (*OUTAGE, TimeoutError) as error:
+                pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
+                failures += 1
+                logger.warning("relay.waits", error=type(error).__name__, seconds=pause)
+                await asyncio.sleep(pause)
+                continue
+            failures = 0
+            if published == 0:
+                await _wait(written, _IDLE_SECONDS)
+
+
+def lock_file(path: Path) -> IO[str]:
+    """Hold an exclusive lock for this process's life; BlockingIOError when another holds it."""
+    handle = path.open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise
+    return handle
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,53 @@
+"""What one service of one instance holds while it runs; API and worker share it when embedded."""
+
+from dataclasses import dataclass
+
+from common.auth import KeySet, TokenVerifier
+from common.authz import Authorisation
+from common.bus import Bus, open_bus
+from common.db import Database, open_database
+from common.sealing import MasterKey, ServiceBox, SubjectKeyRing
+from common.settings import ServiceName, ServiceSettings
+from common.tags import TagKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    name: ServiceName
+    settings: ServiceSettings
+    database: Database
+    bus: Bus
+    master: MasterKey
+    box: ServiceBox
+    tags: TagKeys
+    tokens: TokenVerifier
+    authorisation: Authorisation
+
+    @property
+    def source(self) -> str:
+        """CloudEvents source of this service in this country."""
+        return f"/{self.settings.country}/{self.name}"
+
+
+def open_runtime(
+    name: ServiceName, settings: ServiceSettings, *, bus: Bus | None = None
+) -> Runtime:
+    """Open everything a service needs; the services of one process share one `bus`."""
+    master = MasterKey.from_file(settings.master_key_file)
+    keys = SubjectKeyRing(master, name)
+    verifier = TokenVerifier(
+        KeySet(settings.oidc_jwks_file),
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+    )
+    return Runtime(
+        name=name,
+        settings=settings,
+        database=open_database(settings.database_url, keys),
+        bus=bus or open_bus(settings.bus_url),
+        master=master,
+        box=ServiceBox(master, name),
+        tags=TagKeys(master),
+        tokens=verifier,
+        authorisation=Authorisation.of_package(name),
+    )

@@ -1,0 +1,96 @@
+"""The forms of bodies: strict models and strings that cannot hide anything."""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
+
+from common.clock import utcnow
+
+
+class StrictModel(BaseModel):
+    """Base of every request body: unknown fields are refused, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReadModel(BaseModel):
+    """Base of every answer: exactly the declared fields, read from a row or another model."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+def clean_text(value: str) -> str:
+    """Return `value` in NFC; refuse NUL, controls, surrogates and text direction tricks.
+
+    Newline and tab stay; they are part of notes. Bidirectional controls are refused because they
+    let a name look like another one.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError(
+            "text_unsafe", "text holds a character that is not allowed"
+        ) from None
+    text = unicodedata.normalize("NFC", value)
+    for character in text:
+        category = unicodedata.category(character)
+        if category in {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"} and character not in "\n\t\u200d":
+            raise PydanticCustomError("text_unsafe", "text holds a character that is not allowed")
+    return text
+
+
+def _one_line(value: str) -> str:
+    if "\n" in value or "\t" in value:
+        raise PydanticCustomError("text_unsafe", "text holds a character that is not allowed")
+    return value
+
+
+ShortText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(clean_text),
+    AfterValidator(_one_line),
+]
+"""One line of free text. Personal data: it is sealed where it is stored, never put in an event."""
+
+LongText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=10_000, strip_whitespace=True),
+    AfterValidator(clean_text),
+]
+"""Free text with line breaks. Personal data: sealed where stored, never put in an event."""
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+def _not_in_future(value: datetime) -> datetime:
+    # Five minutes: the clock difference between a partner's machine and ours that we accept.
+    if (value - utcnow()).total_seconds() > 300:  # noqa: PLR2004
+        raise PydanticCustomError("time_in_future", "the time lies in the future")
+    return value
+
+
+def _to_rfc3339(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+Instant = Annotated[AwareDatetime, PlainSerializer(_to_rfc3339, return_type=str)]
+"""An RFC 3339 time; answers are in UTC."""
+
+PastInstant = Annotated[Instant, AfterValidator(_not_in_future)]
+"""A time at which something happened: not more than five minutes ahead of this server."""
+
+
+def examples(*bodies: dict[str, Any]) -> dict[str, Any]:
+    """`json_schema_extra` with whole examples; every one runs as a test."""
+    return {"examples": list(bodies)}

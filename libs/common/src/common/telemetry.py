@@ -1,0 +1,25 @@
+"""Metrics of one process. Labels come from fixed sets; never an id, never a count of persons."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HTTP_SECONDS = Histogram(
+    "prag_http_request_seconds",
+    "Time to answer",
+    ["service", "operation", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+HTTP_DENIED = Counter(
+    "prag_http_denied_total", "Requests refused by authorisation", ["service", "operation"]
+)
+OUTBOX_PENDING = Gauge("prag_outbox_pending", "Events waiting for the relay", ["service"])
+RELAY_EPOCH = Gauge("prag_relay_epoch", "Epoch under which this relay leads", ["service"])
+RELAY_PUBLISHED = Counter("prag_relay_published_total", "Events published", ["service"])
+STALE_EPOCH = Counter(
+    "prag_stale_epoch_rejected_total", "Marks refused to a former leader", ["service"]
+)
+INBOX = Counter("prag_inbox_total", "Deliveries by what became of them", ["service", "outcome"])
+INBOX_PENDING = Gauge("prag_inbox_pending", "Events that wait for an earlier one", ["service"])
+CONSUMER_LAG_AT = Gauge(
+    "prag_consumer_last_progress_timestamp_seconds", "When the consumer last advanced", ["service"]
+)
+AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])

@@ -1,0 +1,87 @@
+"""The background half of a service: relay, consumer, audit sealer, and jobs by the clock."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import structlog
+
+from common.audit import Sealer, on_head_sealed
+from common.clock import monotonic
+from common.consumer import Consumer
+from common.contracts.audit import HEAD_SEALED
+from common.db import OUTAGE
+from common.inbox import Handlers
+from common.relay import Relay
+from common.runtime import Runtime
+from common.unit import StaleError
+
+logger = structlog.get_logger(__name__)
+
+Job = Callable[[Runtime], Awaitable[None]]
+
+LINK_SECONDS = 1.0
+HEAD_SECONDS = 60.0
+
+
+def with_audit_heads(runtime: Runtime, handlers: Handlers) -> Handlers:
+    """Every service keeps the audit heads of its siblings beside its own subscriptions."""
+    heads = {
+        kind.type: on_head_sealed
+        for service, kind in HEAD_SEALED.items()
+        if service != runtime.name
+    }
+    return {**handlers, **heads}
+
+
+async def run_worker(
+    runtime: Runtime,
+    handlers: Handlers,
+    *,
+    jobs: Mapping[str, tuple[float, Job]] | None = None,
+    anchor_file: Path | None = None,
+) -> None:
+    """Run until cancelled. `jobs` maps a name to (seconds between runs, what to do)."""
+    consumer = Consumer(
+        runtime.database, with_audit_heads(runtime, handlers), service=runtime.name, box=runtime.box
+    )
+    sealer = Sealer(runtime.database, runtime.master, service=runtime.name, anchor_file=anchor_file)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
+        tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
+        tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
+        for name, (seconds, job) in (jobs or {}).items():
+            tasks.create_task(_repeat(runtime, name, seconds, job), name=f"{runtime.name}-{name}")
+
+
+async def _lead(runtime: Runtime) -> None:
+    """Relay; when another relay took the lead, stand for it again."""
+    while True:
+        relay = Relay(runtime.database, runtime.bus)
+        try:
+            await relay.run()
+        except (StaleError, *OUTAGE) as error:
+            logger.warning("relay.lost_lead", service=runtime.name, error=type(error).__name__)
+            await asyncio.sleep(1)
+
+
+async def _seal(sealer: Sealer) -> None:
+    next_head = 0.0
+    while True:
+        try:
+            await sealer.link_waiting()
+            if monotonic() >= next_head:
+                await sealer.seal_head()
+                next_head = monotonic() + HEAD_SECONDS
+        except OUTAGE as error:
+            logger.warning("audit.waits", error=type(error).__name__)
+        await asyncio.sleep(LINK_SECONDS)
+
+
+async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None:
+    while True:
+        try:
+            await job(runtime)
+        except OUTAGE as error:
+            logger.warning("job.waits", operation=name, error=type(error).__name__)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,8 @@
+"""The HTTP process: `python -m analytics.api`."""
+
+from analytics.app import create_app
+from analytics.settings import Settings
+from common.process import serve_forever
+
+if __name__ == "__main__":
+    serve_forever("analytics", Settings, create_app)

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from analytics.models import Base
+from analytics.pages import router as pages
+from analytics.routes import indicators
+from common.http import create_service
+from common.migrations import folder_of
+from common.runtime import Runtime
+
+MIGRATIONS: Path = folder_of(__file__)
+METADATA = Base.metadata
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    return create_service(
+        runtime,
+        [indicators],
+        title="Prag analytics",
+        description="National indicators computed from events, and the ministry's dashboard.",
+        pages=[pages],
+    )

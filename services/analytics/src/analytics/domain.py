@@ -1,0 +1,191 @@
+"""National indicators: formulas with versions, over the facts known at one cut of the data."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+from typing import Final, Literal
+from uuid import UUID
+
+
+class BeneficiaryKind(StrEnum):
+    VICTIM = "VICTIM"
+    PRESUMED = "PRESUMED"
+    AT_RISK = "AT_RISK"
+    SECONDARY = "SECONDARY"
+
+
+class AgeGroup(StrEnum):
+    """The two groups of EU and UNODC figures (code list age_bands), and neither of them."""
+
+    CHILD = "CHILD"
+    ADULT = "ADULT"
+    UNKNOWN = "UNKNOWN"
+
+
+_ADULT_AT: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """What an indicator counts. A change of meaning is a new version; old ones stay computable."""
+
+    code: str
+    version: int
+    kinds: frozenset[BeneficiaryKind]
+
+
+# Presumed victims count like identified ones: services open at PRESUMED (domain.md section 5).
+# Persons at risk and secondary beneficiaries are never part of a total of victims (section 6).
+PERSONS_ASSISTED: Final = Formula(
+    "persons_assisted", 1, frozenset({BeneficiaryKind.VICTIM, BeneficiaryKind.PRESUMED})
+)
+PERSONS_AT_RISK_ASSISTED: Final = Formula(
+    "persons_at_risk_assisted", 1, frozenset({BeneficiaryKind.AT_RISK})
+)
+SECONDARY_BENEFICIARIES: Final = Formula(
+    "secondary_beneficiaries", 1, frozenset({BeneficiaryKind.SECONDARY})
+)
+FORMULAS: Final[Mapping[tuple[str, int], Formula]] = {
+    (formula.code, formula.version): formula
+    for formula in (PERSONS_ASSISTED, PERSONS_AT_RISK_ASSISTED, SECONDARY_BENEFICIARIES)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStart:
+    """A started plan of a case, with the case's codes as they stand at the cut.
+
+    `age_band` is intake's band of the age at first contact (`12-17`, `35+`) or UNKNOWN.
+    """
+
+    case_id: UUID
+    kind: str
+    sex: str
+    age_band: str
+    started_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class DataCut:
+    """Which facts a figure rests on: those of events that had happened by `as_of`.
+
+    `facts` is how many of them were known when the figure was made. An event that arrives late adds
+    one, and shows why the same instant gives another number afterwards.
+    """
+
+    as_of: datetime
+    facts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    year: int
+    sex: str
+    age_group: AgeGroup
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An indicator's exact numbers with what is needed to compute them again (X19).
+
+    Cells with no person are left out; the others are ordered by year, sex, age group.
+    """
+
+    formula: Formula
+    cut: DataCut
+    cells: tuple[Cell, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(cell.value for cell in self.cells)
+
+    @property
+    def query_hash(self) -> str:
+        """SHA-256 of formula, version and cut: equal hashes promise equal numbers."""
+        instant = self.cut.as_of.astimezone(UTC).isoformat(timespec="microseconds")
+        query = [self.formula.code, self.formula.version, instant, self.cut.facts]
+        return hashlib.sha256(json.dumps(query, separators=(",", ":")).encode()).hexdigest()
+
+
+def age_group(age_band: str) -> AgeGroup:
+    """Return the group of a band. An unknown age stays unknown: figures do not count guesses."""
+    if age_band == AgeGroup.UNKNOWN:
+        return AgeGroup.UNKNOWN
+    youngest = int(age_band.rstrip("+").partition("-")[0])
+    return AgeGroup.CHILD if youngest < _ADULT_AT else AgeGroup.ADULT
+
+
+def count_persons(formula: Formula, starts: Iterable[PlanStart], cut: DataCut) -> Figure:
+    """Count distinct cases of the formula's kinds, each once, in the year of its first start.
+
+    A case may have several starts (a second plan, a new episode), in any order.
+    """
+    first: dict[UUID, PlanStart] = {}
+    for start in starts:
+        known = first.get(start.case_id)
+        if known is None or start.started_on < known.started_on:
+            first[start.case_id] = start
+    counted = Counter(
+        (start.started_on.year, start.sex, age_group(start.age_band))
+        for start in first.values()
+        if start.kind in formula.kinds
+    )
+    return Figure(formula, cut, tuple(Cell(*key, value) for key, value in sorted(counted.items())))
+
+
+Dimension = Literal["year", "sex", "age_group"]
+
+
+def totals_by(cells: Iterable[Cell], dimension: Dimension) -> dict[str, int]:
+    """Return the sums per value of one dimension, in the order of its values."""
+    sums: Counter[str] = Counter()
+    for cell in cells:
+        sums[str(getattr(cell, dimension))] += cell.value
+    return dict(sorted(sums.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a whole, kept as both counts: shares of several years can still be added up."""
+
+    part: int
+    whole: int
+
+    @property
+    def percent(self) -> Decimal | None:
+        """The share in per cent with one decimal, halves rounded up; None of an empty whole."""
+        if self.whole == 0:
+            return None
+        exact = Decimal(100 * self.part) / Decimal(self.whole)
+        return exact.quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
+
+
+# TVRP's shares are of all persons assisted: somebody of unknown sex or age is in the whole, not in
+# the part (domain.md section 9: 296 and 651 of 1 711).
+
+
+def male_share(cells: Iterable[Cell]) -> Share:
+    """Return the share of men and boys among all persons of the cells (TVRP, F84)."""
+    cells = tuple(cells)
+    return Share(sum(c.value for c in cells if c.sex == "MALE"), sum(c.value for c in cells))
+
+
+def child_share(cells: Iterable[Cell]) -> Share:
+    """Return the share of children among all persons of the cells (TVRP, F84)."""
+    cells = tuple(cells)
+    children = sum(c.value for c in cells if c.age_group is AgeGroup.CHILD)
+    return Share(children, sum(c.value for c in cells))
+
+
+def shares_by_year(cells: Iterable[Cell]) -> dict[int, tuple[Share, Share]]:
+    """Return the male and the child share of each year that has persons."""
+    years: dict[int, list[Cell]] = {}
+    for cell in cells:
+        years.setdefault(cell.year, []).append(cell)
+    return {year: (male_share(group), child_share(group)) for year, group in sorted(years.items())}

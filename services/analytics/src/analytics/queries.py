@@ -1,0 +1,97 @@
+"""Figures from facts, as they were known at a cut."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from analytics.domain import DataCut, Figure, Formula, PlanStart, count_persons
+from analytics.models import CaseFact, PlanFact, ReferralFact
+from common.clock import utcnow
+from common.unit import Unit
+
+
+async def get_figure(unit: Unit, formula: Formula, cut_at: datetime | None = None) -> Figure:
+    """Compute `formula` over every fact whose event had happened at `cut_at` (now if None)."""
+    as_of = cut_at or utcnow()
+    cut = DataCut(as_of=as_of, facts=await _count_facts(unit, as_of))
+    case_seq = _newest(CaseFact.case_id, CaseFact.seq, CaseFact.happened_at, cut.as_of)
+    started = (
+        select(PlanFact.plan_id, func.min(PlanFact.entered_on).label("started_on"))
+        .where(PlanFact.entered_on.is_not(None), PlanFact.happened_at <= cut.as_of)
+        .group_by(PlanFact.plan_id)
+        .subquery()
+    )
+    plan_case = select(PlanFact.plan_id, PlanFact.case_id).where(PlanFact.seq == 1).subquery()
+    rows = await unit.rows(
+        select(
+            CaseFact.case_id,
+            CaseFact.beneficiary_kind,
+            CaseFact.sex,
+            CaseFact.age_group,
+            started.c.started_on,
+        )
+        .join(case_seq, and_(case_seq.c.id == CaseFact.case_id, case_seq.c.seq == CaseFact.seq))
+        .join(plan_case, plan_case.c.case_id == CaseFact.case_id)
+        .join(started, started.c.plan_id == plan_case.c.plan_id)
+    )
+    starts = [
+        PlanStart(row.case_id, row.beneficiary_kind, row.sex, row.age_group, row.started_on)
+        for row in rows
+    ]
+    return count_persons(formula, starts, cut)
+
+
+async def count_plans_by_phase(unit: Unit) -> dict[str, int]:
+    """Count plans by the phase they are in now."""
+    newest = _newest(PlanFact.plan_id, PlanFact.seq, PlanFact.happened_at, utcnow())
+    return await _counts(
+        unit,
+        select(PlanFact.phase.label("code"), func.count().label("number"))
+        .join(newest, and_(newest.c.id == PlanFact.plan_id, newest.c.seq == PlanFact.seq))
+        .group_by(PlanFact.phase),
+    )
+
+
+async def count_referrals_by_status(unit: Unit) -> dict[str, int]:
+    """Count referrals by the status they have now."""
+    newest = _newest(ReferralFact.referral_id, ReferralFact.seq, ReferralFact.happened_at, utcnow())
+    return await _counts(
+        unit,
+        select(ReferralFact.status.label("code"), func.count().label("number"))
+        .join(
+            newest, and_(newest.c.id == ReferralFact.referral_id, newest.c.seq == ReferralFact.seq)
+        )
+        .group_by(ReferralFact.status),
+    )
+
+
+async def _count_facts(unit: Unit, as_of: datetime) -> int:
+    """Count the facts a figure rests on: equal counts at one cut mean equal figures."""
+    total = 0
+    for model in (CaseFact, PlanFact):
+        statement = select(func.count().label("number")).where(model.happened_at <= as_of)
+        [row] = await unit.rows(statement)
+        total += row.number
+    return total
+
+
+async def _counts(unit: Unit, statement: Any) -> dict[str, int]:  # noqa: ANN401  a select of two columns
+    rows: Sequence[Any] = await unit.rows(statement)
+    return {row.code: row.number for row in rows}
+
+
+def _newest(
+    id_: InstrumentedAttribute[Any],
+    seq: InstrumentedAttribute[int],
+    happened_at: InstrumentedAttribute[datetime],
+    cut_at: datetime,
+) -> Any:  # noqa: ANN401  a subquery with the columns id and seq
+    return (
+        select(id_.label("id"), func.max(seq).label("seq"))
+        .where(happened_at <= cut_at)
+        .group_by(id_)
+        .subquery()
+    )

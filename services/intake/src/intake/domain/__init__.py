@@ -1,0 +1,1 @@
+"""The rules of intake: values in, a decision or a ProblemError out. No IO."""

@@ -1,0 +1,203 @@
+"""How old a person may be, when nobody knows for sure.
+
+A birth date is a range of days: what is written (EDTF) or estimated, widened where it is doubted.
+Whoever may be under 18 by that range is treated as a child: a child is presumed where age is
+doubtful (domain.md section 4; Council of Europe Convention CETS 197 art. 10(3)), and under 18 is a
+child (Palermo Protocol art. 3(d)).
+"""
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from common.errors import InvalidError
+
+ADULT_AT = 18
+"""Completed years; Palermo Protocol art. 3(d)."""
+
+OLDEST = 130
+"""Completed years above which a birth date is taken for a slip of the pen."""
+
+ESTIMATE_MARGIN = 2
+"""Years an estimated age may be wrong in each direction when the estimator names no margin."""
+
+WIDEST_MARGIN = 20
+"""Years; a wider margin says nothing and is refused."""
+
+DOUBT_YEARS = {"": 0, "~": 2, "?": 2, "%": 4}
+"""Years by which EDTF's qualifiers widen a date on both sides: `~` approximate, `?` uncertain,
+`%` both. EDTF gives them no size; this one is Prag's and errs towards the child."""
+
+_FIRST_YEAR, _LAST_YEAR = 1800, 2199
+
+
+class AgeBasis(StrEnum):
+    """What an age rests on (`age_basis` of domain.md section 10 rule 1), the surest first."""
+
+    DAY = "DAY"
+    MONTH = "MONTH"
+    YEAR = "YEAR"
+    INTERVAL = "INTERVAL"
+    ESTIMATE = "ESTIMATE"
+    UNKNOWN = "UNKNOWN"
+
+
+class AgeGroup(StrEnum):
+    """The bands PRAG_PUBLIC of the code list age_bands, and UNKNOWN."""
+
+    UNDER_12 = "0-11"
+    FROM_12 = "12-17"
+    FROM_18 = "18-24"
+    FROM_25 = "25-34"
+    FROM_35 = "35+"
+    UNKNOWN = "UNKNOWN"
+
+
+_GROUPS = (
+    (35, AgeGroup.FROM_35),
+    (25, AgeGroup.FROM_25),
+    (18, AgeGroup.FROM_18),
+    (12, AgeGroup.FROM_12),
+    (0, AgeGroup.UNDER_12),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """The person was born on one of these days, both included."""
+
+    earliest: date
+    latest: date
+    precision: AgeBasis
+
+
+_DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?([~?%]?)")
+
+
+def parse_birth(edtf: str) -> Birth:
+    """Read a partial date: `2008`, `2008-05`, `2008-05-14`, each with `~`, `?` or `%`, or `a/b`.
+
+    Of EDTF (ISO 8601-2) everything else is refused: unspecified digits (`200X`, write `2000/2009`),
+    seasons, open intervals, sets, times. Raises InvalidError `field.edtf_invalid`; also for a day
+    that no calendar has, an interval that runs backwards and a year outside 1800-2199.
+    """
+    first, slash, second = edtf.partition("/")
+    if not slash:
+        return _parse_date(first)
+    start, end = _parse_date(first), _parse_date(second)
+    if start.earliest > end.earliest or start.latest > end.latest:
+        raise InvalidError("field.edtf_invalid")
+    return Birth(start.earliest, end.latest, AgeBasis.INTERVAL)
+
+
+def _parse_date(text: str) -> Birth:
+    match = _DATE.fullmatch(text)
+    if match is None:
+        raise InvalidError("field.edtf_invalid")
+    year, month, day = int(match[1]), int(match[2] or 0), int(match[3] or 0)
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise InvalidError("field.edtf_invalid")
+    try:
+        first = date(year, month if match[2] else 1, day if match[3] else 1)
+    except ValueError:
+        raise InvalidError("field.edtf_invalid") from None
+    if match[3]:
+        last, precision = first, AgeBasis.DAY
+    elif match[2]:
+        last, precision = first.replace(day=monthrange(year, month)[1]), AgeBasis.MONTH
+    else:
+        last, precision = date(year, 12, 31), AgeBasis.YEAR
+    doubt = DOUBT_YEARS[match[4]]
+    return Birth(_years_before(first, doubt), _years_after(last, doubt), precision)
+
+
+def from_estimate(years: int, *, margin: int = ESTIMATE_MARGIN, on: date) -> Birth:
+    """Turn "about `years` old, give or take `margin`, as seen on `on`" into birth days.
+
+    Kept as days and not as a number, so that the person grows older in the register too. Raises
+    InvalidError `age.estimate_implausible` outside 0-130 years or a margin outside 0-20.
+    """
+    if not 0 <= years <= OLDEST or not 0 <= margin <= WIDEST_MARGIN:
+        raise InvalidError("age.estimate_implausible", pointer="/estimated_age")
+    youngest = max(years - margin, 0)
+    day_after = _years_before(on, years + margin + 1) + timedelta(days=1)
+    return Birth(day_after, _years_before(on, youngest), AgeBasis.ESTIMATE)
+
+
+def combine(written: Birth | None, estimated: Birth | None) -> Birth | None:
+    """Join a written birth date and a worker's estimate: the person may be as either says.
+
+    Traffickers give children papers of adults, so a date on paper does not overrule an estimate.
+    """
+    if written is None or estimated is None:
+        return written or estimated
+    return Birth(
+        min(written.earliest, estimated.earliest),
+        max(written.latest, estimated.latest),
+        AgeBasis.ESTIMATE,
+    )
+
+
+def check_birth(birth: Birth, *, on: date) -> None:
+    """Refuse a birth that lies wholly after `on`, or more than 130 years before it.
+
+    `on` is the first contact: birth date <= first contact (domain.md section 10 rule 1). Raises
+    InvalidError `field.birth_after_contact` or `field.birth_too_early`.
+    """
+    if birth.earliest > on:
+        raise InvalidError("field.birth_after_contact", pointer="/birth_date")
+    if minimum_age(birth, on=on) > OLDEST:
+        raise InvalidError("field.birth_too_early", pointer="/birth_date")
+
+
+def minimum_age(birth: Birth | None, *, on: date) -> int:
+    """Completed years the person has at least; 0 when nothing is known."""
+    return 0 if birth is None else max(_completed_years(birth.latest, on), 0)
+
+
+def maximum_age(birth: Birth | None, *, on: date) -> int | None:
+    """Completed years the person has at most; None when nothing is known."""
+    return None if birth is None else max(_completed_years(birth.earliest, on), 0)
+
+
+def is_minor(birth: Birth | None, *, on: date) -> bool:
+    """Tell whether a child's rules apply: the person may be under 18, or no age is known at all."""
+    return minimum_age(birth, on=on) < ADULT_AT
+
+
+def age_group(birth: Birth | None, *, on: date) -> AgeGroup:
+    """Give the public band of the age on `on`: the first contact, for figures that count children.
+
+    Of a presumed child it is the band of the lowest possible age, so that band and protection never
+    contradict each other; of an adult the band of the middle of the range. With no age known it is
+    UNKNOWN, although the person is protected as a child: figures do not count guesses.
+    """
+    if birth is None:
+        return AgeGroup.UNKNOWN
+    age = minimum_age(birth, on=on)
+    if age >= ADULT_AT:
+        middle = birth.earliest + (birth.latest - birth.earliest) // 2
+        age = _completed_years(middle, on)
+    return next(group for least, group in _GROUPS if age >= least)
+
+
+def _completed_years(born: date, on: date) -> int:
+    # Born on 29 February, the birthday of a common year is 1 March: a child one day longer.
+    return on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+
+
+def _years_before(day: date, years: int) -> date:
+    """Return the last day of birth by which someone has completed `years` on `day`."""
+    try:
+        return day.replace(year=day.year - years)
+    except ValueError:  # 29 February
+        return day.replace(year=day.year - years, day=28)
+
+
+def _years_after(day: date, years: int) -> date:
+    try:
+        return day.replace(year=day.year + years)
+    except ValueError:  # 29 February: widen, never narrow
+        return day.replace(year=day.year + years, month=3, day=1)

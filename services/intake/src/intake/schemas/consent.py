@@ -1,0 +1,111 @@
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from common.codelists import code_of
+from common.schema import Instant, ReadModel, Slug, StrictModel, examples
+from intake.domain.consent import Assent, ConsentGiver, ConsentScope, GuardianKind
+from intake.schemas.fields import AnyCountry, Day, Distinct, Language, Yes, listed
+
+Purposes = Annotated[
+    tuple[Annotated[str, code_of("purposes")], ...], Field(max_length=20), Distinct
+]
+DataGroups = Annotated[
+    tuple[Annotated[str, code_of("data_groups")], ...], Field(max_length=20), Distinct
+]
+Countries = Annotated[tuple[AnyCountry, ...], Field(max_length=20), Distinct]
+
+
+class ConsentGrant(StrictModel):
+    """A consent to one scope, as the person, or a guardian beside a child, gave it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {
+                "scope": "DATA_RECORD",
+                "given_by": "SELF",
+                "language": "sr-Cyrl",
+                "granted_on": "2025-11-20",
+            },
+            {
+                "scope": "SHARE_NATIONAL",
+                "given_by": "GUARDIAN",
+                "guardian": "APPOINTED",
+                "guardian_suspected": False,
+                "assent": "GIVEN",
+                "language": "sq",
+                "interpreter_present": True,
+                "recipient_organisation_id": "d5d6c7b8-1a2b-4c3d-9e4f-5a6b7c8d9e0f",
+                "purposes": ["ASSISTANCE"],
+                "data_groups": ["IDENTITY", "HEALTH"],
+                "granted_on": "2025-11-20",
+                "expires_on": "2030-05-20",
+            },
+        )
+    )
+
+    id: UUID | None = Field(
+        default=None, description="Chosen by the caller; sending it again changes nothing."
+    )
+    scope: Annotated[ConsentScope, listed("consent_scopes")]
+    form_version: Slug | None = Field(
+        default=None, description="The edition of the form that was read out or signed."
+    )
+    language: Language = Field(
+        description="In which the consent was explained, with the script of the form."
+    )
+    given_by: Annotated[ConsentGiver, listed("consent_givers")]
+    guardian: GuardianKind | None = None
+    guardian_suspected: Yes | None = Field(
+        default=None,
+        description="Whether the guardian is suspected of involvement; must be answered.",
+    )
+    assent: Assent | None = Field(
+        default=None, description="What the person says to the guardian's consent."
+    )
+    interpreter_present: Yes = False
+    witness_present: Yes = False
+    recipient_organisation_id: UUID | None = None
+    recipient_countries: Countries = ()
+    purposes: Purposes = ()
+    data_groups: DataGroups = ()
+    risk_information_given: Yes = Field(
+        default=False, description="Whether the risks of sharing abroad were explained."
+    )
+    granted_on: Day
+    expires_on: Day | None = Field(default=None, description="The last day on which it holds.")
+
+
+class ConsentWithdraw(StrictModel):
+    """A withdrawal. It needs no reason and holds at once."""
+
+    model_config = ConfigDict(json_schema_extra=examples({}, {"withdrawn_on": "2025-11-21"}))
+
+    withdrawn_on: Day | None = Field(default=None, description="Today, if absent.")
+
+
+class ConsentRead(ReadModel):
+    """A consent. It is never changed; a withdrawal is added to it."""
+
+    id: UUID
+    case_id: UUID
+    scope: Annotated[ConsentScope, listed("consent_scopes")]
+    is_valid: bool = Field(description="Whether it holds today.")
+    form_version: Slug | None
+    language: Language
+    given_by: Annotated[ConsentGiver, listed("consent_givers")]
+    guardian: GuardianKind | None
+    assent: Assent | None
+    interpreter_present: bool
+    witness_present: bool
+    recipient_organisation_id: UUID | None
+    recipient_countries: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "iso_countries"})
+    purposes: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "purposes"})
+    data_groups: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "data_groups"})
+    risk_information_given: bool
+    granted_on: date
+    expires_on: date | None
+    withdrawn_on: date | None
+    recorded_at: Instant

@@ -1,0 +1,122 @@
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticKnownError
+
+from common.schema import Instant, LongText, ReadModel, ShortText, StrictModel, clean_text, examples
+from intake.domain.names import Script, script_of
+from intake.schemas.fields import P0, AnyCountry, PartialDate
+
+Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$", max_length=16)]
+"""E.164, as `+38164000000`."""
+
+Email = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$", max_length=254),
+    AfterValidator(clean_text),
+]
+
+DocumentNumber = Annotated[ShortText, Field(max_length=40)]
+
+
+class DocumentKind(StrEnum):
+    PASSPORT = "PASSPORT"
+    IDENTITY_CARD = "IDENTITY_CARD"
+    NATIONAL_NUMBER = "NATIONAL_NUMBER"
+    BIRTH_CERTIFICATE = "BIRTH_CERTIFICATE"
+    RESIDENCE_PERMIT = "RESIDENCE_PERMIT"
+    DRIVING_LICENCE = "DRIVING_LICENCE"
+    OTHER = "OTHER"
+
+
+class Name(StrictModel):
+    """A name as it is written, and its script (ISO 15924); read off the letters if absent."""
+
+    value: Annotated[ShortText, P0]
+    script: Annotated[Script, Field(json_schema_extra=lambda field: field.pop("default", None))] = (
+        Script.ZYYY
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_script(cls, data: object) -> object:
+        if isinstance(data, dict) and "script" not in data and isinstance(data.get("value"), str):
+            return data | {"script": script_of(data["value"])}
+        return data
+
+
+class Document(StrictModel):
+    """A number on a paper. A wrong checksum warns and never refuses: papers may be forged."""
+
+    kind: DocumentKind
+    number: Annotated[DocumentNumber, P0]
+    country: Annotated[AnyCountry, P0]
+
+
+class IdentityWrite(StrictModel):
+    """Who a person is, whole: what is absent here is forgotten. Sealed as soon as it arrives."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {
+                "given_name": {"value": "Milica", "script": "Latn"},
+                "family_name": {"value": "Đorđević", "script": "Latn"},
+                "other_names": [{"value": "Милица Ђорђевић", "script": "Cyrl"}],
+                "birth_date": "2008-05-14",
+                "birth_place": "Vranje",
+                "address": "Ulica lipa 7, Vranje",
+                "phones": ["+381640000000"],
+                "documents": [
+                    {"kind": "NATIONAL_NUMBER", "number": "1405008999999", "country": "RS"}
+                ],
+            },
+            {
+                "given_name": {"value": "Љупчо"},
+                "family_name": {"value": "Ѓоргиевски"},
+                "birth_date": "1994~",
+                "birth_place": "Куманово",
+                "email": "ljupco@example.org",
+            },
+            {
+                "given_name": {"value": "Blerta"},
+                "family_name": {"value": "Hoxhë-Çeliku"},
+                "birth_date": "2007/2009",
+                "documents": [{"kind": "PASSPORT", "number": "P00000000", "country": "XK"}],
+            },
+        )
+    )
+
+    given_name: Name | None = None
+    family_name: Name | None = None
+    other_names: tuple[Name, ...] = Field(default=(), max_length=20)
+    birth_date: Annotated[PartialDate | None, P0] = None
+    birth_place: Annotated[ShortText | None, P0] = None
+    address: Annotated[LongText | None, P0] = None
+    phones: Annotated[tuple[Phone, ...], P0] = Field(default=(), max_length=10)
+    email: Annotated[Email | None, P0] = None
+    documents: tuple[Document, ...] = Field(default=(), max_length=20)
+
+    @model_validator(mode="after")
+    def _say_something(self) -> "IdentityWrite":
+        # An empty body would forget everything by accident; erasure is an act of its own.
+        if not any(getattr(self, field) for field in type(self).model_fields):
+            raise PydanticKnownError("missing")
+        return self
+
+
+class IdentityRead(ReadModel):
+    """Who a person is. Reading it is entered in the audit trail before it is given."""
+
+    case_id: UUID
+    given_name: Name | None
+    family_name: Name | None
+    other_names: tuple[Name, ...]
+    birth_date: Annotated[str | None, P0]
+    birth_place: Annotated[str | None, P0]
+    address: Annotated[str | None, P0]
+    phones: Annotated[tuple[str, ...], P0]
+    email: Annotated[str | None, P0]
+    documents: tuple[Document, ...]
+    recorded_at: Instant

@@ -1,0 +1,136 @@
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from common.codelists import code_of
+from common.schema import ReadModel, ShortText, StrictModel, examples
+
+Country = Annotated[str, code_of("countries")]
+OrganisationKind = Annotated[str, code_of("organisation_kinds")]
+OrganisationSector = Annotated[str, code_of("organisation_sectors")]
+ActorRole = Annotated[str, code_of("actor_roles")]
+ServiceType = Annotated[str, code_of("service_types")]
+Sex = Annotated[str, code_of("sex_gender")]
+AgeBand = Annotated[str, code_of("age_bands", scheme="PRAG_PUBLIC")]
+Language = Annotated[str, code_of("languages")]
+Accessibility = Annotated[str, code_of("accessibility")]
+Places = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
+Municipality = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]{0,19}$")]
+"""The official code of a municipality. The only place the directory knows: a shelter has no address."""
+
+_CENTRE = {
+    "name": "Центар за социјални рад Нова Варош",
+    "kind": "CSW",
+    "sector": "STATE",
+    "municipality": "70858",
+    "languages": ["sr-Cyrl", "sr-Latn"],
+    "roles": ["SOCIAL_WORKER", "GUARDIAN"],
+}
+_SHELTER = {
+    "name": "Shtëpia e sigurt Agimi",
+    "kind": "SHELTER",
+    "sector": "CIVIL_SOCIETY",
+    "languages": ["sq", "sr-Latn", "en"],
+}
+
+
+class OrganisationUpdate(StrictModel):
+    """The whole entry of an organisation; what is left out is empty afterwards."""
+
+    model_config = ConfigDict(json_schema_extra=examples(_CENTRE, _SHELTER))
+
+    name: ShortText = Field(
+        description="A public body's or association's name; never a person's.",
+        json_schema_extra={"x-data-class": "P2"},
+    )
+    kind: OrganisationKind
+    sector: OrganisationSector
+    municipality: Municipality | None = None
+    languages: list[Language] = Field(min_length=1, max_length=30)
+    roles: list[ActorRole] = Field(
+        default=[], max_length=20, description="The roles in which its people act."
+    )
+
+
+class OrganisationCreate(OrganisationUpdate):
+    """An organisation of the referral mechanism, under an id the caller has chosen."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {"id": "5b1c7d0e-3a52-4f0e-9a55-0d7a1f6f2c11", "country": "RS", **_CENTRE},
+            {"id": "0f9d6a34-7c1b-4c58-8f21-6b4c2f0f7e02", "country": "XK", **_SHELTER},
+        )
+    )
+
+    id: UUID
+    country: Country
+
+
+class OrganisationRead(ReadModel):
+    id: UUID
+    version: int
+    name: str
+    kind: str
+    sector: str
+    country: str
+    municipality: str | None
+    languages: list[str]
+    roles: list[str]
+
+
+class ServiceCreate(StrictModel):
+    """A service an organisation offers. Whom it takes is listed in full: what is not listed is not taken."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {
+                "id": "c7d3a1b2-9e40-4b7f-8a6d-1f2e3d4c5b03",
+                "organisation_id": "0f9d6a34-7c1b-4c58-8f21-6b4c2f0f7e02",
+                "service_type": "SHELTER",
+                "sexes": ["FEMALE", "TRANS_FEMININE"],
+                "age_groups": ["18-24", "25-34", "35+"],
+                "languages": ["sq", "sr-Latn", "en"],
+                "accessibility": ["STEP_FREE"],
+                "capacity": 12,
+                "free_places": 3,
+            },
+            {
+                "id": "d81f4c6e-5b2a-4f93-b7c0-2a9e8d7c6b04",
+                "organisation_id": "5b1c7d0e-3a52-4f0e-9a55-0d7a1f6f2c11",
+                "service_type": "COUNSELLING_INFORMATION",
+                "sexes": ["FEMALE", "MALE", "UNKNOWN"],
+                "age_groups": ["12-17", "18-24", "25-34", "35+"],
+                "languages": ["sr-Cyrl"],
+            },
+        )
+    )
+
+    id: UUID
+    organisation_id: UUID
+    service_type: ServiceType
+    sexes: list[Sex] = Field(min_length=1, max_length=10)
+    age_groups: list[AgeBand] = Field(min_length=1, max_length=10)
+    languages: list[Language] = Field(min_length=1, max_length=30)
+    accessibility: list[Accessibility] = Field(default=[], max_length=10)
+    capacity: Places | None = Field(
+        default=None, description="Null for a service that counts no places."
+    )
+    free_places: Places | None = Field(
+        default=None, description="Given exactly when `capacity` is, and not more."
+    )
+
+
+class ServiceRead(ReadModel):
+    id: UUID
+    version: int
+    organisation_id: UUID
+    country: str
+    service_type: str
+    sexes: list[str]
+    age_groups: list[str]
+    languages: list[str]
+    accessibility: list[str]
+    capacity: int | None
+    free_places: int | None

@@ -1,0 +1,149 @@
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from common.codelists import code_of
+from common.schema import Instant, LongText, ReadModel, StrictModel, examples
+from referral.schemas.directory import Language, ServiceType
+
+Urgency = Annotated[str, code_of("urgency")]
+Purpose = Annotated[str, code_of("purposes")]
+DataGroup = Annotated[str, code_of("data_groups")]
+TrmStage = Annotated[str, code_of("trm_stages")]
+DeclineReason = Annotated[str, code_of("decline_reasons")]
+CancelReason = Annotated[str, code_of("cancel_reasons")]
+ReturnReason = Annotated[str, code_of("return_reasons")]
+
+_SENSITIVE: dict[str, Any] = {"x-data-class": "P1"}
+"""Free text about a person: sealed under the case's key where it is stored."""
+
+
+class ReferralCreate(StrictModel):
+    """A draft. It names a listed service or, when the receiver shall choose, a type of service."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {
+                "id": "3e0a5f8d-61b4-4a3e-9d27-8c5b4a3f2e05",
+                "case_id": "9a4c1e7b-0d83-4f6a-b5c2-7e6d5c4b3a06",
+                "receiving_organisation_id": "0f9d6a34-7c1b-4c58-8f21-6b4c2f0f7e02",
+                "service_id": "c7d3a1b2-9e40-4b7f-8a6d-1f2e3d4c5b03",
+                "urgency": "CRISIS",
+                "purpose": "PROTECTION",
+                "data_groups": ["IDENTITY", "CONTACT", "HEALTH"],
+                "languages": ["sq"],
+                "trm_stage": "SOP2",
+                "note": "Arrives tonight with the border police; needs a doctor in the morning.",
+            },
+            {
+                "id": "7b2d9c41-8f05-4e6b-a1d3-5f4e3d2c1b07",
+                "case_id": "9a4c1e7b-0d83-4f6a-b5c2-7e6d5c4b3a06",
+                "receiving_organisation_id": "5b1c7d0e-3a52-4f0e-9a55-0d7a1f6f2c11",
+                "service_type": "COUNSELLING_INFORMATION",
+                "urgency": "NORMAL",
+                "purpose": "ASSISTANCE",
+                "data_groups": ["IDENTITY"],
+            },
+        )
+    )
+
+    id: UUID
+    case_id: UUID
+    receiving_organisation_id: UUID
+    service_id: UUID | None = None
+    service_type: ServiceType | None = Field(
+        default=None, description="Needed without `service_id`; with it, the service's own type."
+    )
+    urgency: Urgency
+    purpose: Purpose
+    data_groups: list[DataGroup] = Field(
+        min_length=1, max_length=10, description="What the receiver shall learn; consent covers it."
+    )
+    languages: list[Language] = Field(
+        default=[], max_length=10, description="Languages in which the person can be helped."
+    )
+    trm_stage: TrmStage | None = None
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class ReferralReturn(StrictModel):
+    """Ask the sender for more before deciding."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {"reason": "NEEDS_UNCLEAR", "note": "Does she take any medicine regularly?"}
+        )
+    )
+
+    reason: ReturnReason
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class ReferralResubmit(StrictModel):
+    """Send a returned referral again; a new note takes the place of the old one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples({"note": "Insulin twice a day, supply for three days."})
+    )
+
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class ReferralDecline(StrictModel):
+    model_config = ConfigDict(json_schema_extra=examples({"reason": "NO_CAPACITY"}))
+
+    reason: DeclineReason
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class ReferralCancel(StrictModel):
+    model_config = ConfigDict(json_schema_extra=examples({"reason": "CONSENT_WITHDRAWN"}))
+
+    reason: CancelReason
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class ReferralPreview(ReadModel):
+    """What the receiver sees before it has acknowledged: no case, no note, no identity (F37)."""
+
+    id: UUID
+    version: int
+    status: str
+    sending_organisation_id: UUID
+    receiving_organisation_id: UUID
+    service_id: UUID | None
+    service_type: str
+    urgency: str
+    sex: str | None
+    age_group: str | None
+    languages: list[str]
+    submitted_at: Instant
+    respond_by: Instant
+
+
+class ReferralRead(ReadModel):
+    """A referral as its sender, and its receiver after acknowledgement, see it.
+
+    `reason` is that of the last step. `note` and `reason_note` are null where nothing was written.
+    """
+
+    id: UUID
+    version: int
+    status: str
+    case_id: UUID
+    sending_organisation_id: UUID
+    receiving_organisation_id: UUID
+    service_id: UUID | None
+    service_type: str
+    urgency: str
+    purpose: str
+    data_groups: list[str]
+    languages: list[str]
+    trm_stage: str | None
+    note: str | None = Field(json_schema_extra=_SENSITIVE)
+    reason: str | None
+    reason_note: str | None = Field(json_schema_extra=_SENSITIVE)
+    created_at: Instant
+    submitted_at: Instant | None
+    respond_by: Instant | None

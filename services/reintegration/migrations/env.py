@@ -1,0 +1,5 @@
+from reintegration.models import Base
+
+from common.migrations import run
+
+run(Base.metadata)

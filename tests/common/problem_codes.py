@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 Tree = tuple[str, ast.Module]
 
+_ANY = "[a-z0-9_]+"
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -18,6 +20,10 @@ class Use:
     place: str
     pattern: str
     members: frozenset[str] | None
+
+    @property
+    def is_exact(self) -> bool:
+        return _ANY not in self.pattern
 
     def keys(self, known: Iterable[str]) -> list[str]:
         return [key for key in known if re.fullmatch(self.pattern, key)]
@@ -70,7 +76,7 @@ def _patterns(node: ast.expr, constants: dict[str, str]) -> list[str]:
             return _patterns(node.body, constants) + _patterns(node.orelse, constants)
         case ast.JoinedStr():
             parts = [p.value if isinstance(p, ast.Constant) else None for p in node.values]
-            return ["".join(r"[a-z0-9_]+" if p is None else re.escape(str(p)) for p in parts)]
+            return ["".join(_ANY if p is None else re.escape(str(p)) for p in parts)]
         case ast.Name() if node.id in constants:
             return [re.escape(constants[node.id])]
         case _:

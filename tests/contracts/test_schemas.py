@@ -143,6 +143,20 @@ def test_any_other_change_is_a_new_version(after: type[EventData]) -> None:
     assert incompatible(schema_of(Before), schema_of(after))
 
 
+def test_an_optional_field_does_not_become_required() -> None:
+    """Seeded: compare the fields' forms only; an archived event without it could not be read."""
+
+    class Optional(EventData):
+        purposes: tuple[Code, ...] = Field(default_factory=tuple)
+
+    class Required(EventData):
+        purposes: tuple[Code, ...]
+
+    assert incompatible(schema_of(Optional), schema_of(Required)) == [
+        "purposes: required has changed"
+    ]
+
+
 def test_words_are_not_part_of_a_snapshot() -> None:
     """Seeded: strip `title` everywhere; an event's property of that name would leave the schema."""
 

@@ -62,7 +62,7 @@ FORMS = list(forms_of(ON))
 @example(born=date(2008, 2, 29), on=date(2026, 3, 1))
 @example(born=date(2010, 2, 28), on=date(2028, 2, 28))
 def test_whoever_may_be_under_18_is_a_minor_in_every_form(form: str, born: date, on: date) -> None:
-    """Seeded: decide by the earliest or the middle day, or forget `~`: a child becomes an adult.
+    """Seeded: decide by the earliest or the middle day: a child becomes an adult.
 
     Seeded: count 29 February's birthday on 28 February.
     """
@@ -123,6 +123,7 @@ def test_an_estimate_holds_on_its_day_and_grows_with_the_person(
 def test_a_partial_date_is_a_range_of_days(
     edtf: str, earliest: date, latest: date, precision: AgeBasis
 ) -> None:
+    """Seeded: read `~` and leave the range as it is."""
     assert parse_birth(edtf) == Birth(earliest, latest, precision)
 
 
@@ -167,7 +168,7 @@ def test_a_partial_date_is_a_range_of_days(
     ],
 )
 def test_anything_else_is_refused(edtf: str) -> None:
-    """Seeded: match instead of fullmatch, or the class of all digits, which takes the digits of every script."""
+    """Seeded: match instead of fullmatch, or take the digits of every script."""
     with pytest.raises(InvalidError) as refusal:
         parse_birth(edtf)
 

@@ -170,6 +170,19 @@ def test_protection_is_not_ended_by_whoever_may_only_screen(
         assert refusal.value.members["entitled"] == ["IDENTIFICATION_OFFICER"]
 
 
+@pytest.mark.parametrize("before", ["REPORTED", "SCREENING", "PRESUMED", "FORMAL_ASSESSMENT"])
+def test_who_may_only_screen_stops_before_services_are_open_and_not_after(before: str) -> None:
+    """Seeded: let a screening role take DISCONTINUED from every status; services would close."""
+    facts = case(IdentificationStatus(before))
+    wanted = decision(IdentificationStatus.DISCONTINUED, role=ActorRole.NGO_CASE_MANAGER)
+
+    if before in {"REPORTED", "SCREENING"}:
+        assert decide(facts, wanted, today=TODAY) == "DISCONTINUED"
+    else:
+        with pytest.raises(ForbiddenError, match=r"identification\.role_not_entitled"):
+            decide(facts, wanted, today=TODAY)
+
+
 NEVER = {
     ActorRole.ANALYST,
     ActorRole.HUB_OPERATOR,

@@ -37,14 +37,18 @@ class Consumer:
         *,
         service: str,
         box: ServiceBox,
+        source: str | None = None,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._database = database
         self._handlers = handlers
         self._service = service
         self._box = box
+        self._source = source
         self._pause = pause
-        self._alone = Inbox(database, handlers, service=service, box=box, pause=pause)
+        self._alone = Inbox(
+            database, handlers, service=service, box=box, source=source, pause=pause
+        )
 
     @property
     def topics(self) -> list[str]:
@@ -96,7 +100,14 @@ class Consumer:
         """Take deliveries until one fails; commit those before it and return how many they were."""
         outcomes: list[Outcome] = []
         async with self._database.batch() as batch:
-            inbox = Inbox(batch, self._handlers, service=self._service, box=self._box, alone=False)
+            inbox = Inbox(
+                batch,
+                self._handlers,
+                service=self._service,
+                box=self._box,
+                source=self._source,
+                alone=False,
+            )
             try:
                 for delivery in deliveries:
                     outcome = await inbox.accept(delivery)

@@ -19,6 +19,11 @@ class EventData(BaseModel):
 
     type: ClassVar[str]
 
+    def readers(self) -> list[UUID]:
+        """Return the organisations that may read the event in the change feed: those it names."""
+        fields = ("organisation_id", "sending_organisation_id", "receiving_organisation_id")
+        return [named for field in fields if (named := getattr(self, field, None)) is not None]
+
 
 class Event(BaseModel):
     """One fact. `seq` is 1, 2, 3 … within `subject`, the aggregate the fact is about."""
@@ -39,6 +44,11 @@ class Event(BaseModel):
     def of(cls, data: EventData, *, subject: UUID, seq: int, source: str) -> "Event":
         payload = data.model_dump(mode="json")
         return cls(source=source, type=data.type, subject=subject, seq=seq, data=payload)
+
+    @property
+    def country(self) -> str:
+        """The country whose instance told this: the first part of a `source` like `/RS/referral`."""
+        return self.source.lstrip("/").partition("/")[0]
 
     def to_bytes(self) -> bytes:
         """Return the exact bytes that are stored, signed and sent (RFC 8785 canonical JSON)."""

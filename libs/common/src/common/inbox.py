@@ -53,7 +53,8 @@ class HandlerFailedError(Exception):
 class Inbox:
     """Takes deliveries into one database, or into one open batch of it.
 
-    `alone` says that nobody else's effects share the transaction: then a failing handler is tried
+    `source` names this service in the events that handlers tell (`/RS/intake`). `alone` says that
+    nobody else's effects share the transaction: then a failing handler is tried
     again with pauses and at last parked; in a batch it raises HandlerFailedError instead.
     """
 
@@ -64,12 +65,13 @@ class Inbox:
         *,
         service: str,
         box: ServiceBox,
+        source: str | None = None,
         alone: bool = True,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._store = store
         self._handlers = handlers
-        self._service = service
+        self._source = source or f"/{service}"
         self._box = box
         self._alone = alone
         self._pause = pause
@@ -226,7 +228,7 @@ class Inbox:
     # --- pieces
 
     def _unit(self) -> Unit:
-        return unit_of(self._store, source=f"/{self._service}", operation="consume")
+        return unit_of(self._store, source=self._source, operation="consume")
 
     def _advance(self, unit: Unit, delivery: Delivery) -> None:
         if delivery.offset >= 0:

@@ -6,7 +6,7 @@ the last id it saw loses every event that commits later with a smaller one.
 
 import asyncio
 import fcntl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -31,10 +31,18 @@ _BACKOFF_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 16, 30)
 class Relay:
     """Moves one service's outbox to the bus. At most one leads; a former leader can mark nothing."""
 
-    def __init__(self, database: Database, bus: Bus, *, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        *,
+        batch: int = BATCH,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._database = database
         self._bus = bus
         self._batch = batch
+        self._pause = pause
         self._epoch = 0
         self._position = 0
 
@@ -46,9 +54,9 @@ class Relay:
             if lease is None:
                 unit.add(RelayLease, id=1, epoch=1, feed_position=0)
             else:
-                unit.update(
-                    RelayLease, {"id": 1, "epoch": lease.epoch}, expect=1, epoch=lease.epoch + 1
-                )
+                # The position too: the former leader may have marked since the lease was read.
+                seen = {"id": 1, "epoch": lease.epoch, "feed_position": lease.feed_position}
+                unit.update(RelayLease, seen, expect=1, epoch=lease.epoch + 1)
             try:
                 await self._database.write(unit)
             except (StaleError, DuplicateError):
@@ -60,7 +68,8 @@ class Relay:
     async def publish_waiting(self) -> int:
         """Publish the oldest waiting events and mark them; return how many.
 
-        No transaction is open while the bus is awaited. StaleError: another relay leads now.
+        No transaction is open while the bus is awaited. StaleError: another relay leads now, or a
+        mark before this one may have failed or not; `lead` again.
         """
         waiting = await self._database.fetch(
             select(
@@ -85,7 +94,9 @@ class Relay:
     async def _mark(self, ids: Sequence[int]) -> None:
         unit = unit_of(self._database, source="relay", operation="relay")
         last = self._position + len(ids)
-        unit.update(RelayLease, {"id": 1, "epoch": self._epoch}, expect=1, feed_position=last)
+        # The position too: a mark whose answer was lost may have committed all the same.
+        mine = {"id": 1, "epoch": self._epoch, "feed_position": self._position}
+        unit.update(RelayLease, mine, expect=1, feed_position=last)
         now = utcnow()
         for position, id_ in enumerate(ids, self._position + 1):
             unit.update(OutboxMessage, {"id": id_}, published_at=now, feed_position=position)
@@ -107,7 +118,7 @@ class Relay:
                 pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
                 failures += 1
                 logger.warning("relay.waits", error=type(error).__name__, seconds=pause)
-                await asyncio.sleep(pause)
+                await self._pause(pause)
                 continue
             failures = 0
             if published == 0:

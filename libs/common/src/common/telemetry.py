@@ -1,6 +1,10 @@
 """Metrics of one process. Labels come from fixed sets; never an id, never a count of persons."""
 
+from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
+
+TRACER = trace.get_tracer("prag")
+"""Spans carry the operation's name and the trace id; without an OpenTelemetry SDK they cost nothing."""
 
 HTTP_SECONDS = Histogram(
     "prag_http_request_seconds",

@@ -219,19 +219,11 @@ class Unit:
     ) -> None:
         """Hand over events of `subject` numbered from `first_seq`; `create` and `change` do it.
 
-        Of the organisations an event names, the first two may read it in the change feed.
+        The first two of its `readers` may read an event in the change feed.
         """
         for seq, data in enumerate(events, first_seq):
             event = Event.of(data, subject=subject, seq=seq, source=self.source)
-            concerned = [
-                named
-                for field_name in (
-                    "organisation_id",
-                    "sending_organisation_id",
-                    "receiving_organisation_id",
-                )
-                if (named := getattr(data, field_name, None)) is not None
-            ] or [organisation_id]
+            concerned = data.readers() or [organisation_id]
             self._insert(
                 OutboxMessage,
                 {

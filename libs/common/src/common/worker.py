@@ -43,7 +43,11 @@ async def run_worker(
 ) -> None:
     """Run until cancelled. `jobs` maps a name to (seconds between runs, what to do)."""
     consumer = Consumer(
-        runtime.database, with_audit_heads(runtime, handlers), service=runtime.name, box=runtime.box
+        runtime.database,
+        with_audit_heads(runtime, handlers),
+        service=runtime.name,
+        box=runtime.box,
+        source=runtime.source,
     )
     sealer = Sealer(runtime.database, runtime.master, service=runtime.name, anchor_file=anchor_file)
     async with asyncio.TaskGroup() as tasks:

@@ -7,7 +7,7 @@ from common.contracts.intake import (
     CaseOpened,
     CaseProfileChanged,
 )
-from common.contracts.referral import STEP_BY_STATUS, ReferralStep
+from common.contracts.referral import EVENT_BY_STATUS, ReferralEvent
 from common.contracts.reintegration import (
     PlanClosed,
     PlanOpened,
@@ -104,7 +104,7 @@ async def on_plan_closed(unit: Unit, event: Event) -> None:
 
 async def on_referral(unit: Unit, event: Event) -> None:
     """Keep a referral's state after any of its events; each carries the whole of it."""
-    referral = ReferralStep.model_validate(event.data)
+    referral = ReferralEvent.model_validate(event.data)
     unit.add(
         ReferralFact,
         referral_id=referral.referral_id,
@@ -151,5 +151,5 @@ HANDLERS: Handlers = {
     PlanPhaseChanged.type: on_phase_changed,
     PlanPhaseOverdue.type: on_phase_overdue,
     PlanClosed.type: on_plan_closed,
-    **{kind.type: on_referral for kind in STEP_BY_STATUS.values()},
+    **{kind.type: on_referral for kind in EVENT_BY_STATUS.values()},
 }

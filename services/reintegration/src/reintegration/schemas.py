@@ -14,6 +14,9 @@ PlanPhase = Annotated[str, code_of("plan_phases")]
 PhaseChangeReason = Annotated[str, code_of("phase_change_reasons")]
 ClosureReason = Annotated[str, code_of("closure_reasons")]
 AgreementParty = Annotated[str, code_of("agreement_parties")]
+Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?$")]
+"""A sum as text: a JSON number would lose its cents on the way through a binary float."""
+
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 """An ISO 4217 code."""
 
@@ -96,7 +99,7 @@ class PlanRead(ReadModel):
 
 
 class Money(StrictModel):
-    amount: Decimal = Field(ge=0, max_digits=12, decimal_places=2)
+    amount: Amount
     currency: Currency
 
 

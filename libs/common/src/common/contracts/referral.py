@@ -1,7 +1,7 @@
 """What referral tells the others about the directory and about referrals inside the country.
 
-The subject of `referral.directory.organisation_*` is the organisation, of `service_listed` the
-service, of every `referral.referral.*` event the referral.
+The subject of `referral.directory.organisation_*` is the organisation, of `service_*` the service,
+of every `referral.referral.*` event the referral.
 """
 
 from datetime import date
@@ -38,13 +38,11 @@ class OrganisationChanged(OrganisationEntry):
     type: ClassVar[str] = "referral.directory.organisation_changed.v1"
 
 
-class ServiceListed(EventData):
-    """An organisation offers a service. Whom it takes is listed in full.
+class ServiceEntry(EventData):
+    """What the directory says of a service: the whole entry. Whom it takes is listed in full.
 
-    `capacity` is null for a service that counts no places.
+    `capacity` and `free_places` are null for a service that counts no places.
     """
-
-    type: ClassVar[str] = "referral.directory.service_listed.v1"
 
     service_id: UUID
     organisation_id: UUID
@@ -55,6 +53,17 @@ class ServiceListed(EventData):
     languages: tuple[Language, ...]
     accessibility: tuple[Code, ...]
     capacity: int | None = Field(ge=0)
+    free_places: int | None = Field(ge=0)
+
+
+class ServiceListed(ServiceEntry):
+    type: ClassVar[str] = "referral.directory.service_listed.v1"
+
+
+class ServiceChanged(ServiceEntry):
+    """Also told when a referral took a place or gave it back."""
+
+    type: ClassVar[str] = "referral.directory.service_changed.v1"
 
 
 class ReferralEvent(EventData):
@@ -70,6 +79,12 @@ class ReferralEvent(EventData):
     previous_status: Code | None = None
     reason: Code | None = None
     on: date
+
+    def readers(self) -> list[UUID]:
+        """The receiver reads of a referral from its submission on: a draft is the sender's alone."""
+        if "DRAFT" in {self.status, self.previous_status} and self.status != "SUBMITTED":
+            return [self.sending_organisation_id]
+        return super().readers()
 
 
 class ReferralDrafted(ReferralEvent):

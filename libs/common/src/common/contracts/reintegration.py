@@ -23,6 +23,17 @@ class PlanOpened(EventData):
     opened_on: date
 
 
+class PlanReferralLinked(EventData):
+    """Another accepted referral of the case joined the plan that was open already."""
+
+    type: ClassVar[str] = "reintegration.plan.referral_linked.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    referral_id: UUID
+    linked_on: date
+
+
 class PlanPhaseChanged(EventData):
     """A plan moved to another phase. From PLANNED it was started: support has begun.
 
@@ -55,6 +66,52 @@ class PlanPhaseOverdue(EventData):
     month: int = Field(ge=1)
 
 
+class PlanSuspended(EventData):
+    """Work on a plan rests. Its month clock does not, but it is not called overdue meanwhile."""
+
+    type: ClassVar[str] = "reintegration.plan.suspended.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    suspended_on: date
+
+
+class PlanResumed(EventData):
+    """Work on a suspended plan goes on, in the phase it was in."""
+
+    type: ClassVar[str] = "reintegration.plan.resumed.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    resumed_on: date
+
+
+class PlanAgreementDrafted(EventData):
+    """A new version of the reintegration agreement was written; it waits for signatures."""
+
+    type: ClassVar[str] = "reintegration.plan.agreement_drafted.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    agreement_id: UUID
+    agreement_version: int = Field(ge=1)
+    review_on: date
+    drafted_on: date
+
+
+class PlanAgreementPartySigned(EventData):
+    """One party has signed a version of the agreement, on the day `signed_on`."""
+
+    type: ClassVar[str] = "reintegration.plan.agreement_party_signed.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    agreement_id: UUID
+    agreement_version: int = Field(ge=1)
+    party: Code
+    signed_on: date
+
+
 class PlanAgreementSigned(EventData):
     """Everybody who has to sign a version of the reintegration agreement has signed it."""
 
@@ -78,3 +135,16 @@ class PlanClosed(EventData):
     reason: Code
     closed_on: date
     episode: int = Field(ge=1)
+
+
+class PlanReopened(EventData):
+    """A closed plan goes on in `to_phase`, the phase it was closed from; its clock never stopped."""
+
+    type: ClassVar[str] = "reintegration.plan.reopened.v1"
+
+    plan_id: UUID
+    case_id: UUID
+    to_phase: Code
+    reason: Code
+    reopened_on: date
+    episode: int = Field(ge=2)

@@ -10,16 +10,23 @@ from typing import Any, Protocol
 from sqlalchemy import Executable, Table, bindparam, delete, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from common.errors import UnavailableError
 from common.sealing import SubjectKeyRing
 from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit
 
 # What a database that is down looks like. asyncpg refuses a connection with a bare OSError.
-OUTAGE = (OperationalError, InterfaceError, OSError, UnavailableError)
+OUTAGE = (OperationalError, InterfaceError, PoolTimeoutError, OSError, UnavailableError)
 
 Parameters = Mapping[str, Any] | None
-Shape = tuple[str, Table, tuple[str, ...], tuple[str, ...], int | None]
+Where = tuple[tuple[str, bool], ...]
+"""Columns of a condition, each with whether it asks for rows without a value."""
+Shape = tuple[str, Table, tuple[str, ...], Where, int | None]
+
+
+class OutageError(OSError):
+    """The database says itself that it cannot serve just now: no room, shutting down, a lock."""
 
 
 class Store(Protocol):
@@ -91,14 +98,15 @@ def duplicate(shape: Shape, error: IntegrityError) -> DuplicateError | None:
 
 
 def _shape(step: Step) -> Shape:
-    return step.kind, step.table, tuple(step.values), tuple(step.where), step.expect
+    where = tuple((name, value is None) for name, value in step.where.items())
+    return step.kind, step.table, tuple(step.values), where, step.expect
 
 
 def _parameters(step: Step) -> dict[str, Any]:
     if step.kind in {"insert", "put"}:
         return step.values
     return {f"v_{k}": v for k, v in step.values.items()} | {
-        f"w_{k}": v for k, v in step.where.items()
+        f"w_{k}": v for k, v in step.where.items() if v is not None
     }
 
 
@@ -110,7 +118,10 @@ def _statement(shape: Shape, dialect: str) -> Executable:
     if kind == "put":
         return _put(table, values, where, dialect)
     conditions = [
-        table.c[name] == bindparam(f"w_{name}", type_=table.c[name].type) for name in where
+        table.c[name].is_(None)
+        if is_null
+        else table.c[name] == bindparam(f"w_{name}", type_=table.c[name].type)
+        for name, is_null in where
     ]
     if kind == "delete":
         removal: Executable = delete(table).where(*conditions)
@@ -120,12 +131,13 @@ def _statement(shape: Shape, dialect: str) -> Executable:
     return change
 
 
-def _put(table: Table, values: tuple[str, ...], key: tuple[str, ...], dialect: str) -> Executable:
+def _put(table: Table, values: tuple[str, ...], where: Where, dialect: str) -> Executable:
+    key = [name for name, _ in where]
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     rest = {name: statement.excluded[name] for name in values if name not in key}
     written: Executable = (
-        statement.on_conflict_do_update(index_elements=list(key), set_=rest)
+        statement.on_conflict_do_update(index_elements=key, set_=rest)
         if rest
-        else statement.on_conflict_do_nothing(index_elements=list(key))
+        else statement.on_conflict_do_nothing(index_elements=key)
     )
     return written

@@ -1,17 +1,23 @@
 """PostgreSQL through asyncpg: reads in autocommit, a Unit in one transaction."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from common.crash import crash
-from common.db.base import Parameters, check_count, duplicate, statements
+from common.db.base import OutageError, Parameters, check_count, duplicate, statements
 from common.sealing import SubjectKeyRing
-from common.unit import AnySelect, Step, Unit
+from common.unit import AnySelect, StaleError, Step, Unit
+
+# SQLSTATE prefixes of what passes by itself: connection lost, no room or memory, a lock not to be
+# had, shutting down, input and output, a standby that takes no writes yet.
+_OUTAGES = ("08", "53", "55P03", "57", "58", "25006")
+_ROLLED_BACK = "40"
+"""Deadlock or serialization failure: the transaction is gone through no fault of its own."""
 
 
 class PostgresDatabase:
@@ -22,24 +28,27 @@ class PostgresDatabase:
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
-        async with self._reading.connect() as connection:
-            rows: Sequence[Any] = (await connection.execute(statement, parameters)).all()
-            return rows
+        with _outages():
+            async with self._reading.connect() as connection:
+                rows: Sequence[Any] = (await connection.execute(statement, parameters)).all()
+                return rows
 
     async def write(self, unit: Unit) -> None:
         if not unit.steps:
             return
-        async with self._engine.begin() as connection:
-            await _execute(unit.steps, connection)
-            crash("db.before_commit")
+        with _outages(rolled_back=StaleError):
+            async with self._engine.begin() as connection:
+                await _execute(unit.steps, connection)
+                crash("db.before_commit")
         crash("db.after_commit")
         self.outbox_written.set()
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["PostgresBatch"]:
-        async with self._engine.begin() as connection:
-            yield PostgresBatch(connection, self.keys)
-            crash("db.before_commit")
+        with _outages():
+            async with self._engine.begin() as connection:
+                yield PostgresBatch(connection, self.keys)
+                crash("db.before_commit")
         crash("db.after_commit")
         self.outbox_written.set()
 
@@ -55,12 +64,28 @@ class PostgresBatch:
         self.keys = keys
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
-        rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
-        return rows
+        with _outages():
+            rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
+            return rows
 
     async def write(self, unit: Unit) -> None:
-        async with self._connection.begin_nested():
-            await _execute(unit.steps, self._connection)
+        with _outages():
+            async with self._connection.begin_nested():
+                await _execute(unit.steps, self._connection)
+
+
+@contextmanager
+def _outages(*, rolled_back: type[Exception] = OutageError) -> Iterator[None]:
+    """Tell an outage by its SQLSTATE: asyncpg's is neither an OperationalError nor an OSError."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlstate", None) or ""
+        if code.startswith(_OUTAGES):
+            raise OutageError(code) from None
+        if code.startswith(_ROLLED_BACK):
+            raise rolled_back from None
+        raise
 
 
 async def _execute(steps: list[Step], connection: AsyncConnection) -> None:

@@ -68,8 +68,9 @@ class SqliteDatabase:
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["SqliteBatch"]:
         async with self._turn:
-            await self._run(lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
             try:
+                # Inside, for a caller cancelled while the thread begins: it begins all the same.
+                await self._run(lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
                 yield SqliteBatch(self)
                 crash("db.before_commit")
                 await self._run(lambda connection: connection.exec_driver_sql("COMMIT"))

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 from starlette.requests import Request
 
@@ -28,9 +29,9 @@ _MAX_CODE = 40
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One field a list may be filtered by."""
+    """One field a list may be filtered by: a column, or an expression of columns."""
 
-    column: InstrumentedAttribute[Any]
+    column: InstrumentedAttribute[Any] | ColumnElement[Any]
     kind: Kind
     choices: frozenset[str] | None = None
 

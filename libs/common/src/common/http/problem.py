@@ -93,7 +93,9 @@ def render(
         **members,
     }
     if fields:
-        body["errors"] = [{**f, "detail": messages.text(f["code"], language)} for f in fields]
+        body["errors"] = [
+            {**f, "detail": messages.text(f["code"], language, **members)} for f in fields
+        ]
     return JSONResponse(
         body,
         status_code=status,

@@ -28,7 +28,7 @@ from common.http.problem import render_error
 from common.http.request import runtime_of
 from common.runtime import Runtime
 from common.tables import IdempotencyAnswer
-from common.telemetry import HTTP_DENIED, HTTP_SECONDS
+from common.telemetry import HTTP_DENIED, HTTP_SECONDS, TRACER
 from common.unit import DuplicateError, StaleError, Unit
 
 logger = structlog.get_logger(__name__)
@@ -62,7 +62,8 @@ class PragRoute(APIRoute):
             started = monotonic()
             runtime = runtime_of(request)
             try:
-                response = await Call(runtime, request, operation, answer, known).run()
+                with TRACER.start_as_current_span(operation, record_exception=False):
+                    response = await Call(runtime, request, operation, answer, known).run()
             except Exception as error:  # noqa: BLE001  the last resort: every error has one rendering
                 response = render_error(request, error)
             status = f"{response.status_code // 100}xx"

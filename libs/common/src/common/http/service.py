@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.clock import new_id
-from common.codelist_routes import router as codelists
+from common.http.codelists import router as codelists
 from common.http import docs, health, problem
 from common.http.changes import changes_router
 from common.http.idempotency import InFlight

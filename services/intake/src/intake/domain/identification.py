@@ -26,63 +26,32 @@ class IdentificationStatus(StrEnum):
     DISCONTINUED = "DISCONTINUED"
 
 
+S = IdentificationStatus
+
 TRANSITIONS: Mapping[IdentificationStatus, tuple[IdentificationStatus, ...]] = {
-    IdentificationStatus.REPORTED: (
-        IdentificationStatus.SCREENING,
-        IdentificationStatus.DISCONTINUED,
-    ),
-    IdentificationStatus.SCREENING: (
-        IdentificationStatus.PRESUMED,
-        IdentificationStatus.REJECTED,
-        IdentificationStatus.DISCONTINUED,
-    ),
-    IdentificationStatus.PRESUMED: (
-        IdentificationStatus.FORMAL_ASSESSMENT,
-        IdentificationStatus.DISCONTINUED,
-    ),
-    IdentificationStatus.FORMAL_ASSESSMENT: (
-        IdentificationStatus.IDENTIFIED,
-        IdentificationStatus.NOT_VICTIM,
-        IdentificationStatus.DISCONTINUED,
-    ),
-    IdentificationStatus.IDENTIFIED: (),
+    S.REPORTED: (S.SCREENING, S.DISCONTINUED),
+    S.SCREENING: (S.PRESUMED, S.REJECTED, S.DISCONTINUED),
+    S.PRESUMED: (S.FORMAL_ASSESSMENT, S.DISCONTINUED),
+    S.FORMAL_ASSESSMENT: (S.IDENTIFIED, S.NOT_VICTIM, S.DISCONTINUED),
+    S.IDENTIFIED: (),
     # New facts start a new assessment.
-    IdentificationStatus.NOT_VICTIM: (IdentificationStatus.SCREENING,),
-    IdentificationStatus.REJECTED: (IdentificationStatus.SCREENING,),
-    IdentificationStatus.DISCONTINUED: (),
+    S.NOT_VICTIM: (S.SCREENING,),
+    S.REJECTED: (S.SCREENING,),
+    S.DISCONTINUED: (),
 }
 
-WITH_SERVICES = frozenset(
-    {
-        IdentificationStatus.PRESUMED,
-        IdentificationStatus.FORMAL_ASSESSMENT,
-        IdentificationStatus.IDENTIFIED,
-    }
-)
+WITH_SERVICES = frozenset({S.PRESUMED, S.FORMAL_ASSESSMENT, S.IDENTIFIED})
 """Help does not wait for the formal decision: services open at PRESUMED (F4)."""
 
-SCREENING_STEPS = frozenset(
-    {
-        IdentificationStatus.SCREENING,
-        IdentificationStatus.PRESUMED,
-        IdentificationStatus.DISCONTINUED,
-    }
-)
-"""Steps any screening role may take. The others, REJECTED and NOT_VICTIM among them, end or decide
-somebody's protection: only a role entitled to identify in that country takes them."""
+SCREENING_STEPS = frozenset({S.SCREENING, S.PRESUMED, S.DISCONTINUED})
+"""Steps any screening role may take, unless services are open: then only a role entitled to
+identify in that country ends or decides somebody's protection. REJECTED always needs that role."""
 
-EXPLAINED = frozenset(
-    {
-        IdentificationStatus.REJECTED,
-        IdentificationStatus.NOT_VICTIM,
-        IdentificationStatus.DISCONTINUED,
-    }
-)
+EXPLAINED = frozenset({S.REJECTED, S.NOT_VICTIM, S.DISCONTINUED})
 """Decisions that need a note by the person who decides; there is no automatic NOT_VICTIM."""
 
 NO_PURPOSE = frozenset({"UNKNOWN"})
 """Codes of exploitation_types that say nothing; they do not count as a purpose."""
-
 
 FOR_CHILDREN_ONLY = frozenset({"CHILD_BEST_INTEREST"})
 """Codes of legal_bases. Every decision and every case names a basis (F4, F15)."""
@@ -129,17 +98,18 @@ def services_open(status: IdentificationStatus) -> bool:
 
 def is_reopening(status: IdentificationStatus, wanted: IdentificationStatus) -> bool:
     """Tell whether the step starts a new assessment of somebody already turned down."""
-    return (
-        status in {IdentificationStatus.NOT_VICTIM, IdentificationStatus.REJECTED}
-        and wanted is IdentificationStatus.SCREENING
-    )
+    return status in {S.NOT_VICTIM, S.REJECTED} and wanted is S.SCREENING
 
 
 def roles_for(
-    status: IdentificationStatus, *, country: str, is_minor: bool
+    status: IdentificationStatus,
+    wanted: IdentificationStatus,
+    *,
+    country: str,
+    is_minor: bool,
 ) -> frozenset[ActorRole]:
-    """Return the roles that may take the step to `status`."""
-    if status in SCREENING_STEPS:
+    """Return the roles that may take the step from `status` to `wanted`."""
+    if wanted in SCREENING_STEPS and not services_open(status):
         return screeners(country, is_minor=is_minor)
     return entitlement(country, is_minor=is_minor).roles
 
@@ -154,16 +124,19 @@ def decide(case: CaseFacts, decision: Decision, *, today: date) -> Identificatio
     if decision.status not in TRANSITIONS[case.status]:
         legal = [status.value for status in TRANSITIONS[case.status]]
         raise ConflictError("identification.illegal_step", legal=legal)
-    _require_role(decision.status, decision.role, country=case.country, is_minor=case.is_minor)
+    _require_role(
+        decision.role,
+        roles_for(case.status, decision.status, country=case.country, is_minor=case.is_minor),
+    )
     check_legal_basis(decision.legal_basis, is_minor=case.is_minor)
     _check_dates(case, decision, today)
     if not decision.is_explained and (
         decision.status in EXPLAINED or is_reopening(case.status, decision.status)
     ):
         raise InvalidError("identification.note_required", pointer="/note")
-    if decision.status in {IdentificationStatus.IDENTIFIED, IdentificationStatus.NOT_VICTIM}:
+    if decision.status in {S.IDENTIFIED, S.NOT_VICTIM}:
         _check_authority(case, decision)
-    if decision.status is IdentificationStatus.IDENTIFIED:
+    if decision.status is S.IDENTIFIED:
         _check_elements(case, decision)
     return decision.status
 
@@ -175,8 +148,8 @@ def check_opening(
 
     Raises ForbiddenError `identification.role_not_entitled`.
     """
-    if status is IdentificationStatus.PRESUMED:
-        _require_role(status, role, country=country, is_minor=is_minor)
+    if status is S.PRESUMED:
+        _require_role(role, screeners(country, is_minor=is_minor))
 
 
 def check_legal_basis(legal_basis: str, *, is_minor: bool) -> None:
@@ -185,10 +158,7 @@ def check_legal_basis(legal_basis: str, *, is_minor: bool) -> None:
         raise InvalidError("legal_basis.for_children_only", pointer="/legal_basis")
 
 
-def _require_role(
-    status: IdentificationStatus, role: ActorRole, *, country: str, is_minor: bool
-) -> None:
-    entitled = roles_for(status, country=country, is_minor=is_minor)
+def _require_role(role: ActorRole, entitled: frozenset[ActorRole]) -> None:
     if role not in entitled:
         raise ForbiddenError("identification.role_not_entitled", entitled=sorted(entitled))
 

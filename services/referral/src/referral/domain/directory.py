@@ -38,7 +38,8 @@ class Offer:
 class Need:
     """What is known of the person. None or an empty set: not asked for, so no ground.
 
-    `age_group` is a band of years (`12-17`, `35+`) or UNKNOWN; then `is_minor` decides.
+    `age_group` is a band of years (`12-17`, `35+`) or UNKNOWN; then `is_minor` decides. `place` asks
+    for a free place too.
     """
 
     sex: str | None = None
@@ -46,6 +47,7 @@ class Need:
     is_minor: bool | None = None
     languages: frozenset[str] = frozenset()
     accessibility: frozenset[str] = frozenset()
+    place: bool = True
 
 
 def grounds_against(offer: Offer, need: Need) -> list[Ground]:
@@ -55,7 +57,7 @@ def grounds_against(offer: Offer, need: Need) -> list[Ground]:
         Ground.AGE_GROUP: _takes_age(offer, need),
         Ground.LANGUAGE: not need.languages or _share_language(offer.languages, need.languages),
         Ground.ACCESSIBILITY: need.accessibility <= offer.accessibility,
-        Ground.PLACES: offer.free_places is None or offer.free_places > 0,
+        Ground.PLACES: not need.place or offer.free_places is None or offer.free_places > 0,
     }
     return [ground for ground, is_met in checks.items() if not is_met]
 
@@ -74,6 +76,18 @@ def check_places(capacity: int | None, free_places: int | None) -> None:
     """
     if (capacity is None) != (free_places is None) or (free_places or 0) > (capacity or 0):
         raise InvalidError("service.places_inconsistent", pointer="/free_places")
+
+
+def take_place(free_places: int) -> int:
+    """Return the free places once a person has one; ConflictError `service.not_eligible` if none is."""
+    if free_places == 0:
+        raise ConflictError("service.not_eligible", grounds=[Ground.PLACES.value])
+    return free_places - 1
+
+
+def give_back_place(capacity: int, free_places: int) -> int:
+    """Return the free places once a person has left; the service may have counted anew meanwhile."""
+    return min(capacity, free_places + 1)
 
 
 def choose_service_type(asked: str | None, listed: str | None) -> str:

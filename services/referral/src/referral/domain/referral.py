@@ -43,9 +43,10 @@ class Side(StrEnum):
     """Nobody's request: the service itself, when the time to answer is over."""
 
 
-# domain.md section 4, cut down to one country: ASSESSING is part of ACKNOWLEDGED, the transfer is
-# COMPLETED. CONSENT_WITHDRAWN of an open referral is CANCELLED with a reason: the person may refuse
-# a referral at any time before it is completed (Bulgarian NRM 1.4).
+# domain.md section 4, cut down to one country: ASSESSING is part of ACKNOWLEDGED; ACCEPTED is "in
+# service" and COMPLETED its end. CONSENT_WITHDRAWN of an open referral is CANCELLED with a reason:
+# the person may refuse a referral at any time before it is completed (Bulgarian NRM 1.4). A receipt
+# is no answer, so the clock ends an ACKNOWLEDGED referral too: nobody shall wait behind it unseen.
 STEPS: Final[Mapping[ReferralStatus, Mapping[Action, tuple[Side, ReferralStatus]]]] = {
     ReferralStatus.DRAFT: {
         Action.SUBMIT: (Side.SENDER, ReferralStatus.SUBMITTED),
@@ -66,6 +67,7 @@ STEPS: Final[Mapping[ReferralStatus, Mapping[Action, tuple[Side, ReferralStatus]
         Action.DECLINE: (Side.RECEIVER, ReferralStatus.DECLINED),
         Action.RETURN_FOR_INFO: (Side.RECEIVER, ReferralStatus.RETURNED_FOR_INFO),
         Action.CANCEL: (Side.SENDER, ReferralStatus.CANCELLED),
+        Action.EXPIRE: (Side.CLOCK, ReferralStatus.EXPIRED),
     },
     ReferralStatus.ACCEPTED: {
         Action.COMPLETE: (Side.RECEIVER, ReferralStatus.COMPLETED),
@@ -161,7 +163,7 @@ def respond_by(
     holidays: Collection[date] = frozenset(),
     policy: ResponsePolicy = RESPONSE_POLICY,
 ) -> datetime:
-    """Return the first instant (UTC) at which an unanswered referral has expired.
+    """Return the first instant (UTC) at which a referral nobody has decided on has expired.
 
     Hours are elapsed hours, also over a change to summer time. Working days end with the local
     day in `zone`; `holidays` are that country's public holidays. A resubmission starts anew.
@@ -185,7 +187,7 @@ def _add_working_days(start: date, count: int, holidays: Collection[date]) -> da
 
 
 def has_expired(status: ReferralStatus, deadline: datetime, now: datetime) -> bool:
-    """Say whether the clock ends this referral: nobody has answered it, and its time is over."""
+    """Say whether the clock ends this referral: nobody has decided on it, and its time is over."""
     return Action.EXPIRE in STEPS[status] and now >= deadline
 
 
@@ -197,9 +199,25 @@ class ReceiverView(StrEnum):
     FULL = "FULL"
 
 
-_CALLED_OFF: Final = frozenset(
+OVERDUE: Final = frozenset(
+    status for status, steps in STEPS.items() if Action.EXPIRE in steps
+)
+"""The statuses in which the clock runs."""
+
+SENT_AND_OPEN: Final = frozenset(
+    {
+        ReferralStatus.SUBMITTED,
+        ReferralStatus.ACKNOWLEDGED,
+        ReferralStatus.RETURNED_FOR_INFO,
+        ReferralStatus.ACCEPTED,
+    }
+)
+"""The statuses in which the receiver has, or is about to get, data that a consent must cover."""
+
+CALLED_OFF: Final = frozenset(
     {ReferralStatus.DECLINED, ReferralStatus.CANCELLED, ReferralStatus.EXPIRED}
 )
+"""The receiver keeps the fact and the date and nothing of the person (domain.md section 4)."""
 
 
 def receiver_view(
@@ -211,6 +229,6 @@ def receiver_view(
     """
     if not was_submitted:
         return ReceiverView.NOTHING
-    if was_acknowledged and status not in _CALLED_OFF:
+    if was_acknowledged and status not in CALLED_OFF:
         return ReceiverView.FULL
     return ReceiverView.PREVIEW

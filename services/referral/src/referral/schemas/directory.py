@@ -1,4 +1,4 @@
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -20,7 +20,7 @@ Places = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 Municipality = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]{0,19}$")]
 """The official code of a municipality. The only place the directory knows: a shelter has no address."""
 
-_CENTRE = {
+_CENTRE: dict[str, Any] = {
     "name": "Центар за социјални рад Нова Варош",
     "kind": "CSW",
     "sector": "STATE",
@@ -28,33 +28,41 @@ _CENTRE = {
     "languages": ["sr-Cyrl", "sr-Latn"],
     "roles": ["SOCIAL_WORKER", "GUARDIAN"],
 }
-_SHELTER = {
+_SHELTER: dict[str, Any] = {
     "name": "Shtëpia e sigurt Agimi",
     "kind": "SHELTER",
     "sector": "CIVIL_SOCIETY",
     "languages": ["sq", "sr-Latn", "en"],
 }
 
-
-class OrganisationUpdate(StrictModel):
-    """The whole entry of an organisation; what is left out is empty afterwards."""
-
-    model_config = ConfigDict(json_schema_extra=examples(_CENTRE, _SHELTER))
-
-    name: ShortText = Field(
+OrganisationName = Annotated[
+    ShortText,
+    Field(
         description="A public body's or association's name; never a person's.",
         json_schema_extra={"x-data-class": "P2"},
-    )
-    kind: OrganisationKind
-    sector: OrganisationSector
-    municipality: Municipality | None = None
-    languages: list[Language] = Field(min_length=1, max_length=30)
-    roles: list[ActorRole] = Field(
-        default=[], max_length=20, description="The roles in which its people act."
-    )
+    ),
+]
+Languages = Annotated[list[Language], Field(min_length=1, max_length=30)]
+Roles = Annotated[
+    list[ActorRole], Field(max_length=20, description="The roles in which its people act.")
+]
+Sexes = Annotated[list[Sex], Field(min_length=1, max_length=10)]
+AgeBands = Annotated[list[AgeBand], Field(min_length=1, max_length=10)]
+AccessibilityCodes = Annotated[list[Accessibility], Field(max_length=10)]
+Capacity = Annotated[
+    Places | None, Field(description="Null for a service that counts no places.")
+]
+FreePlaces = Annotated[
+    Places | None, Field(description="Given exactly when `capacity` is, and not more.")
+]
 
 
-class OrganisationCreate(OrganisationUpdate):
+def _left_out() -> Any:  # noqa: ANN401  it stands for a value of any field
+    """A field that stays as it is when it is left out; null is not the same as left out."""
+    return Field(default=None, json_schema_extra=lambda schema: schema.pop("default"))
+
+
+class OrganisationCreate(StrictModel):
     """An organisation of the referral mechanism, under an id the caller has chosen."""
 
     model_config = ConfigDict(
@@ -66,6 +74,29 @@ class OrganisationCreate(OrganisationUpdate):
 
     id: UUID
     country: Country
+    name: OrganisationName
+    kind: OrganisationKind
+    sector: OrganisationSector
+    municipality: Municipality | None = None
+    languages: Languages
+    roles: Roles = []
+
+
+class OrganisationUpdate(StrictModel):
+    """What changes in an organisation's entry; what is left out stays. Its country never changes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {"municipality": "70858", "languages": ["sr-Cyrl", "sr-Latn", "rom"]}, _SHELTER
+        )
+    )
+
+    name: OrganisationName = _left_out()
+    kind: OrganisationKind = _left_out()
+    sector: OrganisationSector = _left_out()
+    municipality: Municipality | None = _left_out()
+    languages: Languages = _left_out()
+    roles: Roles = _left_out()
 
 
 class OrganisationRead(ReadModel):
@@ -110,16 +141,33 @@ class ServiceCreate(StrictModel):
     id: UUID
     organisation_id: UUID
     service_type: ServiceType
-    sexes: list[Sex] = Field(min_length=1, max_length=10)
-    age_groups: list[AgeBand] = Field(min_length=1, max_length=10)
-    languages: list[Language] = Field(min_length=1, max_length=30)
-    accessibility: list[Accessibility] = Field(default=[], max_length=10)
-    capacity: Places | None = Field(
-        default=None, description="Null for a service that counts no places."
+    sexes: Sexes
+    age_groups: AgeBands
+    languages: Languages
+    accessibility: AccessibilityCodes = []
+    capacity: Capacity = None
+    free_places: FreePlaces = None
+
+
+class ServiceUpdate(StrictModel):
+    """What changes in a service's entry; what is left out stays.
+
+    Its type never changes: another type is another service.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {"free_places": 2},
+            {"capacity": 14, "free_places": 4, "age_groups": ["12-17", "18-24", "25-34", "35+"]},
+        )
     )
-    free_places: Places | None = Field(
-        default=None, description="Given exactly when `capacity` is, and not more."
-    )
+
+    sexes: Sexes = _left_out()
+    age_groups: AgeBands = _left_out()
+    languages: Languages = _left_out()
+    accessibility: AccessibilityCodes = _left_out()
+    capacity: Capacity = _left_out()
+    free_places: FreePlaces = _left_out()
 
 
 class ServiceRead(ReadModel):

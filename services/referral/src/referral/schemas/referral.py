@@ -91,9 +91,20 @@ class ReferralResubmit(StrictModel):
 
 
 class ReferralDecline(StrictModel):
-    model_config = ConfigDict(json_schema_extra=examples({"reason": "NO_CAPACITY"}))
+    model_config = ConfigDict(
+        json_schema_extra=examples(
+            {"reason": "NO_CAPACITY"},
+            {
+                "reason": "NOT_ELIGIBLE",
+                "suggested_service_id": "d81f4c6e-5b2a-4f93-b7c0-2a9e8d7c6b04",
+            },
+        )
+    )
 
     reason: DeclineReason
+    suggested_service_id: UUID | None = Field(
+        default=None, description="A service of the directory that may help instead."
+    )
     note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
 
 
@@ -105,7 +116,11 @@ class ReferralCancel(StrictModel):
 
 
 class ReferralPreview(ReadModel):
-    """What the receiver sees before it has acknowledged: no case, no note, no identity (F37)."""
+    """What the receiver sees before it has acknowledged: no case, no note, no identity (F37).
+
+    Once the referral was called off nothing of the person is left: `sex`, `age_group` are null and
+    `languages` is empty (domain.md section 4: the receiver keeps only the fact and the date).
+    """
 
     id: UUID
     version: int
@@ -120,6 +135,31 @@ class ReferralPreview(ReadModel):
     languages: list[str]
     submitted_at: Instant
     respond_by: Instant
+
+
+class ReferralItem(ReadModel):
+    """A referral in a list and in the answer to a step: codes only, never a free text.
+
+    `case_id` is null for those who may not know the case (yet), `submitted_at` and `respond_by`
+    before the first submission.
+    """
+
+    id: UUID
+    version: int
+    status: str
+    case_id: UUID | None
+    sending_organisation_id: UUID
+    receiving_organisation_id: UUID
+    service_id: UUID | None
+    service_type: str
+    urgency: str
+    sex: str | None
+    age_group: str | None
+    languages: list[str]
+    reason: str | None
+    suggested_service_id: UUID | None
+    submitted_at: Instant | None
+    respond_by: Instant | None
 
 
 class ReferralRead(ReadModel):
@@ -137,6 +177,8 @@ class ReferralRead(ReadModel):
     service_id: UUID | None
     service_type: str
     urgency: str
+    sex: str | None
+    age_group: str | None
     purpose: str
     data_groups: list[str]
     languages: list[str]
@@ -144,6 +186,36 @@ class ReferralRead(ReadModel):
     note: str | None = Field(json_schema_extra=_SENSITIVE)
     reason: str | None
     reason_note: str | None = Field(json_schema_extra=_SENSITIVE)
+    suggested_service_id: UUID | None
     created_at: Instant
     submitted_at: Instant | None
     respond_by: Instant | None
+
+
+class StepRule(ReadModel):
+    """One step: from which status, by whose side, to which status, with a reason of which list."""
+
+    status: str
+    step: str
+    side: str
+    leads_to: str
+    reasons: str | None = Field(description="Name of the code list the reason comes from")
+
+
+class DeadlineRule(ReadModel):
+    """How long a receiver has to decide: elapsed hours, or working days (Monday to Friday)."""
+
+    urgency: str
+    hours: int | None
+    working_days: int | None
+
+
+class ReferralRules(ReadModel):
+    """The rules of conduct between the organisations, from the tables the service decides by."""
+
+    policy_version: int = Field(description="Edition of the deadlines")
+    deadlines: list[DeadlineRule]
+    steps: list[StepRule]
+    law_enforcement_kinds: list[str] = Field(
+        description="Kinds of organisation to which only SHARE_LAW_ENFORCEMENT opens"
+    )

@@ -18,7 +18,7 @@ from reintegration.domain.phases import (
 
 
 class Action(StrEnum):
-    """The steps; a value is the verb of the step's URL."""
+    """The steps a plan can take; refusals name those that are legal."""
 
     START = "start"
     CHANGE_PHASE = "change_phase"
@@ -64,9 +64,6 @@ class Overdue:
 RUNNING: Final = (Phase.CRISIS, Phase.TRANSITION, Phase.REINTEGRATION, Phase.FOLLOW_UP)
 """The phases between start and closure, in order."""
 
-EARLIEST_ENTRY: Final = date(2000, 11, 15)
-"""Nobody entered a programme before the Palermo Protocol was adopted: an older day is a slip."""
-
 _STEPS: Final[Mapping[Phase, tuple[Action, ...]]] = {
     Phase.PLANNED: (Action.START, Action.SUSPEND, Action.CLOSE),
     Phase.CRISIS: (Action.CHANGE_PHASE, Action.SUSPEND, Action.CLOSE),
@@ -85,13 +82,25 @@ def require_legal(action: Action, phase: Phase, *, is_suspended: bool) -> None:
         raise ConflictError("plan.illegal_step", legal=[step.value for step in legal])
 
 
-def start(phase: Phase, *, is_suspended: bool, entered_on: date, today: date) -> PhaseMove:
+def require_open(phase: Phase) -> None:
+    """Raise ConflictError `plan.illegal_step` for a closed plan: it has to be reopened first."""
+    if phase is Phase.CLOSED:
+        raise ConflictError("plan.illegal_step", legal=[Action.REOPEN.value])
+
+
+def start(
+    phase: Phase, *, is_suspended: bool, accepted_on: date, entered_on: date, today: date
+) -> PhaseMove:
     """Start the month clock on the day of entry, today or earlier; the first phase is CRISIS.
 
-    Raises InvalidError `plan.day_out_of_range` for a day in the future or before EARLIEST_ENTRY.
+    `accepted_on` is the day on which the referral was accepted: nobody enters the programme of an
+    organisation that has not taken the case. Raises InvalidError `plan.entry_before_referral` or,
+    for a day in the future, `plan.day_out_of_range`.
     """
     require_legal(Action.START, phase, is_suspended=is_suspended)
-    _require_day(entered_on, first=EARLIEST_ENTRY, last=today, pointer="/entered_on")
+    if entered_on < accepted_on:
+        raise InvalidError("plan.entry_before_referral", pointer="/entered_on")
+    _require_day(entered_on, first=accepted_on, last=today, pointer="/entered_on")
     month = month_of(entered_on, today)
     return PhaseMove(phase, Phase.CRISIS, Direction.FORWARD, is_early=False, month=month)
 
@@ -124,8 +133,8 @@ def change_phase(
     is_early = direction is Direction.FORWARD and today < begins_on(to_phase, entered_on, policy)
     if reason is None and (is_early or direction is not Direction.FORWARD):
         raise InvalidError("plan.reason_required", pointer="/reason")
-    if reason is not None and direction not in reason.directions:
-        raise InvalidError("plan.reason_unfit", pointer="/reason", direction=direction.value)
+    if reason is not None:
+        _require_fit(reason, direction)
     return PhaseMove(phase, to_phase, direction, is_early, month_of(entered_on, today))
 
 
@@ -141,19 +150,27 @@ def close(
 ) -> None:
     """Check a closure: from any phase, on a day from `not_before` until today.
 
-    `not_before` is the day of entry, or of opening while there is none. Raises InvalidError
-    `plan.day_out_of_range`.
+    `not_before` is the day of entry or of the last reopening, or of opening while there is neither.
+    Raises InvalidError `plan.day_out_of_range`.
     """
     require_legal(Action.CLOSE, phase, is_suspended=is_suspended)
     _require_day(closed_on, first=not_before, last=today, pointer="/closed_on")
 
 
-def reopen(phase: Phase, *, closed_from: Phase, episode: int) -> tuple[Phase, int]:
+def reopen(
+    phase: Phase, *, closed_from: Phase, episode: int, reason: Reason, has_other_open_plan: bool
+) -> tuple[Phase, int]:
     """Return the phase a closed plan goes on in, and its next episode.
 
-    The plan keeps its id and its clock (F51); whoever has to begin again goes BACK with a reason.
+    The plan keeps its id and its clock (F51); whoever has to begin again goes BACK with a reason. A
+    reopening is a step back in the person's way, so its reason is one of those for a step back.
+    Raises ConflictError `plan.already_open` while the case has another open plan, InvalidError
+    `plan.reason_unfit`.
     """
     require_legal(Action.REOPEN, phase, is_suspended=False)
+    if has_other_open_plan:
+        raise ConflictError("plan.already_open")
+    _require_fit(reason, Direction.BACK)
     return closed_from, episode + 1
 
 
@@ -170,6 +187,11 @@ def overdue(
     if is_suspended or due is None or today < due:
         return None
     return Overdue(due, month_of(entered_on, today))
+
+
+def _require_fit(reason: Reason, direction: Direction) -> None:
+    if direction not in reason.directions:
+        raise InvalidError("plan.reason_unfit", pointer="/reason", direction=direction.value)
 
 
 def _require_day(day: date, *, first: date, last: date, pointer: str) -> None:

@@ -16,14 +16,19 @@ from common.errors import BadRequestError, NotFoundError
 from common.schema import ReadModel
 
 _MAX_AGE = 3600
-_HEADERS = {
-    "ETag": {"schema": {"type": "string"}, "description": "Changes whenever the body does."},
-    "Content-Language": {"schema": {"type": "string"}, "description": "Language of the labels."},
+_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Changes whenever the body does."}}
+_LANGUAGE = {
+    "Content-Language": {"schema": {"type": "string"}, "description": "Language of the labels."}
 }
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"headers": _HEADERS},
-    304: {"description": "Unchanged: the caller's copy, named in If-None-Match, is still good."},
+_UNCHANGED = {"description": "Unchanged: the caller's copy, named in If-None-Match, is still good."}
+_INDEX_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}, 304: _UNCHANGED}
+_LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _ETAG | _LANGUAGE},
+    304: _UNCHANGED,
 }
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="ETags of the copies the caller has")
+]
 
 
 class CodeListSummary(ReadModel):
@@ -72,23 +77,21 @@ class CodeListRead(ReadModel):
 router = APIRouter(prefix="/v1/codelists", tags=["code lists"])
 
 
-@router.get("", response_model=CodeListIndex, responses=_RESPONSES)
-async def list_codelists(
-    request: Request, if_none_match: Annotated[str | None, Header(max_length=2000)] = None
-) -> Response:
+@router.get("", response_model=CodeListIndex, responses=_INDEX_RESPONSES)
+async def list_codelists(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """List the code lists with their versions. No token is needed."""
     _refuse_unknown(request, known=frozenset())
     return _answer(*_index(), if_none_match)
 
 
-@router.get("/{name}", response_model=CodeListRead, responses=_RESPONSES)
+@router.get("/{name}", response_model=CodeListRead, responses=_LIST_RESPONSES)
 async def get_codelist(
     request: Request,
-    name: Annotated[str, Path(max_length=64, examples=["urgency"])],
+    name: Annotated[str, Path(examples=["urgency"])],
     language: Annotated[
         str | None, Query(max_length=35, description="BCP 47 tag; else Accept-Language decides")
     ] = None,
-    if_none_match: Annotated[str | None, Header(max_length=2000)] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read one code list with labels in the language asked for, or the nearest there is.
 

@@ -1,0 +1,130 @@
+"""The SQLite files of a data folder: are they whole, and do they have the schema of this release."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+
+from common.migrations import upgrade
+from prag.manifest import TroubleError
+
+_NOT_WHOLE = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
+_NO_ROOM = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"}
+_IN_USE = {"SQLITE_BUSY", "SQLITE_LOCKED"}
+
+
+def check_whole(path: Path) -> None:
+    """Raise TroubleError unless the file is a database whose pages are all in order.
+
+    What a killed process left half done is rolled back by SQLite when the file is opened.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise damaged(path)
+        with closing(_open(path)) as database:
+            (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except FileNotFoundError:
+        raise TroubleError(
+            f"{path} is missing. Put it back from a backup; without it nothing was started."
+        ) from None
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise explain(path, error) from None
+    if verdict != "ok":
+        raise damaged(path)
+
+
+def explain(path: Path, error: Exception) -> TroubleError:
+    """Say what an error of SQLite means for the file and what to do."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name in _NO_ROOM:
+        return no_room(path)
+    if name in _IN_USE:
+        return TroubleError(f"{path} is held open by another program. End that program first.")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")):
+        return TroubleError(
+            f"{path} cannot be opened for writing. Make it yours: chown and chmod 600 {path}"
+        )
+    if name.startswith(tuple(_NOT_WHOLE)) or isinstance(error, UnicodeDecodeError):
+        return damaged(path)
+    return TroubleError(f"{path} cannot be used ({name or type(error).__name__}).")
+
+
+def damaged(path: Path) -> TroubleError:
+    return TroubleError(
+        f"{path} is damaged or not a database. It was left as it is: move it aside "
+        "and put it back from a backup."
+    )
+
+
+def no_room(path: Path) -> TroubleError:
+    return TroubleError(
+        f"The disk that holds {path} is full. Free some space and start again; nothing was lost."
+    )
+
+
+def needs_migration(path: Path, migrations: Path) -> bool:
+    """Tell whether the database lacks something of this release; TroubleError for a newer one."""
+    revision = _revision(path)
+    scripts = ScriptDirectory(str(migrations))
+    if revision is not None and revision not in {s.revision for s in scripts.walk_revisions()}:
+        raise TroubleError(
+            f"{path} was written by a newer release of Prag. Start that release; "
+            "this one has not touched it."
+        )
+    return revision != scripts.get_current_head()
+
+
+def migrate(path: Path, migrations: Path, safe_copy: Path) -> None:
+    """Give the database the schema of this release.
+
+    One that has content is copied to `safe_copy` first and put back if the change fails.
+    """
+    is_new = not path.exists()
+    if not is_new:
+        copy(path, safe_copy)
+    try:
+        upgrade(migrations, f"sqlite:///{path}")
+    except Exception as error:
+        if is_new:
+            path.unlink(missing_ok=True)
+        else:
+            copy(safe_copy, path)
+        cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
+        if getattr(cause, "sqlite_errorname", None) in _NO_ROOM:
+            raise no_room(path) from None
+        raise TroubleError(
+            f"{path} could not be brought to this release ({type(cause).__name__}); "
+            "it stands as it was before."
+        ) from error
+
+
+def make_empty(path: Path) -> None:
+    """Make a database without tables: one page, so that it can be told from a file that was cut off."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version=1")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database by SQLite's own backup, which is sound while others write to it."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with closing(_open(source)) as read, closing(sqlite3.connect(target)) as write:
+        read.backup(write)
+
+
+def _revision(path: Path) -> str | None:
+    """Return the migration the database stands at; None for one without tables."""
+    if not path.exists():
+        return None
+    with closing(_open(path)) as database:
+        named = database.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+        ).fetchone()
+        row = named and database.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5)
+    database.execute("PRAGMA trusted_schema=OFF")
+    return database

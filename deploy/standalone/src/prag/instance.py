@@ -1,0 +1,106 @@
+"""One country's data folder: made at the first start, checked at every start, held by one process."""
+
+import shutil
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from common.clock import utcnow
+from prag.folder import claim
+from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
+from prag.manifest import LAYOUT, TIME_ZONES, Layout, Manifest, TroubleError, read_manifest
+
+if TYPE_CHECKING:
+    from common.settings import ServiceName, ServiceSettings
+    from prag.parts import Part
+
+MIN_FREE_BYTES = 64 * 1024 * 1024
+"""With less room than this nothing is started: a country must not stop in the middle of a day."""
+
+
+class Instance:
+    """The data folder of one country; while the context is open no other process can start on it.
+
+    `instance.json` is written last, so an interrupted first start is simply done again.
+    """
+
+    def __init__(self, home: Path, country: str, port_base: int) -> None:
+        self.home = home.absolute()
+        self.country = country.upper()
+        self.port_base = port_base
+        self.files = Layout(self.home)
+        self.is_new = False
+        """Whether this start is the first."""
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> "Instance":
+        """Claim the folder; TroubleError if another process has it or it cannot be ours."""
+        if self.country not in TIME_ZONES:
+            raise TroubleError(
+                f"There is no country {self.country} here. Countries are {', '.join(TIME_ZONES)}."
+            )
+        self._lock = claim(self.home)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def issuer(self) -> LocalIssuer:
+        return LocalIssuer(self.home)
+
+    def prepare(self) -> None:
+        """Check the folder, make what a first start needs, migrate the databases.
+
+        TroubleError for what is wrong with it; then nothing in it was changed.
+        """
+        # Each check brings its libraries along, so that the cheap ones answer at once.
+        manifest = read_manifest(self.home)
+        self.is_new = manifest is None
+        if manifest is not None and manifest.country != self.country:
+            raise TroubleError(
+                f"{self.home} belongs to {manifest.country}, not to {self.country}. "
+                f"Start it with --country {manifest.country}, or set PRAG_HOME to another folder."
+            )
+        if shutil.disk_usage(self.home).free < MIN_FREE_BYTES:
+            raise TroubleError(
+                f"The disk that holds {self.home} is full: less than "
+                f"{MIN_FREE_BYTES // 1024 // 1024} MB are left. Free some space and start again."
+            )
+        from prag import databases, keys  # noqa: PLC0415
+
+        if manifest is None:
+            keys.make_keys(self.files)
+        master = keys.check_keys(self.files, manifest)
+        if manifest is not None:
+            for path in self.files.databases().values():
+                databases.check_whole(path)
+        from prag.parts import PARTS  # noqa: PLC0415
+
+        # All are asked before the first is changed: a newer one must find its siblings as they were.
+        old = [
+            name
+            for name, part in PARTS.items()
+            if databases.needs_migration(self.files.database(name), part.migrations)
+        ]
+        for name in old:
+            safe_copy = self.home / "backups" / f"{name}-before-migration.db"
+            databases.migrate(self.files.database(name), PARTS[name].migrations, safe_copy)
+        if manifest is None:
+            databases.make_empty(self.files.bus)
+            Manifest(LAYOUT, self.country, utcnow(), keys.audit_keys(master)).write(self.home)
+
+    def settings(self, service: "ServiceName", part: "Part") -> "ServiceSettings":
+        """Return the settings by which this folder's `service` starts."""
+        return part.settings(
+            country=self.country,
+            database_url=f"sqlite:///{self.files.database(service)}",
+            bus_url=f"local://{self.files.bus}",
+            oidc_issuer=ISSUER,
+            oidc_audience=AUDIENCE,
+            oidc_jwks_file=self.issuer.jwks_file,
+            master_key_file=self.files.master_key,
+            time_zone=TIME_ZONES[self.country],
+            port_base=self.port_base,
+        )

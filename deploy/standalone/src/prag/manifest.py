@@ -1,0 +1,128 @@
+"""What a data folder says about itself: whose it is, how it is laid out, who may sign its audit heads."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from prag.files import write_private
+
+LAYOUT = 1
+"""Version of the folder's layout. A release reads this one and older ones, never a newer one."""
+
+SERVICES = ("intake", "referral", "reintegration", "analytics")
+TIME_ZONES = {
+    "AL": "Europe/Tirane",
+    "BA": "Europe/Sarajevo",
+    "BG": "Europe/Sofia",
+    "ME": "Europe/Podgorica",
+    "MK": "Europe/Skopje",
+    "RO": "Europe/Bucharest",
+    "RS": "Europe/Belgrade",
+    "XK": "Europe/Belgrade",
+}
+"""The countries a standalone instance can be, and where their calendar days begin."""
+
+
+class TroubleError(Exception):
+    """What stands in the way and what to do about it, in a sentence for the person at the keyboard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of `instance.json`, written when the first start has come to its end."""
+
+    layout: int
+    country: str
+    created: datetime
+    audit_keys: dict[str, str]
+    """Ed25519 public key of each service's audit heads, in hex. No secret."""
+
+    def write(self, home: Path) -> None:
+        content = {
+            "layout": self.layout,
+            "country": self.country,
+            "created": self.created.isoformat(),
+            "audit_keys": self.audit_keys,
+        }
+        write_private(manifest_file(home), json.dumps(content, indent=2).encode() + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie in a data folder."""
+
+    home: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "lock"
+
+    @property
+    def keys(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def master_key(self) -> Path:
+        return self.keys / "master.key"
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def bus(self) -> Path:
+        return self.data / "bus.db"
+
+    @property
+    def anchors(self) -> Path:
+        return self.home / "audit"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "logs" / "prag.log"
+
+    def database(self, service: str) -> Path:
+        return self.data / f"{service}.db"
+
+    def anchor(self, service: str) -> Path:
+        """Return the file to which the service's signed audit heads are appended."""
+        return self.anchors / f"{service}.jsonl"
+
+    def databases(self) -> dict[str, Path]:
+        """Return every SQLite file of the folder by its name; the bus is the last."""
+        return {**{name: self.database(name) for name in SERVICES}, "bus": self.bus}
+
+
+def manifest_file(home: Path) -> Path:
+    return home / "instance.json"
+
+
+def read_manifest(home: Path) -> Manifest | None:
+    """Return what the folder says about itself; None where no instance was ever started.
+
+    TroubleError for a file that cannot be read or was written by a newer release.
+    """
+    path = manifest_file(home)
+    try:
+        content = json.loads(path.read_text())
+        layout = int(content["layout"])
+        if layout > LAYOUT:
+            raise TroubleError(
+                f"{home} was written by a newer release of Prag (layout {layout}, this one knows "
+                f"{LAYOUT}). Start that release, or set PRAG_HOME to another folder."
+            )
+        return Manifest(
+            layout,
+            str(content["country"]),
+            datetime.fromisoformat(content["created"]),
+            {service: str(content["audit_keys"][service]) for service in SERVICES},
+        )
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise TroubleError(f"{path} cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, TypeError):
+        raise TroubleError(
+            f"{path} is damaged. Put it back from a backup; nothing else in the folder was touched."
+        ) from None

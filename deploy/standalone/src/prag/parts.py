@@ -1,0 +1,67 @@
+"""The four services as the standalone process starts them. Importing this loads all of them."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import analytics.app
+import analytics.settings
+import analytics.worker
+import intake.app
+import intake.settings
+import intake.worker
+import referral.app
+import referral.settings
+import referral.worker
+import reintegration.app
+import reintegration.settings
+import reintegration.worker
+from fastapi import FastAPI
+
+from common.runtime import Runtime
+from common.settings import ServiceName, ServiceSettings
+
+
+class Work(Protocol):
+    def __call__(
+        self, runtime: Runtime, *, anchor_file: Path | None = None
+    ) -> Coroutine[Any, Any, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One service: its settings, its migrations, its application, its worker."""
+
+    settings: type[ServiceSettings]
+    migrations: Path
+    create_app: Callable[[Runtime], FastAPI]
+    work: Work
+
+
+PARTS: dict[ServiceName, Part] = {
+    "intake": Part(
+        intake.settings.Settings,
+        intake.app.MIGRATIONS,
+        intake.app.create_app,
+        intake.worker.run,
+    ),
+    "referral": Part(
+        referral.settings.Settings,
+        referral.app.MIGRATIONS,
+        referral.app.create_app,
+        referral.worker.run,
+    ),
+    "reintegration": Part(
+        reintegration.settings.Settings,
+        reintegration.app.MIGRATIONS,
+        reintegration.app.create_app,
+        reintegration.worker.run,
+    ),
+    "analytics": Part(
+        analytics.settings.Settings,
+        analytics.app.MIGRATIONS,
+        analytics.app.create_app,
+        analytics.worker.run,
+    ),
+}

@@ -1,0 +1,32 @@
+"""Asks the services for their health as anybody would, over HTTP."""
+
+import asyncio
+
+from prag.manifest import SERVICES
+
+_PAUSE_SECONDS = 0.02
+_PATIENCE_SECONDS = 2.0
+
+
+async def is_ready(port: int) -> bool:
+    """Tell whether the service on this port of this machine answers /readyz with 200."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(
+                    f"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+                )
+                status = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return status.split(b" ")[1:2] == [b"200"]
+
+
+async def all_ready(port_base: int) -> None:
+    """Return when all four services are ready."""
+    for port, _ in enumerate(SERVICES, port_base):
+        while not await is_ready(port):
+            await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,194 @@
+"""Four services in one event loop: started together, watched, ended in order."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+
+import uvicorn
+import uvloop
+from sqlalchemy import select
+
+from common import logs
+from common.audit import Sealer
+from common.bus import open_bus
+from common.clock import monotonic
+from common.db import OUTAGE
+from common.runtime import Runtime, open_runtime
+from common.settings import ServiceName
+from common.tables import OutboxMessage
+from prag import landing
+from prag.greeting import greet
+from prag.instance import Instance
+from prag.parts import PARTS
+from prag.probe import all_ready
+from prag.process import StopSignal
+
+GRACE_SECONDS = 5
+"""How long requests under way may take after the end was asked for."""
+_RELAY_SECONDS = 2.0
+_MAX_CONNECTIONS = 1000
+_LOG_BYTES = 10 * 1024 * 1024
+
+
+def run(
+    instance: Instance, sockets: Sequence[socket.socket], stop: StopSignal, *, empty: bool
+) -> int:
+    """Run until a signal comes or a task dies; return the exit code."""
+    log = instance.files.log
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_suffix(".1.log"))
+    with log.open("a", buffering=1) as stream:
+        logs.configure(stream)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_Country(instance, sockets, stop).live(empty=empty))
+
+
+class _Server(uvicorn.Server):
+    """One of four servers: the signals belong to the process, not to each of them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Country:
+    def __init__(
+        self, instance: Instance, sockets: Sequence[socket.socket], stop: StopSignal
+    ) -> None:
+        self._instance = instance
+        self._sockets = sockets
+        self._stop = stop
+        self._runtimes: dict[ServiceName, Runtime] = {}
+        self._servers: list[_Server] = []
+        self._serving: list[asyncio.Task[None]] = []
+        self._working: list[asyncio.Task[None]] = []
+
+    async def live(self, *, empty: bool) -> int:
+        stopped = asyncio.Event()
+        for number in StopSignal.NUMBERS:
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        if self._stop.is_asked:
+            stopped.set()
+        self._open()
+        await self._link_audit()
+        self._start()
+        greeting = asyncio.create_task(self._greet(empty=empty), name="start")
+        stopping = asyncio.create_task(stopped.wait(), name="stop")
+        dead = await self._first_to_end(greeting, stopping)
+        for task in (greeting, stopping):
+            task.cancel()
+        await asyncio.gather(greeting, stopping, return_exceptions=True)
+        await self._end()
+        for line in dead:
+            print(line, file=sys.stderr, flush=True)
+        return 1 if dead else 0
+
+    def _open(self) -> None:
+        bus = open_bus(f"local://{self._instance.files.bus}")
+        for name, part in PARTS.items():
+            settings = self._instance.settings(name, part)
+            self._runtimes[name] = open_runtime(name, settings, bus=bus)
+
+    def _start(self) -> None:
+        pages = landing.router(self._instance.country, self._instance.port_base)
+        for (name, runtime), held in zip(self._runtimes.items(), self._sockets, strict=True):
+            app = PARTS[name].create_app(runtime)
+            app.include_router(pages)
+            server = _Server(
+                uvicorn.Config(
+                    app,
+                    http="httptools",
+                    ws="none",
+                    access_log=False,
+                    server_header=False,
+                    log_config=None,
+                    limit_concurrency=_MAX_CONNECTIONS,
+                    timeout_graceful_shutdown=GRACE_SECONDS,
+                )
+            )
+            self._servers.append(server)
+            self._serving.append(
+                asyncio.create_task(server.serve(sockets=[held]), name=f"{name}-api")
+            )
+            work = PARTS[name].work(runtime, anchor_file=self._instance.files.anchor(name))
+            self._working.append(asyncio.create_task(work, name=f"{name}-worker"))
+
+    async def _greet(self, *, empty: bool) -> None:
+        await all_ready(self._instance.port_base)
+        greet(self._instance)
+
+    async def _first_to_end(
+        self, greeting: asyncio.Task[None], stopping: asyncio.Task[bool]
+    ) -> list[str]:
+        """Return when the end is asked for, or when a task died; then a line for each such task."""
+        watched: set[asyncio.Task[None]] = {*self._serving, *self._working, greeting}
+        while not stopping.done():
+            done, _ = await asyncio.wait([*watched, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if greeting in done and not greeting.cancelled() and greeting.exception() is None:
+                watched.discard(greeting)
+            dead = [task for task in watched if task.done()]
+            if dead:
+                return [f"prag up: {task.get_name()} died ({_cause(task)})" for task in dead]
+        return []
+
+    async def _end(self) -> None:
+        """Let requests finish, then what they told the world, then the audit chain; then let go."""
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self._await_relays()
+        for task in self._working:
+            task.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
+        with contextlib.suppress(*OUTAGE):
+            await self._link_audit(seal=True)
+        for runtime in self._runtimes.values():
+            await runtime.database.close()
+        await self._runtimes["intake"].bus.close()
+
+    async def _await_relays(self) -> None:
+        """Wait until no committed event waits for the bus, but not for long: the next start goes on."""
+        waiting = select(OutboxMessage.id).where(OutboxMessage.published_at.is_(None)).limit(1)
+        deadline = monotonic() + _RELAY_SECONDS
+        for runtime, worker in zip(self._runtimes.values(), self._working, strict=True):
+            with contextlib.suppress(*OUTAGE):
+                while (
+                    monotonic() < deadline
+                    and not worker.done()
+                    and await runtime.database.fetch(waiting)
+                ):
+                    await asyncio.sleep(0.02)
+
+    async def _link_audit(self, *, seal: bool = False) -> None:
+        """Link what a killed process left out of the audit chain, or what was written last."""
+        for name, runtime in self._runtimes.items():
+            sealer = Sealer(
+                runtime.database,
+                runtime.master,
+                service=name,
+                anchor_file=self._instance.files.anchor(name),
+            )
+            while await sealer.link_waiting():
+                pass
+            if seal:
+                await sealer.seal_head()
+
+
+def _cause(task: asyncio.Task[None]) -> str:
+    """Name the kinds of errors that ended a task; their texts may hold personal data."""
+    if task.cancelled():
+        return "cancelled"
+    error = task.exception()
+    kinds = [type(leaf).__name__ for leaf in _leaves(error)] if error else ["ended"]
+    return ", ".join(dict.fromkeys(kinds))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,21 @@
+"""`prag up`: one country in one process."""
+
+from pathlib import Path
+
+from prag.instance import Instance
+from prag.process import Ports, StopSignal
+
+
+def up(home: Path, country: str, port_base: int, *, empty: bool) -> int:
+    """Run the country until SIGTERM or Ctrl-C and return the exit code.
+
+    TroubleError, with nothing changed, for what stands in the way of a start.
+    """
+    stop = StopSignal()
+    with Instance(home, country, port_base) as instance, Ports(port_base) as ports:
+        instance.prepare()
+        if stop.is_asked:
+            return 0
+        from prag.running import run  # noqa: PLC0415  loads the servers once nothing stands in the way
+
+        return run(instance, ports.sockets, stop, empty=empty)

@@ -1,0 +1,402 @@
+"""Verify the audit trail of a data folder: `python -m prag.verify_audit FOLDER`.
+
+A program of its own: it reads the four databases without changing them and shares no code with
+what writes them, so a mistake there cannot hide itself here. It recomputes every link of each
+service's hash chain and compares the chain with every signed head that vouches for it: the
+service's own, those its siblings keep, and those in the anchor file. An edited, deleted, inserted
+or reordered entry breaks a link; a chain cut off at its end or written anew contradicts a head.
+"""
+
+import hashlib
+import json
+import re
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+SERVICES = ("intake", "referral", "reintegration", "analytics")
+GENESIS = hashlib.sha256(b"prag-audit-v1").digest()
+LINK_SECONDS = 60
+"""An entry is linked within about a second. One that stayed out this long was kept out."""
+
+_CHUNK = 2000
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)\.(\d{6})")
+_ID = re.compile(r"([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})")
+
+CHAIN = """
+SELECT l.seq, l.entry_id, l.hash, e.id, e.at, e.actor, e.client_id, e.organisation_id, e.role,
+       e.action, e.operation, e.object_type, e.object_ids, e.subject, e.data_groups, e.purpose,
+       e.legal_basis, e.decision, e.trace_id
+FROM audit_link l LEFT JOIN audit_entry e ON e.id = l.entry_id
+WHERE l.seq > ? ORDER BY l.seq LIMIT ?
+"""
+WAITING = """
+SELECT id FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
+AND (id < (SELECT max(entry_id) FROM audit_link)
+     OR julianday(at) IS NULL
+     OR julianday(at) < (SELECT max(julianday(t)) FROM
+         (SELECT max(at) AS t FROM audit_entry UNION ALL SELECT max(sealed_at) FROM audit_head)) - ?)
+ORDER BY id LIMIT 1
+"""
+
+
+class BrokenError(Exception):
+    """The first place at which a service's trail is not what was written. `seq` is its position."""
+
+    def __init__(self, seq: int, what: str) -> None:
+        super().__init__(what)
+        self.seq = seq
+
+
+class UnreadableError(Exception):
+    """The folder or a file of it cannot be read, so nothing can be said about its trail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A claim: after `seq` entries the chain stood at `hash`. `witness` is where it was found."""
+
+    seq: int
+    hash: bytes
+    signature: bytes
+    witness: str
+
+
+def main(arguments: list[str]) -> int:
+    """Verify the folder named by the only argument; return the exit code."""
+    try:
+        (folder,) = arguments
+        return report(Path(folder))
+    except ValueError:
+        print("usage: python -m prag.verify_audit FOLDER", file=sys.stderr)
+        return 2
+
+
+def report(home: Path) -> int:
+    """Print what was found: 0 and the number of entries, or 1 and the first broken entry."""
+    counts: dict[str, int] = {}
+    broken: list[str] = []
+    try:
+        keys = read_keys(home)
+        for service in SERVICES:
+            try:
+                counts[service] = verify(home, service, keys[service])
+            except BrokenError as error:
+                broken.append(f"{service}: {error}")
+    except UnreadableError as error:
+        print(f"verify-audit: {error}", file=sys.stderr)
+        return 1
+    if broken:
+        print("\n".join(broken))
+        return 1
+    print(f"{sum(counts.values())} entries verified")
+    print(", ".join(f"{service} {count}" for service, count in counts.items()))
+    return 0
+
+
+def read_keys(home: Path) -> dict[str, Ed25519PublicKey]:
+    """Return the public keys under which the services seal their heads."""
+    try:
+        keys = json.loads((home / "instance.json").read_text())["audit_keys"]
+        return {
+            service: Ed25519PublicKey.from_public_bytes(bytes.fromhex(keys[service]))
+            for service in SERVICES
+        }
+    except FileNotFoundError:
+        raise UnreadableError(f"{home} is no data folder of Prag: start it with prag up") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UnreadableError(f"{home / 'instance.json'} cannot be read") from None
+
+
+def verify(home: Path, service: str, key: Ed25519PublicKey) -> int:
+    """Return the number of entries in the service's chain; BrokenError names the first bad one."""
+    problems: list[BrokenError] = []
+    # The witnesses first: what they vouch for can only be older than the chain read after them.
+    heads = [*_anchored(home, service, problems), *_known_to_siblings(home, service, problems)]
+    with closing(_open(home, service)) as database:
+        own = list(_own_heads(database, problems))
+        claims = _genuine([*heads, *own], service, key, problems)
+        last, is_whole = _walk(database, claims, problems)
+        if is_whole:
+            _check_reach(claims, last, problems)
+        _check_heads(claims, {head.seq for head in own}, problems)
+        if not problems:
+            _check_waiting(database, last, problems)
+    if problems:
+        raise min(problems, key=lambda problem: problem.seq)
+    return last
+
+
+# --- the chain
+
+
+def _walk(
+    database: sqlite3.Connection, claims: dict[int, list[Head]], problems: list[BrokenError]
+) -> tuple[int, bool]:
+    """Recompute the chain link by link; return how many links hold and whether that is all."""
+    seq, previous = 0, GENESIS
+    while rows := _rows(database, CHAIN, seq, _CHUNK):
+        for position, entry_id, linked, *columns in rows:
+            seq += 1
+            fault = (
+                f"position {seq} of the chain is missing"
+                if position != seq
+                else _fault(entry_id, seq, previous, linked, columns)
+            )
+            for head in claims.get(seq, ()):
+                if fault is None and head.hash != linked:
+                    fault = f"entry {entry_id} is not the one that {head.witness} vouches for"
+            if fault is not None:
+                problems.append(BrokenError(seq, fault))
+                return seq - 1, False
+            previous = linked
+    return seq, True
+
+
+def _fault(
+    entry_id: int, seq: int, previous: bytes, linked: bytes, columns: list[Any]
+) -> str | None:
+    name = f"entry {entry_id} (position {seq} of the chain)"
+    if columns[0] is None:
+        return f"{name} was deleted"
+    try:
+        expected = hashlib.sha256(b"\x00" + previous + canonical(columns)).digest()
+    except (ValueError, TypeError, RecursionError):
+        return f"{name} was changed: it is not in the form in which entries are written"
+    return None if linked == expected else f"{name} was changed, moved or inserted"
+
+
+def _genuine(
+    heads: list[Head], service: str, key: Ed25519PublicKey, problems: list[BrokenError]
+) -> dict[int, list[Head]]:
+    """Return the heads the service has signed, by position; the others are problems."""
+    claims: dict[int, list[Head]] = {}
+    verdicts: dict[tuple[int, bytes, bytes], bool] = {}
+    for head in heads:
+        claim = (head.seq, head.hash, head.signature)
+        if claim not in verdicts:
+            verdicts[claim] = _is_signed(service, head, key)
+        if verdicts[claim]:
+            claims.setdefault(head.seq, []).append(head)
+        else:
+            text = f"position {head.seq} of the chain: the head kept by {head.witness} is forged"
+            problems.append(BrokenError(head.seq, text))
+    return claims
+
+
+def _is_signed(service: str, head: Head, key: Ed25519PublicKey) -> bool:
+    message = f"prag-audit-head-v1|{service}|{head.seq}|".encode() + head.hash
+    try:
+        key.verify(head.signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _check_heads(claims: dict[int, list[Head]], own: set[int], problems: list[BrokenError]) -> None:
+    """Demand that the service still has every head it has told anybody."""
+    for seq in claims.keys() - own:
+        text = f"position {seq} of the chain: the head that {claims[seq][0].witness} vouches for is gone"
+        problems.append(BrokenError(seq, text))
+
+
+def _check_reach(claims: dict[int, list[Head]], last: int, problems: list[BrokenError]) -> None:
+    """Demand as many entries as anybody vouches for."""
+    seq = max(claims, default=0)
+    if seq > last:
+        text = (
+            f"position {last + 1} of the chain: the end was cut off; "
+            f"{claims[seq][0].witness} vouches for {seq} entries, {last} are left"
+        )
+        problems.append(BrokenError(last + 1, text))
+
+
+def _check_waiting(database: sqlite3.Connection, last: int, problems: list[BrokenError]) -> None:
+    """Find an entry long without a link: it was slipped in, or its link was taken away."""
+    for (entry_id,) in _rows(database, WAITING, LINK_SECONDS / 86400):
+        problems.append(BrokenError(last + 1, f"entry {entry_id} was left out of the chain"))
+
+
+def canonical(columns: list[Any]) -> bytes:
+    """Return an entry's bytes by RFC 8785; ValueError unless it is stored as it is written.
+
+    Of that standard, entries need the forms of text, whole numbers, null and lists, for which
+    Python's writer agrees with it; the names sort as ASCII.
+    """
+    (
+        id_,
+        at,
+        actor,
+        client,
+        organisation,
+        role,
+        action,
+        operation,
+        kind,
+        ids,
+        subject,
+        groups,
+        *rest,
+    ) = columns
+    purpose, legal_basis, decision, trace_id = rest
+    entry = {
+        "id": _whole(id_),
+        "at": _time(at),
+        "actor": _text(actor),
+        "client_id": _optional(_text, client),
+        "organisation_id": _optional(_uuid, organisation),
+        "role": _optional(_text, role),
+        "action": _text(action),
+        "operation": _text(operation),
+        "object_type": _text(kind),
+        "object_ids": _texts(ids),
+        "subject": _optional(_uuid, subject),
+        "data_groups": _texts(groups),
+        "purpose": _optional(_text, purpose),
+        "legal_basis": _optional(_text, legal_basis),
+        "decision": _text(decision),
+        "trace_id": _text(trace_id),
+    }
+    return json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _time(value: object) -> str:
+    match = _TIME.fullmatch(_text(value))
+    if match is None:
+        raise ValueError
+    fraction = "" if match[3] == "000000" else f".{match[3]}"
+    return f"{match[1]}T{match[2]}{fraction}+00:00"
+
+
+def _uuid(value: object) -> str:
+    match = _ID.fullmatch(_text(value))
+    if match is None:
+        raise ValueError
+    return "-".join(match.groups())
+
+
+def _texts(value: object) -> list[str]:
+    found = json.loads(_text(value))
+    if json.dumps(found) != value:
+        raise ValueError
+    return [_text(each) for each in found]
+
+
+def _optional(form: Callable[[object], str], value: object) -> str | None:
+    return None if value is None else form(value)
+
+
+# --- the witnesses
+
+
+def _own_heads(database: sqlite3.Connection, problems: list[BrokenError]) -> Iterator[Head]:
+    rows = _rows(
+        database, "SELECT last_seq, hash, signature, version FROM audit_head ORDER BY last_seq"
+    )
+    for count, (seq, hash_, signature, version) in enumerate(rows, 1):
+        if version != count:
+            text = f"position {seq} of the chain: head {count} is gone or was changed"
+            problems.append(BrokenError(_position(seq), text))
+        yield from _head(seq, hash_, signature, "its own head", problems)
+
+
+def _known_to_siblings(home: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
+    query = "SELECT last_seq, hash, signature FROM known_audit_head WHERE source = ?"
+    for sibling in SERVICES:
+        if sibling == service:
+            continue
+        with closing(_open(home, sibling)) as database:
+            rows = _rows(database, query, service)
+        for seq, hash_, signature in rows:
+            yield from _head(seq, hash_, signature, sibling, problems)
+
+
+def _anchored(home: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
+    path = home / "audit" / f"{service}.jsonl"
+    if not path.exists():
+        return
+    # The last line may be half written: its writer was killed, or is writing it just now.
+    lines, _, _ = path.read_bytes().rpartition(b"\n")
+    for number, line in enumerate(lines.splitlines(), 1):
+        witness = f"line {number} of {path.name}"
+        try:
+            anchor = json.loads(line)
+            hash_, signature = bytes.fromhex(anchor["head"]), bytes.fromhex(anchor["signature"])
+            yield from _head(anchor["last_seq"], hash_, signature, witness, problems)
+        except (ValueError, KeyError, TypeError):
+            problems.append(BrokenError(0, f"{witness} was changed: it is no anchor"))
+
+
+def _head(
+    seq: object, hash_: object, signature: object, witness: str, problems: list[BrokenError]
+) -> Iterator[Head]:
+    if type(seq) is int and isinstance(hash_, bytes) and isinstance(signature, bytes):
+        yield Head(seq, hash_, signature, witness)
+    else:
+        problems.append(BrokenError(_position(seq), f"the head kept by {witness} was changed"))
+
+
+def _position(seq: object) -> int:
+    return seq if type(seq) is int else 0
+
+
+# --- reading
+
+
+def _rows(database: sqlite3.Connection, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Read in one short transaction, so that a running instance never waits long for us."""
+    try:
+        return database.execute(query, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise UnreadableError(f"a database cannot be read ({_name(error)})") from None
+
+
+def _open(home: Path, service: str) -> sqlite3.Connection:
+    path = home / "data" / f"{service}.db"
+    try:
+        return _connect(path, "ro")
+    except sqlite3.Error as error:
+        if _name(error) != "SQLITE_READONLY_ROLLBACK":
+            raise UnreadableError(f"{path} cannot be read ({_name(error)})") from None
+    # A killed process left a transaction half written; SQLite has to roll it back before it reads.
+    return _connect(path, "rw")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
+    try:
+        database.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        database.execute("PRAGMA trusted_schema=OFF")
+        database.execute("PRAGMA query_only=ON")
+        database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from common.clock import utcnow
+from common.columns import COLUMN_TYPES, Sealed, new_metadata
+from referral.domain.referral import ReferralStatus, Urgency
+
+Code = String(40)
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = COLUMN_TYPES
+
+
+# --- the directory
+
+
+class Organisation(Base):
+    """An organisation of the referral mechanism. Its name is public; no person is named here."""
+
+    __tablename__ = "organisation"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    name: Mapped[str]
+    kind: Mapped[str] = mapped_column(Code)
+    sector: Mapped[str] = mapped_column(Code)
+    country: Mapped[str] = mapped_column(String(2))
+    municipality: Mapped[str | None] = mapped_column(String(20))
+    languages: Mapped[list[str]]
+    roles: Mapped[list[str]]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Service(Base):
+    """A service an organisation offers. Both counts are null when it counts no places."""
+
+    __tablename__ = "service"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    organisation_id: Mapped[UUID] = mapped_column(index=True)
+    country: Mapped[str] = mapped_column(String(2))
+    service_type: Mapped[str] = mapped_column(Code, index=True)
+    sexes: Mapped[list[str]]
+    age_groups: Mapped[list[str]]
+    languages: Mapped[list[str]]
+    accessibility: Mapped[list[str]]
+    capacity: Mapped[int | None]
+    free_places: Mapped[int | None]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+# --- referrals
+
+
+class Referral(Base):
+    """A referral from one organisation to another inside the country."""
+
+    __tablename__ = "referral"
+    __table_args__ = (
+        Index("ix_referral_sent", "sending_organisation_id", "recorded_at"),
+        Index("ix_referral_received", "receiving_organisation_id", "recorded_at"),
+        Index("ix_referral_clock", "status", "respond_by"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    case_id: Mapped[UUID] = mapped_column(index=True)
+    sending_organisation_id: Mapped[UUID]
+    receiving_organisation_id: Mapped[UUID]
+    service_id: Mapped[UUID | None]
+    service_type: Mapped[str] = mapped_column(Code)
+    urgency: Mapped[Urgency]
+    purpose: Mapped[str] = mapped_column(Code)
+    data_groups: Mapped[list[str]]
+    languages: Mapped[list[str]]
+    trm_stage: Mapped[str | None] = mapped_column(Code)
+    status: Mapped[ReferralStatus]
+    note: Mapped[Sealed | None]
+    reason: Mapped[str | None] = mapped_column(Code)
+    """Of the last step."""
+    reason_note: Mapped[Sealed | None]
+    suggested_service_id: Mapped[UUID | None]
+    consent_ids: Mapped[list[str]]
+    """The consents the disclosure rests on since the last submission or acceptance."""
+    holds_place: Mapped[bool] = mapped_column(default=False)
+    """Whether a place of the service was taken at acceptance and not given back yet."""
+    submitted_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    respond_by: Mapped[datetime | None]
+    policy_version: Mapped[int | None]
+    """Edition of the deadlines that `respond_by` was computed by."""
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+# --- what intake told us
+
+
+class KnownCase(Base):
+    """A case as its events told it; `version` is the seq of the last one that took effect."""
+
+    __tablename__ = "known_case"
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    organisation_id: Mapped[UUID]
+    """The owner."""
+    country: Mapped[str] = mapped_column(String(2))
+    beneficiary_kind: Mapped[str] = mapped_column(Code)
+    sex: Mapped[str] = mapped_column(Code)
+    age_group: Mapped[str] = mapped_column(String(8))
+    is_minor: Mapped[bool]
+    urgency: Mapped[str] = mapped_column(Code)
+
+
+class KnownConsent(Base):
+    """A consent as its events told it; `version` is the seq of the last one that took effect."""
+
+    __tablename__ = "known_consent"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    case_id: Mapped[UUID] = mapped_column(index=True)
+    scope: Mapped[str] = mapped_column(Code)
+    recipient_organisation_id: Mapped[UUID | None]
+    recipient_countries: Mapped[list[str]]
+    purposes: Mapped[list[str]]
+    data_groups: Mapped[list[str]]
+    given_by: Mapped[str] = mapped_column(Code)
+    granted_on: Mapped[date]
+    expires_on: Mapped[date | None]
+    is_withdrawn: Mapped[bool] = mapped_column(default=False)
+    uses: Mapped[int] = mapped_column(default=0)
+    """Raised whenever a referral comes to rest on it, so that a withdrawal that was decided before
+    meets a changed row and looks again for referrals to call off."""

@@ -1,0 +1,329 @@
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid5
+
+from common.auth import Principal
+from common.clock import new_id, utcnow
+from common.codelists import codes
+from common.contracts.referral import ReferralEvent
+from common.contracts.reintegration import (
+    PlanClosed,
+    PlanOpened,
+    PlanPhaseChanged,
+    PlanPhaseOverdue,
+    PlanReferralLinked,
+    PlanReopened,
+    PlanResumed,
+    PlanSuspended,
+)
+from common.events import EventData
+from common.unit import Unit
+from reintegration.domain import plan as domain
+from reintegration.domain.phases import CURRENT_POLICY, PHASE_POLICIES, Phase, due_on
+from reintegration.domain.plan import Action, PhaseMove, Reason
+from reintegration.models import Plan, PlanReferral, PlanStep
+from reintegration.queries import plan as queries
+from reintegration.queries.agreement import has_active_agreement
+
+
+async def open_plan(unit: Unit, accepted: ReferralEvent, *, country: str) -> None:
+    """Open a plan for the case of an accepted referral, or let the referral join the open one.
+
+    The plan's id follows from the referral's, so that hearing the same events again from the
+    beginning makes the same plans.
+    """
+    plan = await queries.find_open_plan(unit, accepted.case_id)
+    plan_id = uuid5(accepted.referral_id, "plan") if plan is None else plan.id
+    if plan is None:
+        unit.create(
+            Plan,
+            PlanOpened(
+                plan_id=plan_id,
+                case_id=accepted.case_id,
+                referral_id=accepted.referral_id,
+                organisation_id=accepted.receiving_organisation_id,
+                country=country,
+                opened_on=accepted.on,
+            ),
+            about=accepted.case_id,
+            id=plan_id,
+            organisation_id=accepted.receiving_organisation_id,
+            case_id=accepted.case_id,
+            referral_id=accepted.referral_id,
+            country=country,
+            phase=Phase.PLANNED,
+            episode_began_on=accepted.on,
+            policy_version=CURRENT_POLICY.version,
+            opened_on=accepted.on,
+        )
+    else:
+        linked = PlanReferralLinked(
+            plan_id=plan.id,
+            case_id=plan.case_id,
+            referral_id=accepted.referral_id,
+            linked_on=accepted.on,
+        )
+        _change(unit, plan, linked)
+    unit.add(
+        PlanReferral,
+        referral_id=accepted.referral_id,
+        plan_id=plan_id,
+        sending_organisation_id=accepted.sending_organisation_id,
+        service_type=accepted.service_type,
+        accepted_on=accepted.on,
+    )
+
+
+async def start_plan(
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int,
+    entered_on: date,
+    today: date,
+) -> Plan:
+    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    move = domain.start(
+        plan.phase,
+        is_suspended=plan.is_suspended,
+        accepted_on=plan.opened_on,
+        entered_on=entered_on,
+        today=today,
+    )
+    changed = _change(
+        unit,
+        plan,
+        _phase_changed(plan, move, entered_on=entered_on, reason=None, today=today),
+        phase=move.to_phase,
+        entered_on=entered_on,
+        policy_version=CURRENT_POLICY.version,
+        due_on=due_on(move.to_phase, entered_on, CURRENT_POLICY),
+    )
+    await _record(unit, plan, changed, Action.START, today, move=move)
+    return changed
+
+
+async def change_phase(
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int,
+    to_phase: str,
+    reason: str | None,
+    note: str | None,
+    today: date,
+) -> Plan:
+    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    domain.require_legal(Action.CHANGE_PHASE, plan.phase, is_suspended=plan.is_suspended)
+    entered_on = _entered_on(plan)
+    policy = PHASE_POLICIES[plan.policy_version]
+    move = domain.change_phase(
+        plan.phase,
+        Phase(to_phase),
+        is_suspended=plan.is_suspended,
+        entered_on=entered_on,
+        today=today,
+        reason=None if reason is None else _reason(reason),
+        has_active_agreement=await has_active_agreement(unit, plan.id),
+        policy=policy,
+    )
+    changed = _change(
+        unit,
+        plan,
+        _phase_changed(plan, move, entered_on=entered_on, reason=reason, today=today),
+        phase=move.to_phase,
+        due_on=due_on(move.to_phase, entered_on, policy),
+        overdue_phase=None,
+    )
+    await _record(
+        unit, plan, changed, Action.CHANGE_PHASE, today, move=move, reason=reason, note=note
+    )
+    return changed
+
+
+async def suspend_plan(
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int,
+    note: str | None,
+    today: date,
+) -> Plan:
+    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    domain.require_legal(Action.SUSPEND, plan.phase, is_suspended=plan.is_suspended)
+    told = PlanSuspended(plan_id=plan.id, case_id=plan.case_id, suspended_on=today)
+    # Told again of a phase outstayed, should the plan still be in it when work goes on.
+    changed = _change(unit, plan, told, is_suspended=True, overdue_phase=None)
+    await _record(unit, plan, changed, Action.SUSPEND, today, note=note)
+    return changed
+
+
+async def resume_plan(
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int,
+    note: str | None,
+    today: date,
+) -> Plan:
+    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    domain.require_legal(Action.RESUME, plan.phase, is_suspended=plan.is_suspended)
+    told = PlanResumed(plan_id=plan.id, case_id=plan.case_id, resumed_on=today)
+    changed = _change(unit, plan, told, is_suspended=False)
+    await _record(unit, plan, changed, Action.RESUME, today, note=note)
+    return changed
+
+
+async def close_plan(
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int,
+    reason: str,
+    closed_on: date,
+    note: str | None,
+    today: date,
+) -> Plan:
+    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    domain.close(
+        plan.phase,
+        is_suspended=plan.is_suspended,
+        not_before=max(plan.entered_on or plan.episode_began_on, plan.episode_began_on),
+        closed_on=closed_on,
+        today=today,
+    )
+    told = PlanClosed(
+        plan_id=plan.id,
+        case_id=plan.case_id,
+        reason=reason,
+        closed_on=closed_on,
+        episode=plan.episode,
+    )
+    changed = _change(
+        unit,
+        plan,
+        told,
+        phase=Phase.CLOSED,
+        is_suspended=False,
+        closed_from=plan.phase,
+        closed_on=closed_on,
+        closure_reason=reason,
+        due_on=None,
+        overdue_phase=None,
+    )
+    await _record(unit, plan, changed, Action.CLOSE, closed_on, reason=reason, note=note)
+    return changed
+
+
+async def reopen_plan(
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int,
+    reason: str,
+    note: str | None,
+    today: date,
+) -> Plan:
+    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    other = await queries.find_open_plan(unit, plan.case_id)
+    phase, episode = domain.reopen(
+        plan.phase,
+        closed_from=plan.closed_from or plan.phase,
+        episode=plan.episode,
+        reason=_reason(reason),
+        has_other_open_plan=other is not None and other.id != plan.id,
+    )
+    told = PlanReopened(
+        plan_id=plan.id,
+        case_id=plan.case_id,
+        to_phase=phase,
+        reason=reason,
+        reopened_on=today,
+        episode=episode,
+    )
+    policy = PHASE_POLICIES[plan.policy_version]
+    changed = _change(
+        unit,
+        plan,
+        told,
+        phase=phase,
+        episode=episode,
+        episode_began_on=today,
+        closed_from=None,
+        closed_on=None,
+        closure_reason=None,
+        due_on=due_on(phase, plan.entered_on, policy) if plan.entered_on else None,
+    )
+    await _record(unit, plan, changed, Action.REOPEN, today, reason=reason, note=note)
+    return changed
+
+
+async def report_overdue(unit: Unit, plan_id: UUID, *, today: date) -> None:
+    """Tell that a plan has outstayed its phase, once for each time it enters one."""
+    plan = await queries.find_plan(unit, plan_id)
+    if plan is None or plan.entered_on is None or plan.overdue_phase is not None:
+        return
+    found = domain.overdue(
+        plan.phase,
+        is_suspended=plan.is_suspended,
+        entered_on=plan.entered_on,
+        today=today,
+        policy=PHASE_POLICIES[plan.policy_version],
+    )
+    if found is None:
+        return
+    told = PlanPhaseOverdue(
+        plan_id=plan.id,
+        case_id=plan.case_id,
+        phase=plan.phase,
+        due_on=found.due_on,
+        month=found.month,
+    )
+    _change(unit, plan, told, overdue_phase=plan.phase)
+
+
+def _change(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
+    return unit.change(
+        Plan, plan, *events, about=plan.case_id, updated_at=utcnow(), **values
+    )
+
+
+async def _record(
+    unit: Unit,
+    before: Plan,
+    after: Plan,
+    action: Action,
+    happened_on: date,
+    *,
+    move: PhaseMove | None = None,
+    reason: str | None = None,
+    note: str | None = None,
+) -> None:
+    step_id = new_id()
+    sealed = None
+    if note is not None:
+        box = await unit.box(before.case_id) or await unit.new_box(before.case_id)
+        sealed = box.seal(note, table=PlanStep.__tablename__, row=step_id, column="note")
+    unit.add(
+        PlanStep,
+        id=step_id,
+        plan_id=before.id,
+        plan_version=after.version,
+        episode=after.episode,
+        action=action,
+        from_phase=before.phase,
+        to_phase=after.phase,
+        direction=move.direction if move else None,
+        is_early=move.is_early if move else False,
+        reason=reason,
+        happened_on=happened_on,
+        month=move.month if move else None,
+        note=sealed,
+    )

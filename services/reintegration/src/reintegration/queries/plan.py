@@ -1,0 +1,91 @@
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, bindparam, false, or_, select
+
+from common.auth import Principal
+from common.db.base import Database
+from common.errors import NotFoundError
+from common.unit import Unit
+from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
+
+_OPEN_OF_CASE = select(Plan).where(Plan.case_id == bindparam("case_id"), Plan.phase != "CLOSED")
+_PLAN = select(Plan).where(Plan.id == bindparam("id"))
+_CASE = select(KnownCase).where(KnownCase.case_id == bindparam("case_id"))
+
+
+def visible(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition under which a caller may know of a plan.
+
+    `own`: the plan is the caller's organisation's. `shared`: its case is; who referred the person
+    follows how the plan goes on.
+    """
+    ways: list[ColumnElement[bool]] = [false()]
+    if "own" in principal.relations:
+        ways.append(Plan.organisation_id == principal.organisation_id)
+    if "shared" in principal.relations:
+        cases = select(KnownCase.case_id).where(
+            KnownCase.organisation_id == principal.organisation_id
+        )
+        ways.append(Plan.case_id.in_(cases))
+    return or_(*ways)
+
+
+async def get_plan(
+    unit: Unit, plan_id: UUID, *, principal: Principal, expected: int | None = None
+) -> Plan:
+    """Return a plan the caller may know of, and show its version in the answer.
+
+    NotFoundError; PreconditionFailedError unless the plan is at the version `expected`, if given.
+    """
+    plan = await unit.find(select(Plan).where(Plan.id == plan_id, visible(principal)))
+    if plan is None:
+        raise NotFoundError
+    return unit.shows(plan, expected)
+
+
+def list_plans(principal: Principal) -> Select[Plan]:
+    """Return the statement of all plans the caller may know of."""
+    return select(Plan).where(visible(principal))
+
+
+async def find_plan(unit: Unit, plan_id: UUID) -> Plan | None:
+    """Return a plan whoever it belongs to: for what the service does by itself."""
+    return await unit.find(_PLAN, id=plan_id)
+
+
+async def find_open_plan(unit: Unit, case_id: UUID) -> Plan | None:
+    """Return the plan of a case that is not closed; there is one at most."""
+    return await unit.find(_OPEN_OF_CASE, case_id=case_id)
+
+
+async def find_case(unit: Unit, case_id: UUID) -> KnownCase | None:
+    """Return what is known of a case; None until intake's event has come."""
+    return await unit.find(_CASE, case_id=case_id)
+
+
+async def list_steps(unit: Unit, plan_id: UUID) -> Sequence[PlanStep]:
+    """Return a plan's steps, first to last."""
+    return await unit.list(
+        select(PlanStep).where(PlanStep.plan_id == plan_id).order_by(PlanStep.plan_version)
+    )
+
+
+async def list_referrals(unit: Unit, plan_id: UUID) -> Sequence[PlanReferral]:
+    """Return the referrals a plan rests on, in the order of their acceptance."""
+    return await unit.list(
+        select(PlanReferral)
+        .where(PlanReferral.plan_id == plan_id)
+        .order_by(PlanReferral.accepted_on, PlanReferral.referral_id)
+    )
+
+
+async def list_overdue(database: Database, today: date) -> list[UUID]:
+    """Return the plans that are overdue in their phase and were not yet told of, longest first."""
+    rows = await database.fetch(
+        select(Plan.id)
+        .where(Plan.due_on <= today, Plan.is_suspended.is_(False), Plan.overdue_phase.is_(None))
+        .order_by(Plan.due_on, Plan.id)
+    )
+    return [row.id for row in rows]

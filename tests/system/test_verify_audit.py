@@ -1,0 +1,381 @@
+"""The verifier of the audit trail against every way of tampering with one."""
+# ruff: noqa: S603, S608  the statements and programs of this file are its own
+
+import hashlib
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prag import verify_audit
+from prag.verify_audit import CHAIN, GENESIS, BrokenError, canonical, main, read_keys, verify
+from tests.system.trail import SERVICES, make_trail
+
+ENTRIES = 24
+HEADS = (5, 11, 12, 20, 24)
+WAYS = ("edit", "edit", "edit", "delete", "insert", "swap")
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("trail") / "prag"
+    make_trail(home, ENTRIES, heads=HEADS)
+    return home
+
+
+@pytest.fixture
+def home(pristine: Path) -> Iterator[Path]:
+    """The trail, put back as it was after the test has done its worst."""
+    files = {path: path.read_bytes() for path in pristine.rglob("*") if path.is_file()}
+    yield pristine
+    for path, content in files.items():
+        path.write_bytes(content)
+
+
+def tamper(home: Path, *statements: str, service: str = "intake") -> None:
+    with closing(sqlite3.connect(home / "data" / f"{service}.db")) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+def judge(home: Path) -> int:
+    return verify(home, "intake", read_keys(home)["intake"])
+
+
+def test_a_true_trail_is_confirmed_with_the_number_of_its_entries(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(home)]) == 0
+
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == f"{ENTRIES} entries verified"
+
+
+@pytest.mark.parametrize(
+    ("statement", "says", "at"),
+    [
+        ("UPDATE audit_entry SET actor = 'eve' WHERE id = 7", "entry 7 ", 7),
+        ("UPDATE audit_entry SET at = '2025-03-30 01:05:00.000001' WHERE id = 7", "entry 7 ", 7),
+        ("UPDATE audit_entry SET subject = upper(subject) WHERE id = 9", "entry 9 ", 9),
+        ("UPDATE audit_entry SET object_ids = '[ ]' WHERE id = 8", "entry 8 ", 8),
+        ("UPDATE audit_entry SET purpose = NULL WHERE id = 1", "entry 1 ", 1),
+        ("DELETE FROM audit_entry WHERE id = 13", "entry 13 .* deleted", 13),
+        ("DELETE FROM audit_link WHERE seq = 13", "position 13 .* missing", 13),
+        ("DELETE FROM audit_link WHERE seq > 20", "end was cut off.* 24 entries, 20", 21),
+        ("DELETE FROM audit_head WHERE last_seq = 24", "position 24 .* is gone", 24),
+        ("DELETE FROM audit_head WHERE last_seq = 11", "position 11 .* is gone", 11),
+        ("UPDATE audit_head SET hash = zeroblob(32) WHERE last_seq = 12", "forged", 12),
+        ("UPDATE audit_head SET signature = zeroblob(64) WHERE last_seq = 20", "forged", 20),
+    ],
+)
+def test_each_kind_of_tampering_is_found_at_its_place(
+    home: Path, statement: str, says: str, at: int
+) -> None:
+    tamper(home, statement)
+
+    with pytest.raises(BrokenError, match=says) as found:
+        judge(home)
+
+    assert found.value.seq == at
+
+
+def test_two_entries_that_changed_places_are_found(home: Path) -> None:
+    tamper(
+        home,
+        "UPDATE audit_entry SET id = 900 WHERE id = 6",
+        "UPDATE audit_entry SET id = 6 WHERE id = 9",
+        "UPDATE audit_entry SET id = 9 WHERE id = 900",
+    )
+
+    with pytest.raises(BrokenError, match=r"entry 6 .* moved"):
+        judge(home)
+
+
+def test_an_entry_that_was_slipped_in_is_found(home: Path) -> None:
+    columns = (
+        "at, actor, action, operation, object_type, object_ids, data_groups, decision, trace_id"
+    )
+    tamper(
+        home,
+        f"INSERT INTO audit_entry (id, {columns}) SELECT 900, {columns} FROM audit_entry WHERE id = 3",
+    )
+
+    with pytest.raises(BrokenError, match="entry 900 was left out"):
+        judge(home)
+
+
+def test_an_entry_that_waits_for_its_link_is_no_trouble_yet(home: Path) -> None:
+    columns = "actor, action, operation, object_type, object_ids, data_groups, decision, trace_id"
+    tamper(
+        home,
+        f"INSERT INTO audit_entry (id, at, {columns}) "
+        f"SELECT 900, '2030-01-01 00:00:00.000000', {columns} FROM audit_entry WHERE id = 3",
+    )
+
+    assert judge(home) == ENTRIES
+
+
+@pytest.mark.parametrize("remaining", ["siblings", "anchors"])
+def test_a_trail_cut_off_with_its_heads_contradicts_any_one_witness(
+    home: Path, remaining: str
+) -> None:
+    tamper(
+        home,
+        "DELETE FROM audit_link WHERE seq > 12",
+        "DELETE FROM audit_entry WHERE id > 12",
+        "DELETE FROM audit_head WHERE last_seq > 12",
+    )
+    if remaining == "siblings":
+        (home / "audit" / "intake.jsonl").unlink()
+    else:
+        for sibling in SERVICES[1:]:
+            tamper(home, "DELETE FROM known_audit_head", service=sibling)
+
+    with pytest.raises(BrokenError, match="12 are left"):
+        judge(home)
+
+
+def test_a_chain_written_anew_after_an_edit_contradicts_its_heads(home: Path) -> None:
+    """Whoever can write the database can link it again, but cannot sign and not reach the siblings."""
+    rewrite(home, "UPDATE audit_entry SET actor = 'eve' WHERE id = 7")
+
+    with pytest.raises(BrokenError, match=r"entry 11 is not the one that .* vouches for") as found:
+        judge(home)
+
+    assert found.value.seq == 11
+
+
+def test_everything_wiped_is_found(home: Path) -> None:
+    tamper(home, *(f"DELETE FROM {table}" for table in ("audit_link", "audit_entry", "audit_head")))
+
+    with pytest.raises(BrokenError, match="0 are left"):
+        judge(home)
+
+
+def test_a_changed_anchor_is_found(home: Path) -> None:
+    path = home / "audit" / "intake.jsonl"
+    lines = path.read_text().splitlines()
+    anchor = json.loads(lines[2])
+    lines[2] = json.dumps({**anchor, "head": anchor["head"][::-1]})
+    path.write_text("\n".join(lines) + "\n")
+
+    with pytest.raises(BrokenError, match=r"line 3 of intake\.jsonl is forged"):
+        judge(home)
+
+
+def test_an_anchor_half_written_by_a_killed_process_is_no_trouble(home: Path) -> None:
+    path = home / "audit" / "intake.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"service": "inta')
+
+    assert judge(home) == ENTRIES
+
+
+def test_a_forged_head_at_a_sibling_is_found(home: Path) -> None:
+    tamper(
+        home,
+        "UPDATE known_audit_head SET hash = randomblob(32) WHERE last_seq = 5",
+        service="analytics",
+    )
+
+    with pytest.raises(BrokenError, match="kept by analytics is forged"):
+        judge(home)
+
+
+def test_the_first_broken_entry_is_the_one_that_is_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tamper(
+        home,
+        "UPDATE audit_entry SET decision = 'allow', actor = 'eve' WHERE id IN (4, 16)",
+        "UPDATE audit_head SET hash = zeroblob(32) WHERE last_seq = 12",
+    )
+
+    assert main([str(home)]) == 1
+
+    assert capsys.readouterr().out.startswith(
+        "intake: entry 4 (position 4 of the chain) was changed"
+    )
+
+
+@pytest.mark.slow
+def test_a_thousand_random_mutations_are_all_found(home: Path) -> None:
+    assert missed(home, 1000) == []
+
+
+def test_a_verifier_that_trusts_the_stored_links_would_miss_some(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seeded mistake with which the thousand mutations fail."""
+    monkeypatch.setattr(verify_audit, "_fault", lambda *_: None)
+
+    assert missed(home, 60) != []
+
+
+def test_a_folder_without_an_instance_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path)]) == 1
+
+    assert "no data folder" in capsys.readouterr().err
+
+
+def test_a_database_that_cannot_be_read_is_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "data" / "referral.db").write_bytes(b"no database at all" * 300)
+
+    assert main([str(home)]) == 1
+
+    assert "referral.db cannot be read" in capsys.readouterr().err
+
+
+def test_a_database_left_in_the_middle_of_a_commit_is_verified_after_its_rollback(
+    home: Path,
+) -> None:
+    path = home / "data" / "intake.db"
+    writer = f"""
+import os, signal, sqlite3
+database = sqlite3.connect({str(path)!r}, isolation_level=None)
+database.execute("PRAGMA cache_size=2")
+database.execute("BEGIN IMMEDIATE")
+database.execute("UPDATE audit_entry SET actor = 'eve' || actor")
+database.execute("CREATE TABLE big (x)")
+database.executemany("INSERT INTO big VALUES (?)", [("x" * 900,)] * 900)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", writer], check=False)
+    assert path.with_name("intake.db-journal").stat().st_size > 0
+
+    assert judge(home) == ENTRIES
+
+
+def test_the_verifier_shares_no_code_with_the_writer() -> None:
+    script = (
+        "import prag.verify_audit, sys; print(*sorted(m for m in sys.modules if 'common' in m))"
+    )
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert loaded.stdout.strip() == ""
+
+
+# --- ways to tamper
+
+
+def missed(home: Path, count: int) -> list[str]:
+    """Try mutations one by one, each on the true trail; return those the verifier did not find."""
+    path = home / "data" / "intake.db"
+    content = path.read_bytes()
+    dice = random.Random(20250330)  # noqa: S311  repeatable, not secret
+    found: list[str] = []
+    made = 0
+    while made < count:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA synchronous=OFF")
+            try:
+                mutation = mutate(database, dice)
+                database.commit()
+            except sqlite3.IntegrityError:
+                continue  # the database itself refused it
+        made += 1
+        try:
+            judge(home)
+            found.append(mutation)
+        except BrokenError:
+            pass
+        path.write_bytes(content)
+    return found
+
+
+def rewrite(home: Path, statement: str) -> None:
+    """Change entries and link the whole chain anew, as somebody with the database's rights would."""
+    with closing(sqlite3.connect(home / "data" / "intake.db")) as database:
+        database.execute(statement)
+        previous = GENESIS
+        for seq, _, _, *columns in database.execute(CHAIN, (0, 1000)).fetchall():
+            previous = hashlib.sha256(b"\x00" + previous + canonical(columns)).digest()
+            database.execute("UPDATE audit_link SET hash = ? WHERE seq = ?", (previous, seq))
+        database.commit()
+
+
+def mutate(database: sqlite3.Connection, dice: random.Random) -> str:
+    """Do one thing to one of the trail's tables and say what it was."""
+    tables = {
+        "audit_entry": "id at actor client_id organisation_id role action operation object_type "
+        "object_ids subject data_groups purpose legal_basis decision trace_id",
+        "audit_link": "seq entry_id hash",
+        "audit_head": "last_seq hash signature version",
+    }
+    table = dice.choice([*tables])
+    columns = tables[table].split()
+    rowids = [row[0] for row in database.execute(f"SELECT rowid FROM {table}")]
+    rowid = dice.choice(rowids)
+    way = dice.choice(WAYS)
+    if way == "delete":
+        database.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))
+        return f"{way} {table} {rowid}"
+    if way == "swap":
+        return _swap(database, table, columns, *dice.sample(rowids, 2))
+    if way == "insert":
+        return _insert(database, table, rowid, max(rowids) + dice.randint(1, 9))
+    column = dice.choice(columns)
+    read = f"SELECT {column}, typeof({column}) FROM {table} WHERE rowid = ?"
+    ((value, kind),) = database.execute(read, (rowid,)).fetchall()
+    write = f"UPDATE {table} SET {column} = {_cast(kind)} WHERE rowid = ?"
+    database.execute(write, (_flip(value, kind, dice), rowid))
+    return f"{way} {table}.{column} {rowid}"
+
+
+def _cast(kind: str) -> str:
+    return "CAST(? AS TEXT)" if kind == "text" else "?"
+
+
+def _flip(value: Any, kind: str, dice: random.Random) -> object:  # noqa: ANN401  a column's value
+    """Change one byte of a value as it is stored."""
+    if kind == "null":
+        return "x"
+    if kind == "integer":
+        return value ^ (1 << dice.randrange(8))
+    raw = bytearray(value if kind == "blob" else value.encode())
+    if not raw:
+        return b"x"
+    raw[dice.randrange(len(raw))] ^= dice.randrange(1, 256)
+    return bytes(raw)
+
+
+def _swap(
+    database: sqlite3.Connection, table: str, columns: list[str], one: int, other: int
+) -> str:
+    rest = ", ".join(columns[1:])
+    read = f"SELECT {rest} FROM {table} WHERE rowid = ?"
+    contents = [database.execute(read, (rowid,)).fetchone() for rowid in (one, other)]
+    if contents[0] == contents[1]:
+        raise sqlite3.IntegrityError("nothing would change")
+    assignments = ", ".join(f"{column} = ?" for column in columns[1:])
+    if table == "audit_link":
+        database.execute("UPDATE audit_link SET entry_id = -1 WHERE seq = ?", (one,))
+    for rowid, content in ((other, contents[0]), (one, contents[1])):
+        database.execute(f"UPDATE {table} SET {assignments} WHERE rowid = ?", (*content, rowid))
+    return f"swap {table} {one} {other}"
+
+
+def _insert(database: sqlite3.Connection, table: str, like: int, key: int) -> str:
+    cursor = database.execute(f"SELECT * FROM {table} WHERE rowid = ?", (like,))
+    names = [each[0] for each in cursor.description]
+    row = dict(zip(names, cursor.fetchone(), strict=True))
+    row[names[0]] = key
+    if table == "audit_link":
+        row["entry_id"] = -key
+    marks = ", ".join("?" for _ in names)
+    database.execute(f"INSERT INTO {table} VALUES ({marks})", tuple(row.values()))
+    return f"insert {table} {key} like {like}"

@@ -73,9 +73,7 @@ async def test_an_event_leaves_when_its_commit_wakes_the_relay(
     async def from_the_start(_: str, __: int) -> int:
         return 0
 
-    subscription = await bus.subscribe(
-        ["intake.thing"], group="reader", position_of=from_the_start
-    )
+    subscription = await bus.subscribe(["intake.thing"], group="reader", position_of=from_the_start)
     for number in range(1, 4):
         await made(database, fixed_id(number))
         async with asyncio.timeout(5):
@@ -171,7 +169,7 @@ async def test_a_mark_whose_answer_is_lost_is_not_made_twice(database: Database,
     assert first_seqs(await on_bus(bus)) == {fixed_id(1): [1, 2, 3, 4, 5], fixed_id(2): [1]}
 
 
-# --- leadership (T10, T11)
+# --- leadership: T10 and T11
 
 
 class Unfenced(Relay):

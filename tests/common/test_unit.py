@@ -31,7 +31,7 @@ from tests.common.things import (
 from tests.conftest import fixed_id
 
 IN_FIXTURE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15
 )
 
 

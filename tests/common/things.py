@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
+from prometheus_client import REGISTRY
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
@@ -19,7 +20,7 @@ from common.db import Database
 from common.db.base import Store, unit_of
 from common.events import Event, EventData, topic_of
 from common.inbox import Handlers
-from common.tables import OutboxMessage
+from common.tables import DeadLetter, InboxMessage, InboxPending, OutboxMessage
 from common.unit import AnySelect, Unit
 
 TOPIC = "intake.thing"
@@ -260,3 +261,26 @@ def mend(url: str, table: str) -> None:
 
 def is_postgres(database: Database) -> bool:
     return type(database).__name__.startswith("Postgres")
+
+
+# --- counting what became of deliveries
+
+
+def counted(service: str) -> dict[str, int]:
+    """Return how many deliveries `service` has taken, by outcome; what never occurred is left out."""
+    outcomes = ("applied", "duplicate", "pending", "parked", "dead")
+    found = {
+        outcome: REGISTRY.get_sample_value(
+            "prag_inbox_total", {"service": service, "outcome": outcome}
+        )
+        for outcome in outcomes
+    }
+    return {outcome: int(count) for outcome, count in found.items() if count}
+
+
+async def accounts(store: Store, service: str) -> int:
+    """Return how many deliveries the consumer's rows and its duplicate counter account for."""
+    applied = select(InboxMessage.event_id).where(InboxMessage.outcome == "applied")
+    tables = (applied, select(InboxPending.seq), select(DeadLetter.id))
+    rows = [len(await store.fetch(statement)) for statement in tables]
+    return sum(rows) + counted(service).get("duplicate", 0)

@@ -209,7 +209,7 @@ def test_a_name_is_written_down_with_consent_to_record_only(*, is_minor: bool) -
     )
 
     require_record([record], is_minor=is_minor, on=TODAY)
-    with pytest.raises(ForbiddenError, match=r"consent\.missing"):
+    with pytest.raises(ForbiddenError, match=r"identity\.consent_missing"):
         require_record([SHARE], is_minor=is_minor, on=TODAY)
 
 

@@ -7,6 +7,9 @@ import pytest
 
 from common.errors import ConflictError, ForbiddenError, InvalidError
 from referral.domain.referral import (
+    CALLED_OFF,
+    OVERDUE,
+    SENT_AND_OPEN,
     STEPS,
     Action,
     ReceiverView,
@@ -19,7 +22,8 @@ from referral.domain.referral import (
     respond_by,
 )
 
-# Written by hand from domain.md section 4, not from the code: status, step, side, next status.
+# Written by hand from domain.md section 4, not from the code: status, step, side, next status. Beyond
+# it the clock ends an acknowledged referral too, because a receipt is no answer (F35).
 # Fails when a row of the table is dropped, added, given to the other side or led elsewhere.
 SPECIFICATION = """
 DRAFT              submit           SENDER    SUBMITTED
@@ -34,6 +38,7 @@ ACKNOWLEDGED       accept           RECEIVER  ACCEPTED
 ACKNOWLEDGED       decline          RECEIVER  DECLINED
 ACKNOWLEDGED       return_for_info  RECEIVER  RETURNED_FOR_INFO
 ACKNOWLEDGED       cancel           SENDER    CANCELLED
+ACKNOWLEDGED       expire           CLOCK     EXPIRED
 ACCEPTED           complete         RECEIVER  COMPLETED
 ACCEPTED           cancel           SENDER    CANCELLED
 """
@@ -195,15 +200,23 @@ def test_ten_working_days_end_with_the_local_day(
     assert due == datetime.fromisoformat(deadline)
 
 
-# Fails with `now > deadline`, and when any status but SUBMITTED can expire.
-def test_only_an_unanswered_referral_expires_and_at_the_deadline_itself() -> None:
+# A receipt is no answer. Fails with `now > deadline`, and when the clock ends anything that has been
+# decided on, or does not end what was only acknowledged.
+def test_what_nobody_has_decided_on_expires_at_the_deadline_itself() -> None:
     deadline = datetime(2026, 3, 20, 23, tzinfo=UTC)
     just_before = datetime(2026, 3, 20, 22, 59, 59, 999999, tzinfo=UTC)
 
-    assert [status for status in ReferralStatus if has_expired(status, deadline, deadline)] == [
-        ReferralStatus.SUBMITTED
-    ]
-    assert not has_expired(ReferralStatus.SUBMITTED, deadline, just_before)
+    expired = {status for status in ReferralStatus if has_expired(status, deadline, deadline)}
+
+    assert expired == {ReferralStatus.SUBMITTED, ReferralStatus.ACKNOWLEDGED} == OVERDUE
+    assert not any(has_expired(status, deadline, just_before) for status in ReferralStatus)
+
+
+# Fails when a draft or an ended referral is thought to rest on a consent, or an open one is not.
+def test_the_statuses_that_rest_on_a_consent_are_those_sent_and_open() -> None:
+    without = {ReferralStatus.DRAFT, ReferralStatus.COMPLETED}
+
+    assert set(ReferralStatus) - CALLED_OFF - without == SENT_AND_OPEN
 
 
 NOTHING, PREVIEW, FULL = ReceiverView.NOTHING, ReceiverView.PREVIEW, ReceiverView.FULL

@@ -11,8 +11,10 @@ from referral.domain.directory import (
     Offer,
     check_places,
     choose_service_type,
+    give_back_places,
     grounds_against,
     require_eligible,
+    take_place,
 )
 
 SHELTER = Offer(
@@ -44,6 +46,7 @@ WOMAN = Need(sex="FEMALE", age_group="25-34", is_minor=False, languages=frozense
         ),
         (replace(SHELTER, free_places=0), WOMAN, [Ground.PLACES]),
         (replace(SHELTER, free_places=1), WOMAN, []),
+        (replace(SHELTER, free_places=0), replace(WOMAN, place=False), []),
         (replace(SHELTER, free_places=None), WOMAN, []),
         (replace(SHELTER, sexes=frozenset()), WOMAN, [Ground.SEX]),
         (
@@ -115,6 +118,28 @@ def test_places_that_contradict_each_other_are_refused(
         "service.places_inconsistent",
         "/free_places",
     )
+
+
+# Fails when a full house takes one more.
+def test_a_place_is_taken_while_there_is_one() -> None:
+    assert [take_place(2), take_place(1)] == [1, 0]
+
+    with pytest.raises(ConflictError) as refusal:
+        take_place(0)
+
+    assert refusal.value.code == "service.not_eligible"
+    assert refusal.value.members == {"grounds": ["PLACES"]}
+
+
+# Fails when a place given back makes more free places than there are: the provider had counted anew.
+@pytest.mark.parametrize(
+    ("capacity", "free", "count", "after"),
+    [(5, 2, 1, 3), (5, 4, 1, 5), (5, 5, 1, 5), (5, 3, 3, 5), (0, 0, 1, 0)],
+)
+def test_places_given_back_never_exceed_the_capacity(
+    capacity: int, free: int, count: int, after: int
+) -> None:
+    assert give_back_places(capacity, free, count) == after
 
 
 @pytest.mark.parametrize(

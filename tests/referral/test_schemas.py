@@ -13,27 +13,32 @@ from referral.domain.consent import LAW_ENFORCEMENT_KINDS, Giver, Scope
 from referral.domain.directory import Ground, check_places, choose_service_type
 from referral.domain.referral import REASON_LISTS, ReferralStatus, Urgency
 from referral.schemas import directory, referral
-from referral.schemas.directory import OrganisationCreate, OrganisationUpdate, ServiceCreate
+from referral.schemas.directory import (
+    OrganisationCreate,
+    OrganisationUpdate,
+    ServiceCreate,
+    ServiceUpdate,
+)
 from referral.schemas.referral import (
     ReferralCancel,
     ReferralCreate,
     ReferralDecline,
+    ReferralItem,
     ReferralPreview,
     ReferralRead,
     ReferralResubmit,
     ReferralReturn,
 )
 
-WRITES: list[type[StrictModel]] = [
-    OrganisationCreate,
-    OrganisationUpdate,
-    ServiceCreate,
-    ReferralCreate,
-    ReferralReturn,
-    ReferralResubmit,
-    ReferralDecline,
-    ReferralCancel,
-]
+WRITES = sorted(
+    {
+        value
+        for module in (directory, referral)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, StrictModel) and value is not StrictModel
+    },
+    key=lambda model: model.__name__,
+)
 
 
 def example(model: type[BaseModel], number: int = 0) -> dict[str, Any]:
@@ -42,18 +47,20 @@ def example(model: type[BaseModel], number: int = 0) -> dict[str, Any]:
     return dict(found)
 
 
-# Fails when a body is added without a line here, and so without its examples being run.
-def test_every_body_is_tested() -> None:
-    found = {
-        value
-        for module in (directory, referral)
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, StrictModel) and value is not StrictModel
-    }
+def test_the_bodies_are_found() -> None:
+    assert {
+        OrganisationCreate,
+        OrganisationUpdate,
+        ServiceCreate,
+        ReferralCreate,
+        ReferralReturn,
+        ReferralResubmit,
+        ReferralDecline,
+        ReferralCancel,
+    } <= set(WRITES)
 
-    assert found == set(WRITES)
 
-
+# Fails when a body is added without an example, or an example no longer fits its body.
 @pytest.mark.parametrize("model", WRITES)
 def test_every_example_is_a_body_that_is_taken(model: type[BaseModel]) -> None:
     examples = model.model_json_schema()["examples"]
@@ -147,6 +154,37 @@ def test_the_preview_tells_need_band_sex_language_and_urgency_only() -> None:
     }
 
 
+# Fails when a free text is added to what lists and steps answer.
+def test_lists_and_steps_tell_codes_only() -> None:
+    hidden = {"note", "reason_note", "purpose", "data_groups"}
+
+    assert not hidden & set(ReferralItem.model_fields)
+
+
+# Fails when a field left out of a change comes to stand for null, or when null is taken for a field
+# that cannot be empty.
+@pytest.mark.parametrize("model", [OrganisationUpdate, ServiceUpdate])
+def test_a_change_tells_left_out_from_null(model: type[BaseModel]) -> None:
+    empty = {"municipality", "capacity", "free_places"}
+
+    assert model.model_validate({}).model_dump(exclude_unset=True) == {}
+    for field in model.model_fields:
+        if field in empty:
+            changed = model.model_validate({field: None}).model_dump(exclude_unset=True)
+            assert changed == {field: None}
+        else:
+            with pytest.raises(ValidationError):
+                model.model_validate({field: None})
+
+
+# Fails when the description calls null the default of a field that is left out.
+def test_a_field_left_out_has_no_default_in_the_description() -> None:
+    for model in (OrganisationUpdate, ServiceUpdate):
+        properties = model.model_json_schema()["properties"].values()
+
+        assert not any("default" in field for field in properties)
+
+
 def test_free_text_about_a_person_carries_its_data_class() -> None:
     for model, field in (
         (ReferralCreate, "note"),
@@ -164,7 +202,13 @@ def test_free_text_about_a_person_carries_its_data_class() -> None:
 # Fails when an answer gets a default: a forgotten field would look like an empty one.
 @pytest.mark.parametrize(
     "model",
-    [directory.OrganisationRead, directory.ServiceRead, ReferralPreview, ReferralRead],
+    [
+        directory.OrganisationRead,
+        directory.ServiceRead,
+        ReferralItem,
+        ReferralPreview,
+        ReferralRead,
+    ],
 )
 def test_answers_have_no_defaults(model: type[BaseModel]) -> None:
     assert all(field.is_required() for field in model.model_fields.values())

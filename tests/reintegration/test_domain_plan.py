@@ -19,14 +19,31 @@ from reintegration.domain.plan import (
     overdue,
     reopen,
     require_legal,
+    require_open,
     start,
 )
 
-ENTRY = date(2026, 1, 15)
+ACCEPTED, ENTRY = date(2026, 1, 7), date(2026, 1, 15)
 BEFORE_TRANSITION, TRANSITION_DAY = date(2026, 4, 14), date(2026, 4, 15)
 REINTEGRATION_DAY = date(2027, 1, 15)
 FOLLOW_UP_DAY = date(2029, 1, 15)
 ANY = Reason("OTHER", ["FORWARD", "SKIP", "BACK"])
+
+
+def begin(
+    phase: Phase = Phase.PLANNED,
+    *,
+    is_suspended: bool = False,
+    entered_on: date = ENTRY,
+    today: date = TRANSITION_DAY,
+) -> PhaseMove:
+    return start(
+        phase,
+        is_suspended=is_suspended,
+        accepted_on=ACCEPTED,
+        entered_on=entered_on,
+        today=today,
+    )
 
 
 def change(phase: Phase, to_phase: Phase, **given: Any) -> PhaseMove:
@@ -76,33 +93,44 @@ def test_a_step_is_legal_or_refused_with_the_legal_ones(
 
 
 def test_starting_leads_to_crisis_and_counts_from_the_day_of_entry() -> None:
-    begun = start(Phase.PLANNED, is_suspended=False, entered_on=ENTRY, today=date(2026, 2, 20))
+    begun = begin(entered_on=date(2026, 1, 20), today=date(2026, 2, 20))
 
     assert begun == PhaseMove(
         Phase.PLANNED, Phase.CRISIS, Direction.FORWARD, is_early=False, month=2
     )
 
 
-# Fails when the clock can be reset by starting a running plan again.
-@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.PLANNED])
-def test_a_plan_starts_only_once(phase: Phase) -> None:
+# Fails when the clock can be reset by starting a running plan again, or runs while suspended.
+@pytest.mark.parametrize(
+    ("phase", "is_suspended"),
+    [*((phase, False) for phase in Phase if phase is not Phase.PLANNED), (Phase.PLANNED, True)],
+)
+def test_a_plan_starts_only_once_and_not_while_suspended(
+    *, phase: Phase, is_suspended: bool
+) -> None:
     with pytest.raises(ConflictError) as refusal:
-        start(phase, is_suspended=False, entered_on=ENTRY, today=ENTRY)
+        begin(phase, is_suspended=is_suspended)
 
     assert refusal.value.code == "plan.illegal_step"
 
 
-@pytest.mark.parametrize("entered_on", [ENTRY + timedelta(days=1), date(2000, 11, 14)])
-def test_an_impossible_day_of_entry_is_refused(entered_on: date) -> None:
+@pytest.mark.parametrize(
+    ("entered_on", "code"),
+    [
+        (TRANSITION_DAY + timedelta(days=1), "plan.day_out_of_range"),
+        (ACCEPTED - timedelta(days=1), "plan.entry_before_referral"),
+    ],
+)
+def test_an_impossible_day_of_entry_is_refused(entered_on: date, code: str) -> None:
     with pytest.raises(InvalidError) as refusal:
-        start(Phase.PLANNED, is_suspended=False, entered_on=entered_on, today=ENTRY)
+        begin(entered_on=entered_on)
 
-    assert (refusal.value.code, refusal.value.pointer) == ("plan.day_out_of_range", "/entered_on")
+    assert (refusal.value.code, refusal.value.pointer) == (code, "/entered_on")
 
 
-@pytest.mark.parametrize("entered_on", [ENTRY, date(2000, 11, 15)])
-def test_entry_today_and_on_the_earliest_day_are_taken(entered_on: date) -> None:
-    start(Phase.PLANNED, is_suspended=False, entered_on=entered_on, today=ENTRY)
+@pytest.mark.parametrize("entered_on", [ACCEPTED, TRANSITION_DAY])
+def test_entry_today_and_on_the_day_of_acceptance_are_taken(entered_on: date) -> None:
+    begin(entered_on=entered_on)
 
 
 @pytest.mark.parametrize(
@@ -251,18 +279,83 @@ def test_a_closed_plan_does_not_close_again() -> None:
     assert refusal.value.members == {"legal": ["reopen"]}
 
 
+def open_again(
+    phase: Phase = Phase.CLOSED,
+    *,
+    closed_from: Phase = Phase.CRISIS,
+    episode: int = 1,
+    directions: tuple[str, ...] = ("BACK",),
+    has_other_open_plan: bool = False,
+) -> tuple[Phase, int]:
+    return reopen(
+        phase,
+        closed_from=closed_from,
+        episode=episode,
+        reason=Reason("RE_TRAFFICKED", directions),
+        has_other_open_plan=has_other_open_plan,
+    )
+
+
+def go_on_with(
+    phase: Phase = Phase.CLOSED,
+    *,
+    closed_from: Phase = Phase.CRISIS,
+    reason: Reason = ANY,
+    has_other_open_plan: bool = False,
+) -> tuple[Phase, int]:
+    """Reopen a plan that is in its second episode."""
+    return reopen(
+        phase,
+        closed_from=closed_from,
+        episode=2,
+        reason=reason,
+        has_other_open_plan=has_other_open_plan,
+    )
+
+
 # Fails when a reopened plan begins at CRISIS by itself or keeps its episode's number.
 @pytest.mark.parametrize("closed_from", [Phase.PLANNED, Phase.CRISIS, Phase.FOLLOW_UP])
 def test_a_reopened_plan_goes_on_where_it_was_in_its_next_episode(closed_from: Phase) -> None:
-    assert reopen(Phase.CLOSED, closed_from=closed_from, episode=2) == (closed_from, 3)
+    assert go_on_with(closed_from=closed_from) == (closed_from, 3)
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.CLOSED])
 def test_only_a_closed_plan_is_reopened(phase: Phase) -> None:
     with pytest.raises(ConflictError) as refusal:
-        reopen(phase, closed_from=Phase.CRISIS, episode=1)
+        go_on_with(phase)
 
     assert refusal.value.code == "plan.illegal_step"
+
+
+# Fails when a case can get two open plans by the back door.
+def test_a_plan_is_not_reopened_beside_an_open_one_of_the_same_case() -> None:
+    with pytest.raises(ConflictError) as refusal:
+        go_on_with(has_other_open_plan=True)
+
+    assert refusal.value.code == "plan.already_open"
+
+
+def test_a_reopening_needs_a_reason_for_a_step_back() -> None:
+    go_on_with(reason=Reason("RE_TRAFFICKED", ["BACK"]))
+
+    with pytest.raises(InvalidError) as refusal:
+        go_on_with(reason=Reason("READY_EARLY", ["FORWARD", "SKIP"]))
+
+    assert (refusal.value.code, refusal.value.pointer) == ("plan.reason_unfit", "/reason")
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_only_a_closed_plan_is_not_open(phase: Phase) -> None:
+    if phase is not Phase.CLOSED:
+        require_open(phase)
+        return
+    with pytest.raises(ConflictError) as refusal:
+        require_open(phase)
+
+    assert (refusal.value.code, refusal.value.members) == (
+        "plan.illegal_step",
+        {"legal": ["reopen"]},
+    )
 
 
 # F44. Fails when the day itself is not overdue yet, or the day before already is.

@@ -1,5 +1,4 @@
-from intake.models import Base
-
 from common.migrations import run
+from intake.models import Base
 
 run(Base.metadata)

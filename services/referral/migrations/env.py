@@ -1,5 +1,4 @@
-from referral.models import Base
-
 from common.migrations import run
+from referral.models import Base
 
 run(Base.metadata)

@@ -1,5 +1,4 @@
-from reintegration.models import Base
-
 from common.migrations import run
+from reintegration.models import Base
 
 run(Base.metadata)

@@ -1,7 +1,6 @@
 """`prag backup`: one consistent copy of a country, running or not, with the keys in a file apart."""
 
-import fcntl
-import io
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,32 +11,83 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from prag.databases import copy, explain
-from prag.files import FILE_MODE
+from prag.files import FILE_MODE, FOLDER_MODE
 from prag.manifest import Layout, TroubleError, manifest_file, read_manifest
 
-KEYS_SUFFIX = ".keys.tar.gz"
 _SUFFIX = ".tar.gz"
+_KEYS_SUFFIX = ".keys.tar.gz"
 _WAIT_SECONDS = 30
 
 
 def backup(home: Path, target: Path) -> tuple[Path, Path]:
-    """Write `target` (….tar.gz) and, beside it, the keys; return both paths. Mode 0600 each.
+    """Write `target` (….tar.gz) and beside it a file with the keys; return both. Mode 0600 each.
 
-    Unpacked into one empty folder they are that country again, readable by `prag up`. Writers of a
-    running instance wait while its files are copied. Nothing that exists is overwritten.
+    Unpacked into one empty folder they are that country again, for `prag up` to start on. While
+    the databases are copied a running instance waits with its writes. Nothing is overwritten.
     """
     if read_manifest(home) is None:
         raise TroubleError(f"{home} is no data folder of Prag; there is nothing to back up.")
-    target = _with_suffix(target)
-    keys = target.with_name(target.name.removesuffix(_SUFFIX) + KEYS_SUFFIX)
-    for path in (target, keys):
+    stem = target.name.removesuffix(_SUFFIX)
+    archive, keys = (target.with_name(stem + suffix) for suffix in (_SUFFIX, _KEYS_SUFFIX))
+    for path in (archive, keys):
         if path.exists():
             raise TroubleError(f"{path} exists already. Name another file.")
     files = Layout(home.absolute())
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=home) as scratch:
-        _copy_at_one_moment(files, Path(scratch))
-        _pack(target, Path(scratch))
-        with tempfile.TemporaryDirectory(prefix=".backup-", dir=home) as apart:
-            shutil.copytree(files.keys, Path(apart) / files.keys.name)
-            _pack(keys, Path(apart))
-    return target, keys
+    try:
+        with tempfile.TemporaryDirectory(prefix=".backup-", dir=home) as scratch:
+            _copy_at_one_moment(files, Layout(Path(scratch)))
+            _pack(archive, Path(scratch))
+        _pack(keys, files.home, files.keys.name)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise TroubleError(f"The backup could not be written: {error.strerror}.") from None
+        raise TroubleError("The disk is full; the backup was not written.") from None
+    return archive, keys
+
+
+def _copy_at_one_moment(files: Layout, into: Layout) -> None:
+    """Copy everything but the keys. No service may know of an event that another's copy lacks."""
+    for folder in (into.data, into.anchors):
+        folder.mkdir(mode=FOLDER_MODE)
+    with _without_writers(files):
+        for name, path in files.databases().items():
+            copy(path, into.databases()[name])
+            into.databases()[name].chmod(FILE_MODE)
+        for path in files.anchors.iterdir():
+            shutil.copy2(path, into.anchors)
+    shutil.copy2(manifest_file(files.home), manifest_file(into.home))
+
+
+@contextmanager
+def _without_writers(files: Layout) -> Iterator[None]:
+    """Hold the write lock of every database. A writer has only one at a time, so none waits in a ring."""
+    with ExitStack() as held:
+        for path in files.databases().values():
+            try:
+                database = sqlite3.connect(
+                    f"{path.as_uri()}?mode=rw",
+                    uri=True,
+                    timeout=_WAIT_SECONDS,
+                    isolation_level=None,
+                )
+                held.enter_context(closing(database))
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise explain(path, error) from None
+        yield
+
+
+def _pack(archive: Path, folder: Path, *names: str) -> None:
+    """Pack what lies in `folder`, or only what is named; the archive appears when it is whole."""
+    draft = archive.with_name(f".{archive.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as tar:
+                for name in names or sorted(path.name for path in folder.iterdir()):
+                    tar.add(folder / name, arcname=name)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(archive)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Who holds a data folder: one process at a time, and only a folder that is ours."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -8,6 +9,15 @@ from typing import IO
 from prag.files import FILE_MODE, FOLDER_MODE
 from prag.manifest import Layout, TroubleError, manifest_file
 
+_NOT_OURS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.EISDIR,
+}
 _OURS = {"lock", "keys", "data", "audit", "logs", "backups", "demo"}
 
 
@@ -21,12 +31,12 @@ def claim(home: Path) -> IO[str]:
         _refuse_foreign(home)
         home.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         descriptor = os.open(Layout(home).lock, os.O_RDWR | os.O_CREAT, FILE_MODE)
-    except (PermissionError, NotADirectoryError, FileExistsError, FileNotFoundError):
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise TroubleError(f"{home} cannot be used: {error.strerror}.") from None
         raise TroubleError(
             f"{home} cannot be written to. Make the folder yours, or set PRAG_HOME to another."
         ) from None
-    except OSError as error:
-        raise TroubleError(f"{home} cannot be used: {error.strerror}.") from None
     lock = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

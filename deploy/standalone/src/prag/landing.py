@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from html import escape
 
-from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
 
 from common import messages
 from prag.manifest import SERVICES

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fastapi import FastAPI
+
 import analytics.app
 import analytics.settings
 import analytics.worker
@@ -17,8 +19,6 @@ import referral.worker
 import reintegration.app
 import reintegration.settings
 import reintegration.worker
-from fastapi import FastAPI
-
 from common.runtime import Runtime
 from common.settings import ServiceName, ServiceSettings
 

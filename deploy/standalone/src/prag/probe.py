@@ -28,5 +28,5 @@ async def is_ready(port: int) -> bool:
 async def all_ready(port_base: int) -> None:
     """Return when all four services are ready."""
     for port, _ in enumerate(SERVICES, port_base):
-        while not await is_ready(port):
+        while not await is_ready(port):  # noqa: ASYNC110  what is asked is behind a socket
             await asyncio.sleep(_PAUSE_SECONDS)

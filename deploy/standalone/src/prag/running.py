@@ -61,6 +61,7 @@ class _Country:
         self._instance = instance
         self._sockets = sockets
         self._stop = stop
+        self._bus = open_bus(f"local://{instance.files.bus}")
         self._runtimes: dict[ServiceName, Runtime] = {}
         self._servers: list[_Server] = []
         self._serving: list[asyncio.Task[None]] = []
@@ -87,10 +88,9 @@ class _Country:
         return 1 if dead else 0
 
     def _open(self) -> None:
-        bus = open_bus(f"local://{self._instance.files.bus}")
         for name, part in PARTS.items():
             settings = self._instance.settings(name, part)
-            self._runtimes[name] = open_runtime(name, settings, bus=bus)
+            self._runtimes[name] = open_runtime(name, settings, bus=self._bus)
 
     def _start(self) -> None:
         pages = landing.router(self._instance.country, self._instance.port_base)
@@ -147,19 +147,16 @@ class _Country:
             await self._link_audit(seal=True)
         for runtime in self._runtimes.values():
             await runtime.database.close()
-        await self._runtimes["intake"].bus.close()
+        await self._bus.close()
 
     async def _await_relays(self) -> None:
         """Wait until no committed event waits for the bus, but not for long: the next start goes on."""
-        waiting = select(OutboxMessage.id).where(OutboxMessage.published_at.is_(None)).limit(1)
         deadline = monotonic() + _RELAY_SECONDS
         for runtime, worker in zip(self._runtimes.values(), self._working, strict=True):
             with contextlib.suppress(*OUTAGE):
-                while (
-                    monotonic() < deadline
-                    and not worker.done()
-                    and await runtime.database.fetch(waiting)
-                ):
+                while not worker.done() and await _has_waiting_events(runtime):
+                    if monotonic() > deadline:
+                        return
                     await asyncio.sleep(0.02)
 
     async def _link_audit(self, *, seal: bool = False) -> None:
@@ -175,6 +172,11 @@ class _Country:
                 pass
             if seal:
                 await sealer.seal_head()
+
+
+async def _has_waiting_events(runtime: Runtime) -> bool:
+    waiting = select(OutboxMessage.id).where(OutboxMessage.published_at.is_(None)).limit(1)
+    return bool(await runtime.database.fetch(waiting))
 
 
 def _cause(task: asyncio.Task[None]) -> str:

@@ -12,9 +12,11 @@ import json
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -225,46 +227,22 @@ def _check_waiting(database: sqlite3.Connection, last: int, problems: list[Broke
 
 
 def canonical(columns: list[Any]) -> bytes:
-    """Return an entry's bytes by RFC 8785; ValueError unless it is stored as it is written.
+    """Return an entry's bytes by RFC 8785; ValueError or TypeError unless it is stored as written.
 
-    Of that standard, entries need the forms of text, whole numbers, null and lists, for which
-    Python's writer agrees with it; the names sort as ASCII.
+    Of that standard an entry needs text, whole numbers, null and lists of text; the names are in
+    the order of their letters. Only one stored form is taken for each value, so that no byte can
+    change unseen.
     """
-    (
-        id_,
-        at,
-        actor,
-        client,
-        organisation,
-        role,
-        action,
-        operation,
-        kind,
-        ids,
-        subject,
-        groups,
-        *rest,
-    ) = columns
-    purpose, legal_basis, decision, trace_id = rest
-    entry = {
-        "id": _whole(id_),
-        "at": _time(at),
-        "actor": _text(actor),
-        "client_id": _optional(_text, client),
-        "organisation_id": _optional(_uuid, organisation),
-        "role": _optional(_text, role),
-        "action": _text(action),
-        "operation": _text(operation),
-        "object_type": _text(kind),
-        "object_ids": _texts(ids),
-        "subject": _optional(_uuid, subject),
-        "data_groups": _texts(groups),
-        "purpose": _optional(_text, purpose),
-        "legal_basis": _optional(_text, legal_basis),
-        "decision": _text(decision),
-        "trace_id": _text(trace_id),
-    }
-    return json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    id_, at, actor, client, organisation, role, action, operation, kind, ids, *rest = columns
+    subject, groups, purpose, legal_basis, decision, trace_id = rest
+    return (
+        f'{{"action":{_text(action)},"actor":{_text(actor)},"at":{_time(at)},'
+        f'"client_id":{_text(client, "null")},"data_groups":{_texts(groups)},'
+        f'"decision":{_text(decision)},"id":{_whole(id_)},"legal_basis":{_text(legal_basis, "null")},'
+        f'"object_ids":{_texts(ids)},"object_type":{_text(kind)},"operation":{_text(operation)},'
+        f'"organisation_id":{_id(organisation)},"purpose":{_text(purpose, "null")},'
+        f'"role":{_text(role, "null")},"subject":{_id(subject)},"trace_id":{_text(trace_id)}}}'
+    ).encode()
 
 
 def _whole(value: object) -> int:
@@ -273,36 +251,38 @@ def _whole(value: object) -> int:
     return value
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
+def _text(value: object, empty: str | None = None) -> str:
+    """Return the JSON form; Python's quoting escapes exactly what the standard does."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None and empty is not None:
+        return empty
+    raise TypeError
 
 
-def _time(value: object) -> str:
-    match = _TIME.fullmatch(_text(value))
+def _time(value: str) -> str:
+    match = _TIME.fullmatch(value)
     if match is None:
         raise ValueError
     fraction = "" if match[3] == "000000" else f".{match[3]}"
-    return f"{match[1]}T{match[2]}{fraction}+00:00"
+    return f'"{match[1]}T{match[2]}{fraction}+00:00"'
 
 
-def _uuid(value: object) -> str:
-    match = _ID.fullmatch(_text(value))
+def _id(value: str | None) -> str:
+    if value is None:
+        return "null"
+    match = _ID.fullmatch(value)
     if match is None:
         raise ValueError
-    return "-".join(match.groups())
+    return f'"{"-".join(match.groups())}"'
 
 
-def _texts(value: object) -> list[str]:
-    found = json.loads(_text(value))
+@lru_cache(maxsize=1024)
+def _texts(value: str) -> str:
+    found = json.loads(value)
     if json.dumps(found) != value:
         raise ValueError
-    return [_text(each) for each in found]
-
-
-def _optional(form: Callable[[object], str], value: object) -> str | None:
-    return None if value is None else form(value)
+    return f"[{','.join([_text(each) for each in found])}]"
 
 
 # --- the witnesses
@@ -366,8 +346,14 @@ def _rows(database: sqlite3.Connection, query: str, *parameters: object) -> list
     """Read in one short transaction, so that a running instance never waits long for us."""
     try:
         return database.execute(query, parameters).fetchall()
+    except sqlite3.OperationalError as error:
+        if database.text_factory is not str:
+            raise UnreadableError(f"a database cannot be read ({_name(error)})") from None
     except sqlite3.Error as error:
         raise UnreadableError(f"a database cannot be read ({_name(error)})") from None
+    # Perhaps some text is no UTF-8 any more. Read on, so that it is named as changed.
+    database.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    return _rows(database, query, *parameters)
 
 
 def _open(home: Path, service: str) -> sqlite3.Connection:
@@ -384,7 +370,6 @@ def _open(home: Path, service: str) -> sqlite3.Connection:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
     try:
-        database.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         database.execute("PRAGMA trusted_schema=OFF")
         database.execute("PRAGMA query_only=ON")
         database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()

@@ -52,7 +52,11 @@ class Authorisation:
 
         The refusal depends on the role alone, so it tells nothing about any record.
         """
-        found = self._rows[operation].get(role)
+        found = self.granted(operation, role)
         if not found:
             raise ForbiddenError("forbidden")
         return found
+
+    def granted(self, operation: str, role: str) -> frozenset[str]:
+        """Return the relations under which `role` may do `operation`; none if it may not."""
+        return self._rows[operation].get(role, frozenset())

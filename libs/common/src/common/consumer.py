@@ -6,11 +6,13 @@ fifty deliveries at a time; one that fails leaves the batch and is tried alone. 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import and_, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from common.bus import Bus, Delivery
 from common.clock import utcnow
@@ -18,7 +20,7 @@ from common.db.base import OUTAGE, Database, unit_of
 from common.events import topic_of
 from common.inbox import HandlerFailedError, Handlers, Inbox, Outcome, Pause
 from common.sealing import ServiceBox
-from common.tables import ConsumerPosition, InboxAggregate
+from common.tables import ConsumerPosition, InboxAggregate, InboxPending
 from common.telemetry import CONSUMER_LAG_AT, INBOX
 
 logger = structlog.get_logger(__name__)
@@ -58,6 +60,7 @@ class Consumer:
         """Consume for ever."""
         if not self._handlers:
             return
+        await self._patiently(self.catch_up)
         subscription = await self._patiently(
             lambda: bus.subscribe(self.topics, group=self._service, position_of=self.position_of)
         )
@@ -72,6 +75,20 @@ class Consumer:
         rows = await self._database.fetch(statement)
         return rows[0].next_offset if rows else 0
 
+    async def catch_up(self) -> None:
+        """Apply what waits although its turn has come: a crash came between two transactions."""
+        due = select(InboxPending.topic, InboxPending.subject).join(
+            InboxAggregate,
+            and_(
+                InboxAggregate.topic == InboxPending.topic,
+                InboxAggregate.subject == InboxPending.subject,
+                InboxAggregate.last_seq + 1 == InboxPending.seq,
+                InboxAggregate.parked_at.is_(None),
+            ),
+        )
+        for row in await self._database.fetch(due):
+            await self._alone.drain(row.topic, row.subject)
+
     async def accept_all(self, deliveries: Sequence[Delivery]) -> None:
         """Take deliveries in their order, many in one transaction where none fails."""
         left = list(deliveries)
@@ -85,6 +102,7 @@ class Consumer:
         """Take one delivery in a transaction of its own; return what became of it."""
         outcome = await self._patiently(lambda: self._alone.accept(delivery))
         self._count([outcome])
+        await self._follow(self._alone)
         return outcome
 
     async def retry_parked(self, topic: str, subject: UUID) -> int:
@@ -100,14 +118,7 @@ class Consumer:
         """Take deliveries until one fails; commit those before it and return how many they were."""
         outcomes: list[Outcome] = []
         async with self._database.batch() as batch:
-            inbox = Inbox(
-                batch,
-                self._handlers,
-                service=self._service,
-                box=self._box,
-                source=self._source,
-                alone=False,
-            )
+            inbox = Inbox(batch, self._handlers, service=self._service, box=self._box, alone=False)
             try:
                 for delivery in deliveries:
                     outcome = await inbox.accept(delivery)
@@ -115,7 +126,14 @@ class Consumer:
             except HandlerFailedError:
                 logger.warning("consumer.left_batch", count=len(outcomes))
         self._count(outcomes)
+        await self._follow(inbox)
         return len(outcomes)
+
+    async def _follow(self, inbox: Inbox) -> None:
+        """Apply, each in a transaction of its own, what could not follow in its turn."""
+        for topic, subject in sorted(inbox.behind):
+            await self._patiently(partial(self._alone.drain, topic, subject))
+            inbox.behind.discard((topic, subject))
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -123,12 +141,16 @@ class Consumer:
         CONSUMER_LAG_AT.labels(self._service).set(utcnow().timestamp())
 
     async def _patiently(self, act: Callable[[], Awaitable[R]]) -> R:
-        """Wait out an outage of the database or the bus, however long."""
+        """Wait out an outage of the database or the bus, however long.
+
+        What a handler did wrong was parked before it gets here; so any other database error means
+        that the inbox itself cannot be written, and only an operator can end that.
+        """
         seconds = 0.1
         while True:
             try:
                 return await act()
-            except OUTAGE as error:
+            except (*OUTAGE, SQLAlchemyError) as error:
                 logger.warning("consumer.waits", error=type(error).__name__, seconds=seconds)
                 await self._pause(seconds)
                 seconds = min(seconds * 2, 30)

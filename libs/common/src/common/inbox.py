@@ -33,6 +33,8 @@ Pause = Callable[[float], Awaitable[None]]
 
 TRIES = 5
 _MAX_BYTES = 256 * 1024
+_MAX_SEQ = 2**31 - 1
+"""What the columns hold; no aggregate has as many events."""
 
 
 _SEEN = select(InboxMessage).where(InboxMessage.event_id == bindparam("event_id"))
@@ -53,9 +55,9 @@ class HandlerFailedError(Exception):
 class Inbox:
     """Takes deliveries into one database, or into one open batch of it.
 
-    `source` names this service in the events that handlers tell (`/RS/intake`). `alone` says that
-    nobody else's effects share the transaction: then a failing handler is tried
-    again with pauses and at last parked; in a batch it raises HandlerFailedError instead.
+    `source` names this service in the events its handlers tell (`/RS/intake`). `alone` says that
+    nobody else's effects share the transaction: then a failing handler is tried again with pauses
+    and at last parked; in a batch it raises HandlerFailedError instead.
     """
 
     def __init__(
@@ -75,31 +77,51 @@ class Inbox:
         self._box = box
         self._alone = alone
         self._pause = pause
+        self.behind: set[tuple[str, UUID]] = set()
+        """Aggregates with waiting events whose turn has come and that could not be applied yet."""
 
     async def accept(self, delivery: Delivery) -> Outcome:
-        """Take one delivery to its end and move the position past it; return what became of it."""
+        """Take one delivery to its end and move the position past it; return what became of it.
+
+        What waited for it follows. Where that fails in a batch, or meets an outage after the
+        delivery itself was committed, the aggregate is named in `behind` for the caller to `drain`.
+        """
+        event = _parse(delivery)
+        if isinstance(event, str):
+            return await self._bury(delivery, event)
+        outcome, last_seq = await self._take(delivery, event)
         try:
-            event = _parse(delivery)
-        except ValueError as error:
-            return await self._bury(delivery, None, type(error).__name__)
-        digest = hashlib.sha256(delivery.value).digest()
-        unit = self._unit()
-        seen = await unit.find(_SEEN, event_id=event.id)
-        if seen is not None:
-            if seen.payload_sha256 != digest:
-                logger.error("inbox.hash_conflict", topic=delivery.topic, event_id=str(event.id))
-                return await self._bury(delivery, None, "hash_conflict")
-            return await self._skip(delivery)
-        state = await unit.find(_STATE, topic=delivery.topic, subject=event.subject)
-        last_seq = state.last_seq if state else 0
-        if event.seq <= last_seq:
-            return await self._skip(delivery)
-        if event.seq > last_seq + 1 or (state and state.parked_at):
-            return await self._hold(delivery, event)
-        outcome = await self._apply(delivery, event, digest)
-        if outcome in {"applied", "dead"}:
-            await self._drain_after(delivery.topic, event.subject, event.seq)
+            await self._drain_after(delivery.topic, event.subject, last_seq)
+        except HandlerFailedError:
+            self.behind.add((delivery.topic, event.subject))
+        except OUTAGE:
+            if not self._alone:
+                raise
+            self.behind.add((delivery.topic, event.subject))
         return outcome
+
+    async def drain(self, topic: str, subject: UUID) -> int:
+        """Apply what waited behind the aggregate's newest applied event; return how many."""
+        return await self._drain_after(topic, subject, None)
+
+    async def _take(self, delivery: Delivery, event: Event) -> tuple[Outcome, int | None]:
+        """Return the outcome and the aggregate's newest applied seq, None where it must be read."""
+        digest = hashlib.sha256(delivery.value).digest()
+        # The state first: a twin of this consumer may apply the event between the two reads, and
+        # then it must be found among the seen, not taken for another one with the same seq.
+        state = await self._unit().find(_STATE, topic=delivery.topic, subject=event.subject)
+        seen = await self._unit().find(_SEEN, event_id=event.id)
+        is_parked = state is not None and state.parked_at is not None
+        last_seq = state.last_seq if state else 0
+        known = None if is_parked else last_seq
+        if seen is not None:
+            return await self._repeated(delivery, event, digest, seen), known
+        if event.seq <= last_seq:
+            return await self._bury(delivery, "seq_conflict"), known
+        if event.seq > last_seq + 1 or is_parked:
+            return await self._hold(delivery, event), known
+        outcome = await self._apply(delivery, event, digest)
+        return outcome, event.seq if outcome == "applied" else None
 
     async def _apply(self, delivery: Delivery, event: Event, digest: bytes) -> Outcome:
         reason = ""
@@ -109,7 +131,8 @@ class Inbox:
             except OUTAGE:
                 raise
             except (ProblemError, ValidationError) as error:
-                return await self._bury(delivery, event, getattr(error, "code", "payload_invalid"))
+                code = getattr(error, "code", "payload_invalid")
+                return await self._bury(delivery, code, event)
             except Exception as error:  # noqa: BLE001  a bug in a handler parks one aggregate only
                 reason = type(error).__name__
             if not self._alone:
@@ -129,34 +152,41 @@ class Inbox:
         try:
             await self._store.write(unit)
         except DuplicateError as error:
-            if error.table != InboxMessage.__tablename__:
+            seen = await self._unit().find(_SEEN, event_id=event.id)
+            if error.table != InboxMessage.__tablename__ or seen is None:
                 raise
-            return await self._skip(delivery)  # a twin of this consumer was faster
+            return await self._repeated(delivery, event, digest, seen)
         crash("consumer.after_commit")
         return "applied"
 
-    async def drain(self, topic: str, subject: UUID) -> int:
-        """Apply what waited behind the aggregate's newest applied event; return how many."""
-        state = await self._unit().find(_STATE, topic=topic, subject=subject)
-        if state is None or state.parked_at is not None:
-            return 0
-        return await self._drain_after(topic, subject, state.last_seq)
-
-    async def _drain_after(self, topic: str, subject: UUID, seq: int) -> int:
+    async def _drain_after(self, topic: str, subject: UUID, last_seq: int | None) -> int:
         applied = 0
         while True:
-            following = seq + applied + 1
-            waiting = await self._unit().find(_WAITING, topic=topic, subject=subject, seq=following)
+            if last_seq is None:
+                state = await self._unit().find(_STATE, topic=topic, subject=subject)
+                if state is None or state.parked_at is not None:
+                    return applied
+                last_seq = state.last_seq
+            following = {"topic": topic, "subject": subject, "seq": last_seq + 1}
+            waiting = await self._unit().find(_WAITING, **following)
             if waiting is None:
                 return applied
             # A held event's place in the log was passed when it was held; -1 leaves the position alone.
             held = Delivery(topic, -1, -1, waiting.payload)
             event = Event.model_validate_json(waiting.payload)
-            if await self._apply(held, event, hashlib.sha256(waiting.payload).digest()) == "parked":
-                return applied
-            applied += 1
+            outcome = await self._apply(held, event, hashlib.sha256(waiting.payload).digest())
+            applied += outcome == "applied"
+            last_seq = event.seq if outcome == "applied" else None
 
     # --- how a delivery ends
+
+    async def _repeated(
+        self, delivery: Delivery, event: Event, digest: bytes, seen: InboxMessage
+    ) -> Outcome:
+        """Drop what was seen before; the same id around other bytes is forged or corrupt."""
+        if seen.payload_sha256 == digest:
+            return await self._skip(delivery)
+        return await self._bury(delivery, "hash_conflict", waiting=event)
 
     async def _skip(self, delivery: Delivery) -> Outcome:
         unit = self._unit()
@@ -165,17 +195,17 @@ class Inbox:
         return "duplicate"
 
     async def _hold(self, delivery: Delivery, event: Event) -> Outcome:
+        held = await self._unit().find(
+            _WAITING, topic=delivery.topic, subject=event.subject, seq=event.seq
+        )
+        if held is not None:
+            if held.payload == delivery.value:
+                return await self._skip(delivery)
+            conflict = "hash_conflict" if held.event_id == event.id else "seq_conflict"
+            return await self._bury(delivery, conflict)
         unit = self._unit()
         self._advance(unit, delivery)
-        unit.put(
-            InboxPending,
-            topic=delivery.topic,
-            subject=event.subject,
-            seq=event.seq,
-            event_id=event.id,
-            payload=delivery.value,
-            received_at=utcnow(),
-        )
+        self._keep_waiting(unit, delivery, event)
         await self._store.write(unit)
         return "pending"
 
@@ -190,21 +220,23 @@ class Inbox:
             parked_at=utcnow(),
             parked_reason=reason,
         )
-        unit.put(
-            InboxPending,
-            topic=delivery.topic,
-            subject=event.subject,
-            seq=event.seq,
-            event_id=event.id,
-            payload=delivery.value,
-            received_at=utcnow(),
-        )
+        self._keep_waiting(unit, delivery, event)
         await self._store.write(unit)
         logger.error("consumer.parked", type=event.type, subject=str(event.subject), error=reason)
         return "parked"
 
-    async def _bury(self, delivery: Delivery, event: Event | None, reason: str) -> Outcome:
-        """Dead-letter the record; if it was an event, its aggregate goes on without it."""
+    async def _bury(
+        self,
+        delivery: Delivery,
+        reason: str,
+        event: Event | None = None,
+        *,
+        waiting: Event | None = None,
+    ) -> Outcome:
+        """Dead-letter the record; if it was `event` in its turn, its aggregate goes on without it.
+
+        A conflicting event that was `waiting` waits no more; its aggregate waits for the true one.
+        """
         unit = self._unit()
         self._advance(unit, delivery)
         row = new_id()
@@ -218,10 +250,16 @@ class Inbox:
             value=self._box.seal(delivery.value, place=row.bytes),
         )
         if event is not None:
-            self._remember(
-                unit, delivery.topic, event, hashlib.sha256(delivery.value).digest(), "dead"
+            digest = hashlib.sha256(delivery.value).digest()
+            self._remember(unit, delivery.topic, event, digest, "dead")
+        if waiting is not None and delivery.offset < 0:
+            unit.remove(
+                InboxPending, topic=delivery.topic, subject=waiting.subject, seq=waiting.seq
             )
-        await self._store.write(unit)
+        try:
+            await self._store.write(unit)
+        except DuplicateError:
+            return await self._skip(delivery)  # a twin of this consumer was faster
         logger.error("consumer.dead_letter", topic=delivery.topic, error=reason)
         return "dead"
 
@@ -238,6 +276,17 @@ class Inbox:
                 partition=delivery.partition,
                 next_offset=delivery.offset + 1,
             )
+
+    def _keep_waiting(self, unit: Unit, delivery: Delivery, event: Event) -> None:
+        unit.put(
+            InboxPending,
+            topic=delivery.topic,
+            subject=event.subject,
+            seq=event.seq,
+            event_id=event.id,
+            payload=delivery.value,
+            received_at=utcnow(),
+        )
 
     def _remember(
         self, unit: Unit, topic: str, event: Event, digest: bytes, outcome: Outcome
@@ -262,10 +311,14 @@ class Inbox:
         unit.remove(InboxPending, topic=topic, subject=event.subject, seq=event.seq)
 
 
-def _parse(delivery: Delivery) -> Event:
+def _parse(delivery: Delivery) -> Event | str:
+    """Return the event, or the reason why this record can never be one."""
     if len(delivery.value) > _MAX_BYTES:
-        raise ValueError("too large")
-    event = Event.model_validate_json(delivery.value)
+        return "too_large"
+    try:
+        event = Event.model_validate_json(delivery.value)
+    except ValidationError:
+        return "malformed"
     if topic_of(event.type) != delivery.topic:
-        raise ValueError("type on a foreign topic")
-    return event
+        return "foreign_topic"
+    return event if event.seq <= _MAX_SEQ else "malformed"

@@ -13,6 +13,8 @@ from common.contracts.reintegration import (
     PlanOpened,
     PlanPhaseChanged,
     PlanPhaseOverdue,
+    PlanReopened,
+    PlanSuspended,
 )
 from common.events import Event
 from common.inbox import Handlers
@@ -97,9 +99,19 @@ async def on_phase_overdue(unit: Unit, event: Event) -> None:
     await _next_plan(unit, event, overdue=True)
 
 
+async def on_plan_suspended(unit: Unit, event: Event) -> None:
+    """A plan at rest is not overdue; should it be when work goes on, that is told anew."""
+    await _next_plan(unit, event, overdue=False)
+
+
 async def on_plan_closed(unit: Unit, event: Event) -> None:
     closed = PlanClosed.model_validate(event.data)
     await _next_plan(unit, event, phase="CLOSED", overdue=False, closure_reason=closed.reason)
+
+
+async def on_plan_reopened(unit: Unit, event: Event) -> None:
+    reopened = PlanReopened.model_validate(event.data)
+    await _next_plan(unit, event, phase=reopened.to_phase, closure_reason=None)
 
 
 async def on_referral(unit: Unit, event: Event) -> None:
@@ -150,6 +162,8 @@ HANDLERS: Handlers = {
     PlanOpened.type: on_plan_opened,
     PlanPhaseChanged.type: on_phase_changed,
     PlanPhaseOverdue.type: on_phase_overdue,
+    PlanSuspended.type: on_plan_suspended,
     PlanClosed.type: on_plan_closed,
+    PlanReopened.type: on_plan_reopened,
     **{kind.type: on_referral for kind in EVENT_BY_STATUS.values()},
 }

@@ -77,6 +77,9 @@ class Referral(Base):
     receiving_organisation_id: Mapped[UUID]
     service_id: Mapped[UUID | None]
     service_type: Mapped[str] = mapped_column(Code)
+    sex: Mapped[str] = mapped_column(Code)
+    """Like `age_group` the case's, kept up to date by its events: what the preview shows."""
+    age_group: Mapped[str] = mapped_column(String(8))
     urgency: Mapped[Urgency]
     purpose: Mapped[str] = mapped_column(Code)
     data_groups: Mapped[list[str]]

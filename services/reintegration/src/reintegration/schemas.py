@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticKnownError
 
 from common.codelists import code_of
-from common.schema import LongText, ReadModel, StrictModel, examples
+from common.schema import Instant, LongText, ReadModel, StrictModel, examples
 
 PlanPhase = Annotated[str, code_of("plan_phases")]
 PhaseChangeReason = Annotated[str, code_of("phase_change_reasons")]
@@ -76,8 +76,33 @@ class PlanClose(StrictModel):
     note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
 
 
+class PlanSuspend(StrictModel):
+    model_config = ConfigDict(
+        json_schema_extra=examples({}, {"note": "In hospital; we go on when she is back."})
+    )
+
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class PlanResume(StrictModel):
+    model_config = ConfigDict(json_schema_extra=examples({}))
+
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class PlanReopen(StrictModel):
+    model_config = ConfigDict(json_schema_extra=examples({"reason": "RE_TRAFFICKED"}))
+
+    reason: PhaseChangeReason = Field(description="One of the reasons for a step back.")
+    note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
 class PlanRead(ReadModel):
-    """A plan as of today. `month`, `due_on` and the phase's days are null before it is started."""
+    """A plan as of today. `month`, counted from entry, is null before the plan is started.
+
+    From `due_on` on the plan is overdue in its phase; it is null for a phase without a window. The
+    `month` of a closed plan is that of its closure.
+    """
 
     id: UUID
     version: int
@@ -96,6 +121,74 @@ class PlanRead(ReadModel):
     is_overdue: bool
     closed_on: date | None
     closure_reason: str | None
+    updated_at: Instant
+
+
+class PlanReferralRead(ReadModel):
+    """An accepted referral that opened the plan or joined it."""
+
+    referral_id: UUID
+    sending_organisation_id: UUID
+    service_type: str
+    accepted_on: date
+
+
+class PlanStepRead(ReadModel):
+    """One step of a plan. Direction and month are those of a start or a change of phase.
+
+    `action` is start, change_phase, suspend, resume, close or reopen.
+    """
+
+    id: UUID
+    action: str
+    episode: int
+    from_phase: str
+    to_phase: str
+    direction: str | None
+    is_early: bool
+    reason: str | None
+    happened_on: date
+    month: int | None
+    has_note: bool
+
+
+class PlanDetail(PlanRead):
+    """A plan with its history, first step to last. It outlives closing and reopening (F51)."""
+
+    history: list[PlanStepRead]
+    referrals: list[PlanReferralRead]
+
+
+class PlanNoteRead(ReadModel):
+    """What was written down at a step; null once the person's data were erased."""
+
+    step_id: UUID
+    happened_on: date
+    note: str | None = Field(json_schema_extra=_SENSITIVE)
+
+
+class PlanNotes(ReadModel):
+    items: list[PlanNoteRead]
+
+
+class PhaseWindowRead(ReadModel):
+    """The months a phase may take, both included; the first month of a programme is month 1."""
+
+    phase: str
+    first_month: int
+    last_month: int
+
+
+class PhasePolicyRead(ReadModel):
+    version: int
+    windows: list[PhaseWindowRead]
+
+
+class PhasePolicies(ReadModel):
+    """`current` is the version under which plans are started now; a plan keeps its own."""
+
+    current: int
+    items: list[PhasePolicyRead]
 
 
 class Money(StrictModel):
@@ -157,16 +250,23 @@ class MoneyRead(ReadModel):
 
 
 class AgreementRead(ReadModel):
-    """One version of an agreement. `effective_on` is the day of the last signature it needed."""
+    """One version of an agreement. `effective_on` is the day of the last signature it needed.
+
+    `duties` is null once the person's data were erased.
+    """
 
     id: UUID
     plan_id: UUID
     agreement_version: int
     status: str
     parties: list[str]
-    duties: str = Field(json_schema_extra=_SENSITIVE)
+    duties: str | None = Field(json_schema_extra=_SENSITIVE)
     money: MoneyRead | None
     review_on: date
     is_review_due: bool
     signatures: list[SignatureRead]
     effective_on: date | None
+
+
+class Agreements(ReadModel):
+    items: list[AgreementRead]

@@ -10,8 +10,9 @@ from common.process import run_forever
 from common.runtime import Runtime
 from common.unit import StaleError
 from common.worker import run_worker
-from reintegration import commands, queries
+from reintegration.commands.plan import report_overdue
 from reintegration.consumers import HANDLERS
+from reintegration.queries.plan import list_overdue
 from reintegration.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -30,9 +31,9 @@ async def sweep(runtime: Runtime) -> None:
     Each plan is a change of its own. One that changed meanwhile is left to the next sweep.
     """
     today = local_date(runtime.settings.time_zone)
-    for plan_id in await queries.list_overdue(runtime.database, today):
+    for plan_id in await list_overdue(runtime.database, today):
         unit = unit_of(runtime.database, source=runtime.source, operation="report_overdue")
-        await commands.report_overdue(unit, plan_id, today=today)
+        await report_overdue(unit, plan_id, today=today)
         try:
             await runtime.database.write(unit)
         except StaleError:

@@ -41,7 +41,15 @@ class LocalBus:
         group: str,  # noqa: ARG002  one reader a group by construction
         position_of: PositionOf,
     ) -> "LocalSubscription":
+        """Read on from the consumer's positions.
+
+        BusError where one lies beyond the log: the log was lost or put back, and what is published
+        next would be skipped unseen.
+        """
         positions = {topic: await position_of(topic, 0) for topic in topics}
+        ends = await self._run(lambda log: {topic: _end(log, topic) for topic in topics})
+        if any(positions[topic] > ends[topic] for topic in topics):
+            raise BusError("position beyond the end of the log")
         return LocalSubscription(self, positions)
 
     async def close(self) -> None:
@@ -69,17 +77,9 @@ class LocalBus:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._in_thread, work)
 
     def _in_thread(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        if self._log is None:
-            self._log = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            for pragma in (
-                "busy_timeout=5000",
-                "synchronous=FULL",
-                "journal_mode=TRUNCATE",
-                "trusted_schema=OFF",
-            ):
-                self._log.execute(f"PRAGMA {pragma}")
-            self._log.execute(_SCHEMA)
         try:
+            if self._log is None:
+                self._log = _open(self._path)
             return work(self._log)
         except sqlite3.Error as error:
             raise BusError(type(error).__name__) from error
@@ -107,6 +107,29 @@ class LocalSubscription:
         return None
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    log = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in (
+            "busy_timeout=5000",
+            "synchronous=FULL",
+            "journal_mode=TRUNCATE",
+            "trusted_schema=OFF",
+        ):
+            log.execute(f"PRAGMA {pragma}")
+        log.execute(_SCHEMA)
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+def _end(log: sqlite3.Connection, topic: str) -> int:
+    query = 'SELECT coalesce(max("offset") + 1, 0) FROM record WHERE topic = ?'
+    end: int = log.execute(query, (topic,)).fetchone()[0]
+    return end
+
+
 def _append(log: sqlite3.Connection, records: Sequence[Record]) -> None:
     log.execute("BEGIN IMMEDIATE")
     try:
@@ -114,8 +137,7 @@ def _append(log: sqlite3.Connection, records: Sequence[Record]) -> None:
         rows = []
         for record in records:
             if record.topic not in ends:
-                query = 'SELECT coalesce(max("offset") + 1, 0) FROM record WHERE topic = ?'
-                ends[record.topic] = log.execute(query, (record.topic,)).fetchone()[0]
+                ends[record.topic] = _end(log, record.topic)
             rows.append((record.topic, ends[record.topic], record.key, record.value))
             ends[record.topic] += 1
         log.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", rows)

@@ -28,7 +28,11 @@ class NoticeReceived(EventData):
 
 
 class NoticeTriaged(EventData):
-    """A notice was looked at. OPEN_CASE and LINK_CASE name the case, REJECT the reason."""
+    """A notice was looked at; REJECT names the reason.
+
+    The reporter reads this in the feed, so the case is named only where the reporter's own
+    organisation has it. `CaseOpened` names the notice.
+    """
 
     type: ClassVar[str] = "intake.notice.triaged.v1"
 

@@ -19,6 +19,8 @@ _OUTAGES = ("08", "53", "55P03", "57", "58", "25006")
 _ROLLED_BACK = "40"
 """Deadlock or serialization failure: the transaction is gone through no fault of its own."""
 
+_MARK, _UNMARK, _BACK = "SAVEPOINT unit", "RELEASE SAVEPOINT unit", "ROLLBACK TO SAVEPOINT unit"
+
 
 class PostgresDatabase:
     def __init__(self, url: str, keys: SubjectKeyRing) -> None:
@@ -47,6 +49,7 @@ class PostgresDatabase:
     async def batch(self) -> AsyncIterator["PostgresBatch"]:
         with _outages():
             async with self._engine.begin() as connection:
+                await connection.exec_driver_sql(_MARK)
                 yield PostgresBatch(connection, self.keys)
                 crash("db.before_commit")
         crash("db.after_commit")
@@ -57,7 +60,12 @@ class PostgresDatabase:
 
 
 class PostgresBatch:
-    """One open transaction, written Unit by Unit under savepoints."""
+    """One open transaction, written Unit by Unit.
+
+    PostgreSQL refuses everything in a transaction after one statement of it failed, and then answers
+    COMMIT by rolling back without an error. So there is always a savepoint to go back to: what
+    fails, a Unit or a handler's read, undoes itself and leaves the batch as it was.
+    """
 
     def __init__(self, connection: AsyncConnection, keys: SubjectKeyRing) -> None:
         self._connection = connection
@@ -65,13 +73,24 @@ class PostgresBatch:
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
         with _outages():
-            rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
-            return rows
+            async with self._going_back():
+                rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
+                return rows
 
     async def write(self, unit: Unit) -> None:
         with _outages():
-            async with self._connection.begin_nested():
+            async with self._going_back():
                 await _execute(unit.steps, self._connection)
+                await self._connection.exec_driver_sql(_UNMARK)
+                await self._connection.exec_driver_sql(_MARK)
+
+    @asynccontextmanager
+    async def _going_back(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except Exception:
+            await self._connection.exec_driver_sql(_BACK)
+            raise
 
 
 @contextmanager

@@ -52,11 +52,11 @@ async def page(
     read: Callable[[Any], R],
     *,
     time: InstrumentedAttribute[datetime],
-    id: InstrumentedAttribute[UUID],  # noqa: A002
+    id: InstrumentedAttribute[UUID] | InstrumentedAttribute[int],  # noqa: A002
 ) -> Page[R]:
     """Return the page of `statement` after the cursor, newest first by `time` and `id`."""
     if request.cursor is not None:
-        after_time, after_id = _decode(request.cursor)
+        after_time, after_id = _decode(request.cursor, id.type.python_type)
         after = tuple_(literal(after_time, time.type), literal(after_id, id.type))
         statement = statement.where(tuple_(time, id) < after)
     rows = await unit.rows(statement.order_by(time.desc(), id.desc()).limit(request.limit + 1))
@@ -68,15 +68,15 @@ async def page(
     return Page(items=[read(row) for row in shown], next=following)
 
 
-def _encode(time: datetime, id_: UUID) -> str:
+def _encode(time: datetime, id_: UUID | int) -> str:
     return base64.urlsafe_b64encode(f"{time.isoformat()}|{id_}".encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> tuple[datetime, UUID]:
+def _decode(cursor: str, kind: type[UUID] | type[int]) -> tuple[datetime, UUID | int]:
     try:
         time, _, id_ = (
             base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
         )
-        return datetime.fromisoformat(time), UUID(id_)
+        return datetime.fromisoformat(time), kind(id_)
     except (ValueError, binascii.Error):
         raise BadRequestError("cursor.invalid") from None

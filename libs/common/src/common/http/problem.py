@@ -141,12 +141,13 @@ def install(app: FastAPI) -> None:
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:
-    fields = [_field(e) for e in error.errors()]
+    fields = [field_problem(e) for e in error.errors()]
     code = "body.not_json" if any(f["code"] == "body.not_json" for f in fields) else "invalid"
     return render(request, 400 if code == "body.not_json" else 422, code, fields=fields[:50])
 
 
-def _field(error: dict[str, Any]) -> dict[str, str]:
+def field_problem(error: Mapping[str, Any]) -> dict[str, str]:
+    """Return code, pointer and location of one of pydantic's errors, without what was sent."""
     kind = error["type"]
     code = FIELD_CODES.get(kind) or (
         "field.type" if kind.endswith(_TYPE_ENDINGS) else "field.invalid"

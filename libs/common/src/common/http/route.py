@@ -95,7 +95,7 @@ class Call:
                 self._authorise(self._principal)
             self._check_query()
             if request.method not in _WRITES:
-                return await self._attempt(None)
+                return await self._attempts(None)
             raw = await read_json(request, limit=self._runtime.settings.max_body_bytes)
             if request.query_params.get("validate_only") == "true":
                 return await self._validate()
@@ -144,7 +144,12 @@ class Call:
             in_flight.leave(repetition)
 
     async def _attempts(self, repetition: Repetition | None) -> Response:
-        """Run the command; run it again on fresh rows when they changed under it."""
+        """Run the command; run it again on fresh rows when they changed under it.
+
+        A key that is taken is met twice before it is a conflict: a command that looks for taken
+        keys finds it the second time.
+        """
+        taken: set[str] = set()
         for _ in range(_ATTEMPTS):
             try:
                 return await self._attempt(repetition)
@@ -155,7 +160,9 @@ class Call:
                     continue  # another process answered this key; the next look-up finds it
                 if repetition and (kept := await repetition.answer()):
                     return kept
-                raise ConflictError("already_exists") from None
+                if error.table in taken:
+                    raise ConflictError("already_exists") from None
+                taken.add(error.table)
         raise ConflictError("version.conflict")
 
     async def _attempt(self, repetition: Repetition | None) -> Response:

@@ -140,6 +140,61 @@ def combine(written: Birth | None, estimated: Birth | None) -> Birth | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ToldAge:
+    """All that was told of a person's age: an EDTF date, an estimate in years, both or nothing."""
+
+    birth_date: str | None = None
+    estimated_age: int | None = None
+    estimated_age_margin: int | None = None
+    estimated_on: date | None = None
+
+    def birth(self) -> Birth | None:
+        """Return the days on which the person may have been born; None when nothing is known.
+
+        Raises InvalidError as `parse_birth` and `from_estimate` do.
+        """
+        written = None if self.birth_date is None else parse_birth(self.birth_date)
+        if self.estimated_age is None or self.estimated_on is None:
+            return written
+        margin = self.estimated_age_margin
+        estimated = from_estimate(
+            self.estimated_age,
+            margin=ESTIMATE_MARGIN if margin is None else margin,
+            on=self.estimated_on,
+        )
+        return combine(written, estimated)
+
+
+@dataclass(frozen=True, slots=True)
+class AgeFacts:
+    """What a case says of a person's age, in codes."""
+
+    is_minor: bool
+    """Today."""
+    was_minor: bool
+    """At the first contact."""
+    group: AgeGroup
+    """At the first contact."""
+    basis: AgeBasis
+
+
+def age_facts(told: ToldAge, *, contact_on: date, today: date) -> AgeFacts:
+    """Derive the codes from what was told.
+
+    Raises InvalidError as `ToldAge.birth` does, and as `check_birth` for a written date.
+    """
+    if told.birth_date is not None:
+        check_birth(parse_birth(told.birth_date), on=contact_on)
+    birth = told.birth()
+    return AgeFacts(
+        is_minor=is_minor(birth, on=today),
+        was_minor=is_minor(birth, on=contact_on),
+        group=age_group(birth, on=contact_on),
+        basis=AgeBasis.UNKNOWN if birth is None else birth.precision,
+    )
+
+
 def check_birth(birth: Birth, *, on: date) -> None:
     """Refuse a birth that lies wholly after `on`, or more than 130 years before it.
 

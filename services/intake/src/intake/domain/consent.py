@@ -226,8 +226,13 @@ def require(consents: Iterable[Consent], disclosure: Disclosure) -> None:
 
 
 def require_record(consents: Iterable[Consent], *, is_minor: bool, on: date) -> None:
-    """Refuse to write a name down without DATA_RECORD: until then a pseudonym only (section 5)."""
-    require(consents, Disclosure(scope=ConsentScope.DATA_RECORD, is_minor=is_minor, on=on))
+    """Refuse to write a name down without DATA_RECORD: until then a pseudonym only (section 5).
+
+    Raises ForbiddenError `identity.consent_missing`.
+    """
+    record = Disclosure(scope=ConsentScope.DATA_RECORD, is_minor=is_minor, on=on)
+    if not covers(consents, record):
+        raise ForbiddenError("identity.consent_missing")
 
 
 def _fits(consent: Consent, disclosure: Disclosure) -> bool:

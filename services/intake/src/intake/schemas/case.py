@@ -117,6 +117,7 @@ class CaseUpdate(StrictModel):
     citizenships: Annotated[Citizenships | Absent, NotNull] = None
     languages: Annotated[Languages | Absent, NotNull] = None
     occurred_at: PastInstant | None = None
+    primary_case_id: UUID | None = None
     note: Annotated[LongText | None, P1] = None
 
 

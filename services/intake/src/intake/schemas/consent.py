@@ -109,3 +109,14 @@ class ConsentRead(ReadModel):
     expires_on: date | None
     withdrawn_on: date | None
     recorded_at: Instant
+
+    @classmethod
+    def of(cls, row: object, *, withdrawn_on: date | None, is_valid: bool) -> "ConsentRead":
+        """Return the columns of a consent with what follows from other rows and the day."""
+        extra = {"withdrawn_on": withdrawn_on, "is_valid": is_valid}
+        columns = {name: getattr(row, name) for name in cls.model_fields if name not in extra}
+        return cls.model_validate(columns | extra)
+
+
+class ConsentList(ReadModel):
+    items: tuple[ConsentRead, ...]

@@ -86,3 +86,13 @@ class IdentificationRead(ReadModel):
     means: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "ics_tip"})
     note: Annotated[str | None, P1]
     recorded_at: Instant
+
+    @classmethod
+    def of(cls, row: object, *, note: str | None) -> "IdentificationRead":
+        """Return the columns of a decision with its note, which the caller has opened or not."""
+        columns = {name: getattr(row, name) for name in cls.model_fields if name != "note"}
+        return cls.model_validate(columns | {"note": note})
+
+
+class IdentificationHistory(ReadModel):
+    items: tuple[IdentificationRead, ...]

@@ -119,4 +119,8 @@ class IdentityRead(ReadModel):
     phones: Annotated[tuple[str, ...], P0]
     email: Annotated[str | None, P0]
     documents: tuple[Document, ...]
+    data_groups: tuple[str, ...] = Field(
+        description="What the caller may know; the fields of other groups are empty.",
+        json_schema_extra={"x-codelist": "data_groups"},
+    )
     recorded_at: Instant

@@ -1,9 +1,21 @@
-from typing import Annotated
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import (
+    ConfigDict,
+    Field,
+    InstanceOf,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
 from common.codelists import code_of
+from common.http.problem import field_problem
 from common.schema import (
     Instant,
     LongText,
@@ -13,8 +25,9 @@ from common.schema import (
     StrictModel,
     examples,
 )
+from intake.domain.case import BeneficiaryKind
 from intake.domain.notice import NoticeQueue, NoticeStatus, TriageDecision, Urgency
-from intake.schemas.fields import P0, P1, AnyCountry, Margin, Sex, Years, listed
+from intake.schemas.fields import P0, P1, AnyCountry, Margin, ProcessingBasis, Sex, Years, listed
 
 PlaceCode = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
@@ -84,6 +97,51 @@ class NoticeBulkItem(StrictModel):
     notice: NoticeCreate
 
 
+class FieldFault(ReadModel):
+    """What is wrong with one field; `pointer` (RFC 6901) leads to it from the item on."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z_.]+$", max_length=64)]
+    pointer: Annotated[str, StringConstraints(pattern=r"^(/[a-z0-9_]+)*$", max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedItem:
+    """An item of a bulk call that is not what it should be; the others are taken all the same."""
+
+    client_reference: str | None
+    faults: tuple[FieldFault, ...]
+
+
+_REFERENCE: TypeAdapter[str] = TypeAdapter(PlaceCode)
+_MAX_FAULTS = 50
+
+
+def _read_apart(value: object, _: object) -> NoticeBulkItem | RefusedItem:
+    """Read one item by itself, so that a bad one stops no other."""
+    try:
+        return NoticeBulkItem.model_validate(value)
+    except ValidationError as error:
+        found = [
+            field_problem({**fault, "loc": ("body", *fault["loc"])})
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    reference = value.get("client_reference") if isinstance(value, dict) else None
+    return RefusedItem(
+        client_reference=_readable(reference),
+        faults=tuple(
+            FieldFault(code=fault["code"], pointer=fault["pointer"])
+            for fault in found[:_MAX_FAULTS]
+        ),
+    )
+
+
+def _readable(reference: Any) -> str | None:  # noqa: ANN401  whatever was sent
+    try:
+        return _REFERENCE.validate_python(reference, strict=True)
+    except ValidationError:
+        return None
+
+
 class NoticeBulk(StrictModel):
     """Up to 500 notices; each is taken or refused by itself, answered in the same order."""
 
@@ -109,7 +167,30 @@ class NoticeBulk(StrictModel):
         )
     )
 
-    items: tuple[NoticeBulkItem, ...] = Field(min_length=1, max_length=BULK_LIMIT)
+    items: tuple[
+        Annotated[
+            NoticeBulkItem | SkipJsonSchema[InstanceOf[RefusedItem]], WrapValidator(_read_apart)
+        ],
+        ...,
+    ] = Field(min_length=1, max_length=BULK_LIMIT)
+
+
+class NoticeBulkResult(ReadModel):
+    """What became of one item: 201 and its id, or the status and code of its refusal."""
+
+    client_reference: PlaceCode | None = Field(
+        description="As it was sent; null where it could not be read."
+    )
+    status: int = Field(description="201, or 4xx with a code.")
+    id: UUID | None
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z_.]+$", max_length=64)] | None
+    errors: tuple[FieldFault, ...]
+
+
+class NoticeBulkRead(ReadModel):
+    """The results in the order of the items."""
+
+    items: tuple[NoticeBulkResult, ...]
 
 
 class NoticeTriage(StrictModel):
@@ -117,7 +198,13 @@ class NoticeTriage(StrictModel):
 
     model_config = ConfigDict(
         json_schema_extra=examples(
-            {"decision": "OPEN_CASE", "case_id": "0b8c2f54-7d0e-4c3b-8a3e-2f6f1f1f9a01"},
+            {
+                "decision": "OPEN_CASE",
+                "case_id": "0b8c2f54-7d0e-4c3b-8a3e-2f6f1f1f9a01",
+                "beneficiary_kind": "PRESUMED",
+                "legal_basis": "PUBLIC_TASK",
+            },
+            {"decision": "LINK_CASE", "case_id": "0b8c2f54-7d0e-4c3b-8a3e-2f6f1f1f9a01"},
             {
                 "decision": "REJECT",
                 "reason": "OUTSIDE_MANDATE",
@@ -127,7 +214,16 @@ class NoticeTriage(StrictModel):
     )
 
     decision: Annotated[TriageDecision, listed("triage_decisions")]
-    case_id: UUID | None = None
+    case_id: UUID | None = Field(
+        default=None, description="Of the new case, chosen by the caller, or of the known one."
+    )
+    beneficiary_kind: Annotated[BeneficiaryKind, listed("beneficiary_kinds")] = Field(
+        default=BeneficiaryKind.AT_RISK,
+        description="How a new case counts until identification says more: AT_RISK or PRESUMED.",
+    )
+    legal_basis: ProcessingBasis | None = Field(
+        default=None, description="Of a new case, and needed for it."
+    )
     reason: Annotated[str, code_of("triage_reasons")] | None = None
     note: Annotated[LongText | None, P1] = None
 
@@ -144,10 +240,21 @@ class NoticeSummary(ReadModel):
     queue: NoticeQueue
     is_minor: bool | None
     sex: str | None = Field(json_schema_extra={"x-codelist": "sex_gender"})
-    case_id: UUID | None
+    case_id: UUID | None = Field(description="Only for those who may know of the case.")
+    reason: str | None = Field(
+        description="Why it was rejected.", json_schema_extra={"x-codelist": "triage_reasons"}
+    )
     occurred_at: Instant | None
+    received_on: date
     recorded_at: Instant
     version: int
+
+    @classmethod
+    def of(cls, row: Any, *, case_id: UUID | None) -> "NoticeSummary":  # noqa: ANN401  a Notice
+        """Return a notice with the case it may name to the caller."""
+        extra = {"case_id": case_id, "reason": row.triage_reason}
+        columns = {name: getattr(row, name) for name in cls.model_fields if name not in extra}
+        return NoticeSummary.model_validate(columns | extra)
 
 
 class NoticeRead(NoticeSummary):
@@ -157,3 +264,4 @@ class NoticeRead(NoticeSummary):
     place_text: Annotated[str | None, P0]
     note: Annotated[str | None, P1]
     contact: Annotated[str | None, P0]
+    triage_note: Annotated[str | None, P1]

@@ -85,9 +85,9 @@ def take_place(free_places: int) -> int:
     return free_places - 1
 
 
-def give_back_place(capacity: int, free_places: int) -> int:
-    """Return the free places once a person has left; the service may have counted anew meanwhile."""
-    return min(capacity, free_places + 1)
+def give_back_places(capacity: int, free_places: int, count: int = 1) -> int:
+    """Return the free places once `count` persons left; the service may have counted anew meanwhile."""
+    return min(capacity, free_places + count)
 
 
 def choose_service_type(asked: str | None, listed: str | None) -> str:

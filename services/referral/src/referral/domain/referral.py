@@ -199,9 +199,7 @@ class ReceiverView(StrEnum):
     FULL = "FULL"
 
 
-OVERDUE: Final = frozenset(
-    status for status, steps in STEPS.items() if Action.EXPIRE in steps
-)
+OVERDUE: Final = frozenset(status for status, steps in STEPS.items() if Action.EXPIRE in steps)
 """The statuses in which the clock runs."""
 
 SENT_AND_OPEN: Final = frozenset(

@@ -49,17 +49,15 @@ Roles = Annotated[
 Sexes = Annotated[list[Sex], Field(min_length=1, max_length=10)]
 AgeBands = Annotated[list[AgeBand], Field(min_length=1, max_length=10)]
 AccessibilityCodes = Annotated[list[Accessibility], Field(max_length=10)]
-Capacity = Annotated[
-    Places | None, Field(description="Null for a service that counts no places.")
-]
+Capacity = Annotated[Places | None, Field(description="Null for a service that counts no places.")]
 FreePlaces = Annotated[
     Places | None, Field(description="Given exactly when `capacity` is, and not more.")
 ]
 
 
 def _left_out() -> Any:  # noqa: ANN401  it stands for a value of any field
-    """A field that stays as it is when it is left out; null is not the same as left out."""
-    return Field(default=None, json_schema_extra=lambda schema: schema.pop("default"))
+    """Return a field that stays as it is when it is left out; null is not the same as left out."""
+    return Field(default_factory=lambda: None)  # a plain default would show in the description
 
 
 class OrganisationCreate(StrictModel):
@@ -79,7 +77,7 @@ class OrganisationCreate(StrictModel):
     sector: OrganisationSector
     municipality: Municipality | None = None
     languages: Languages
-    roles: Roles = []
+    roles: Roles = Field(default=[])
 
 
 class OrganisationUpdate(StrictModel):
@@ -144,7 +142,7 @@ class ServiceCreate(StrictModel):
     sexes: Sexes
     age_groups: AgeBands
     languages: Languages
-    accessibility: AccessibilityCodes = []
+    accessibility: AccessibilityCodes = Field(default=[])
     capacity: Capacity = None
     free_places: FreePlaces = None
 

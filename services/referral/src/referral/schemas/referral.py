@@ -1,3 +1,4 @@
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -5,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
 from common.schema import Instant, LongText, ReadModel, StrictModel, examples
+from referral.domain.referral import CALLED_OFF, ReceiverView, Side
 from referral.schemas.directory import Language, ServiceType
 
 Urgency = Annotated[str, code_of("urgency")]
@@ -103,7 +105,7 @@ class ReferralDecline(StrictModel):
 
     reason: DeclineReason
     suggested_service_id: UUID | None = Field(
-        default=None, description="A service of the directory that may help instead."
+        default=None, description="A service of the directory that may help instead"
     )
     note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
 
@@ -113,6 +115,21 @@ class ReferralCancel(StrictModel):
 
     reason: CancelReason
     note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
+
+
+class Direction(StrEnum):
+    """Whether your organisation sent a referral or received it."""
+
+    SENT = "SENT"
+    RECEIVED = "RECEIVED"
+
+    @property
+    def side(self) -> Side:
+        return Side.SENDER if self is Direction.SENT else Side.RECEIVER
+
+
+_NOBODY: dict[str, Any] = {"sex": None, "age_group": None, "languages": []}
+"""What is left of the person to those who only know that there was a referral."""
 
 
 class ReferralPreview(ReadModel):
@@ -135,6 +152,11 @@ class ReferralPreview(ReadModel):
     languages: list[str]
     submitted_at: Instant
     respond_by: Instant
+
+    @classmethod
+    def of(cls, row: Any) -> "ReferralPreview":  # noqa: ANN401  a referral's row
+        shown = cls.model_validate(row)
+        return shown.model_copy(update=_NOBODY) if row.status in CALLED_OFF else shown
 
 
 class ReferralItem(ReadModel):
@@ -160,6 +182,14 @@ class ReferralItem(ReadModel):
     suggested_service_id: UUID | None
     submitted_at: Instant | None
     respond_by: Instant | None
+
+    @classmethod
+    def of(cls, row: Any, view: ReceiverView) -> "ReferralItem":  # noqa: ANN401  a referral's row
+        shown = cls.model_validate(row)
+        if view is ReceiverView.FULL:
+            return shown
+        nobody = _NOBODY if row.status in CALLED_OFF else {}
+        return shown.model_copy(update={"case_id": None, **nobody})
 
 
 class ReferralRead(ReadModel):
@@ -187,9 +217,14 @@ class ReferralRead(ReadModel):
     reason: str | None
     reason_note: str | None = Field(json_schema_extra=_SENSITIVE)
     suggested_service_id: UUID | None
-    created_at: Instant
+    recorded_at: Instant
     submitted_at: Instant | None
     respond_by: Instant | None
+
+    @classmethod
+    def of(cls, row: Any, *, note: str | None, reason_note: str | None) -> "ReferralRead":  # noqa: ANN401
+        columns = {name: getattr(row, name) for name in cls.model_fields}
+        return cls.model_validate({**columns, "note": note, "reason_note": reason_note})
 
 
 class StepRule(ReadModel):

@@ -1,4 +1,3 @@
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid5
@@ -21,7 +20,7 @@ from common.events import EventData
 from common.unit import Unit
 from reintegration.domain import plan as domain
 from reintegration.domain.phases import CURRENT_POLICY, PHASE_POLICIES, Phase, due_on
-from reintegration.domain.plan import Action, PhaseMove, Reason
+from reintegration.domain.plan import Action, Direction, PhaseMove, Reason
 from reintegration.models import Plan, PlanReferral, PlanStep
 from reintegration.queries import plan as queries
 from reintegration.queries.agreement import has_active_agreement
@@ -290,9 +289,7 @@ async def report_overdue(unit: Unit, plan_id: UUID, *, today: date) -> None:
 
 
 def _change(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
-    return unit.change(
-        Plan, plan, *events, about=plan.case_id, updated_at=utcnow(), **values
-    )
+    return unit.change(Plan, plan, *events, about=plan.case_id, updated_at=utcnow(), **values)
 
 
 async def _record(
@@ -327,3 +324,31 @@ async def _record(
         month=move.month if move else None,
         note=sealed,
     )
+
+
+def _phase_changed(
+    plan: Plan, move: PhaseMove, *, entered_on: date, reason: str | None, today: date
+) -> PlanPhaseChanged:
+    return PlanPhaseChanged(
+        plan_id=plan.id,
+        case_id=plan.case_id,
+        from_phase=move.from_phase,
+        to_phase=move.to_phase,
+        direction=move.direction,
+        reason=reason,
+        entered_on=entered_on,
+        changed_on=today,
+        month=move.month,
+    )
+
+
+def _reason(code: str) -> Reason:
+    fits = [d for d in Direction if code in codes("phase_change_reasons", directions=d.value)]
+    return Reason(code, fits)
+
+
+def _entered_on(plan: Plan) -> date:
+    """Return the day of entry of a plan that has been started."""
+    if plan.entered_on is None:
+        raise ValueError("a running plan has a day of entry")
+    return plan.entered_on

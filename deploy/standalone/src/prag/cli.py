@@ -1,0 +1,126 @@
+"""The `prag` command."""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from prag.manifest import TIME_ZONES, TroubleError, read_manifest
+
+# Each command loads what it needs: `prag token` must not wait for four services to be imported.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. What stands in the way is told in one sentence."""
+    os.umask(0o077)
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except TroubleError as error:
+        print(f"prag: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print("prag: The disk is full. Free some space and start again.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="prag",
+        description="One country's referral mechanism on one machine.",
+        epilog="The data folder is PRAG_HOME, or .prag where the command is given.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start a country and stay in the foreground")
+    up.add_argument(
+        "--country", type=str.upper, choices=TIME_ZONES, help="default: the folder's, else RS"
+    )
+    up.add_argument("--empty", action="store_true", help="load no sample cases at the first start")
+    up.add_argument("--port-base", type=_port, metavar="N", help="first of the four ports (8001)")
+    up.set_defaults(command=_up)
+
+    token = commands.add_parser("token", help="print one access token and nothing else")
+    token.add_argument("--role", required=True, help="a code of the list actor_roles, in any case")
+    token.add_argument("--org", required=True, help="an organisation's id or name")
+    token.add_argument("--user", metavar="NAME", help="who the token is for (default: the role)")
+    token.add_argument("--minutes", type=int, default=15, metavar="N", help="1 to 15 (15)")
+    token.set_defaults(command=_token)
+
+    verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")
+    verify.set_defaults(command=_verify_audit)
+
+    backup = commands.add_parser("backup", help="copy the country into FILE.tar.gz, its keys apart")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    backup.set_defaults(command=_backup)
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65532:  # noqa: PLR2004  the highest four ports end at 65535
+        raise argparse.ArgumentTypeError("the first of four ports lies between 1 and 65532")
+    return port
+
+
+def _home() -> Path:
+    from prag.settings import read_settings  # noqa: PLC0415
+
+    return read_settings().home
+
+
+def _up(options: argparse.Namespace) -> int:
+    from prag.settings import DEFAULT_COUNTRY, read_settings  # noqa: PLC0415
+    from prag.up import up  # noqa: PLC0415
+
+    settings = read_settings()
+    country = options.country or settings.country
+    if country is None:
+        manifest = read_manifest(settings.home)
+        country = manifest.country if manifest else DEFAULT_COUNTRY
+    port_base = options.port_base or settings.port_base
+    return up(settings.home, country, port_base, empty=options.empty)
+
+
+def _token(options: argparse.Namespace) -> int:
+    from prag.issuer import LocalIssuer, organisation_id, role_code  # noqa: PLC0415
+
+    home = _home()
+    manifest = read_manifest(home)
+    if manifest is None:
+        raise TroubleError(f"{home} holds no instance yet. Start one first: prag up")
+    try:
+        role = role_code(options.role)
+        user = options.user or role.lower().replace("_", "-")
+        organisation = organisation_id(options.org, manifest.country)
+        print(LocalIssuer(home).token(role, organisation, user, options.minutes))
+    except (ValueError, PermissionError) as error:
+        raise TroubleError(str(error)) from None
+    return 0
+
+
+def _verify_audit(_: argparse.Namespace) -> int:
+    from prag.verify_audit import report  # noqa: PLC0415
+
+    return report(_home())
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from prag.backup import backup  # noqa: PLC0415
+
+    archive, keys = backup(_home(), options.file)
+    print(f"{archive}\n{keys}")
+    print(
+        "Keep the two in different places: whoever has both can read everything.", file=sys.stderr
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""What `prag up` says once the country is ready: where to look, a token, a first call to paste."""
+
+import json
+
+from common.clock import new_id
+from prag.instance import Instance
+from prag.issuer import organisation_id
+from prag.manifest import SERVICES
+
+ROLE = "SOCIAL_WORKER"
+ORGANISATION = "csr-{}"
+_CAPITALS = {
+    "AL": "tirana",
+    "BA": "sarajevo",
+    "BG": "sofia",
+    "ME": "podgorica",
+    "MK": "skopje",
+    "RO": "bucuresti",
+    "RS": "beograd",
+    "XK": "prishtina",
+}
+
+
+def organisation(country: str) -> str:
+    """Return the name of the office in whose name the first call is made."""
+    return ORGANISATION.format(_CAPITALS[country])
+
+
+def greet(instance: Instance) -> None:
+    """Print `ready` on a line of its own, then everything a newcomer needs."""
+    base, country = instance.port_base, instance.country
+    ports = dict(zip(SERVICES, range(base, base + len(SERVICES)), strict=True))
+    office = organisation(country)
+    token = instance.issuer.token(ROLE, organisation_id(office, country), "ana")
+    print("ready", flush=True)
+    documents = "  ".join(f"http://127.0.0.1:{port}/docs" for port in ports.values())
+    print(
+        f"\n  start page  http://127.0.0.1:{ports['intake']}/"
+        f"\n  dashboard   http://127.0.0.1:{ports['analytics']}/dashboard"
+        f"\n  documents   {documents}"
+        f"\n  data        {instance.home}"
+        f"\n\nToken of a {ROLE} of {office}, for 15 minutes (another: prag token --role {ROLE} --org {office}):"
+        f"\n{token}"
+        "\n\nFirst call, a notice from a hotline:"
+        f"\n{first_call(ports['intake'], country, token)}\n",
+        flush=True,
+    )
+
+
+def first_call(port: int, country: str, token: str) -> str:
+    """Return a command line that reports a notice; it works as it stands."""
+    body = json.dumps({"source": "HOTLINE", "country": country, "urgency": "HIGH"})
+    return (
+        f"curl -sS -X POST http://127.0.0.1:{port}/v1/notices -H 'Authorization: Bearer {token}' "
+        f"-H 'Content-Type: application/json' -H 'Idempotency-Key: {new_id()}' -d '{body}'"
+    )

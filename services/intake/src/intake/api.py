@@ -1,0 +1,8 @@
+"""The HTTP process: `python -m intake.api`."""
+
+from common.process import serve_forever
+from intake.app import create_app
+from intake.settings import Settings
+
+if __name__ == "__main__":
+    serve_forever("intake", Settings, create_app)

@@ -1,0 +1,90 @@
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from common.auth import Principal
+from common.clock import new_id
+from common.contracts.intake import ConsentGranted, ConsentWithdrawn
+from common.unit import Unit
+from intake.domain import consent as domain
+from intake.domain.age import is_minor
+from intake.domain.here import Here
+from intake.models import Case, Consent, ConsentWithdrawal
+from intake.queries import case as cases
+from intake.queries import consent as queries
+from intake.schemas.consent import ConsentGrant
+
+
+async def grant_consent(
+    unit: Unit, case_id: UUID, body: ConsentGrant, *, principal: Principal, here: Here
+) -> Consent:
+    """Add a consent to a case. Earlier consents stay as they are."""
+    case = await cases.get_case(unit, case_id, principal=principal)
+    birth = (await cases.told_age(unit, case)).birth()
+    domain.check_grant(
+        _grant(body),
+        is_minor=is_minor(birth, on=here.today),
+        own_country=here.country,
+        today=here.today,
+    )
+    consent_id = body.id or new_id()
+    granted = ConsentGranted(
+        case_id=case_id,
+        consent_id=consent_id,
+        scope=body.scope,
+        recipient_organisation_id=body.recipient_organisation_id,
+        recipient_countries=body.recipient_countries,
+        purposes=body.purposes,
+        data_groups=body.data_groups,
+        given_by=body.given_by,
+        granted_on=body.granted_on,
+        expires_on=body.expires_on,
+    )
+    unit.change(Case, case, granted, about=case_id)
+    unit.created_id = consent_id
+    lists = {
+        name: list(getattr(body, name))
+        for name in ("recipient_countries", "purposes", "data_groups")
+    }
+    fields = body.model_dump(exclude={"id", "guardian_suspected", *lists})
+    return unit.add(Consent, id=consent_id, case_id=case_id, **fields, **lists)
+
+
+async def withdraw_consent(
+    unit: Unit,
+    case_id: UUID,
+    consent_id: UUID,
+    *,
+    withdrawn_on: date,
+    principal: Principal,
+    here: Here,
+) -> Any:  # noqa: ANN401  a row of Consent as it was before
+    """End a consent from `withdrawn_on` on. The consent's own row stays as it was.
+
+    The receiver of a case may take the withdrawal too, of a consent that names its organisation:
+    a person says so where she is.
+    """
+    case, relation = await cases.see_case(unit, case_id, principal=principal)
+    consent = await queries.get_seen(unit, case_id, consent_id, relation, principal)
+    domain.check_withdrawal(queries.as_domain(consent), withdrawn_on=withdrawn_on, today=here.today)
+    withdrawn = ConsentWithdrawn(
+        case_id=case_id, consent_id=consent_id, scope=consent.scope, withdrawn_on=withdrawn_on
+    )
+    unit.change(Case, case, withdrawn, about=case_id)
+    unit.add(ConsentWithdrawal, consent_id=consent_id, withdrawn_on=withdrawn_on)
+    return consent
+
+
+def _grant(body: ConsentGrant) -> domain.Grant:
+    fields = body.model_dump(exclude=_NOT_IN_GRANT)
+    return domain.Grant(
+        **fields
+        | {
+            "recipient_countries": frozenset(body.recipient_countries),
+            "purposes": frozenset(body.purposes),
+            "data_groups": frozenset(body.data_groups),
+        }
+    )
+
+
+_NOT_IN_GRANT = {"id", "form_version", "language", "interpreter_present", "witness_present"}

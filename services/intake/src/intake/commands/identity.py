@@ -1,0 +1,82 @@
+import json
+from dataclasses import replace
+from uuid import UUID
+
+from common.auth import Principal
+from common.clock import utcnow
+from common.contracts.intake import CaseIdentityRecorded
+from common.unit import Unit
+from intake.commands.profile import age_columns
+from intake.commands.sealing import case_box, seal
+from intake.domain.age import age_facts
+from intake.domain.case import require_open
+from intake.domain.consent import require_record
+from intake.domain.here import Here
+from intake.domain.identity import DATA_GROUPS
+from intake.models import Case, CaseIdentity
+from intake.queries import case as cases
+from intake.queries.consent import list_consents
+from intake.schemas.identity import IdentityWrite
+
+
+async def put_identity(
+    unit: Unit,
+    case_id: UUID,
+    body: IdentityWrite,
+    *,
+    principal: Principal,
+    here: Here,
+    expected: int,
+) -> Case:
+    """Write down who the person is, field by field under the case's key.
+
+    A birth date replaces what the case said of it, and the codes of age follow. Raises
+    ForbiddenError `identity.consent_missing` without consent to recording that holds today, by a
+    guardian if the person is a child by what is written now.
+    """
+    case = await cases.get_case(unit, case_id, principal=principal, expected=expected)
+    require_open(case.status)
+    box = await case_box(unit, case_id)
+    told = await cases.told_age(unit, case)
+    birth_date = {}
+    if body.birth_date is not None:
+        told = replace(told, birth_date=body.birth_date)
+        birth_date = seal(box, Case, case_id, birth_date=body.birth_date)
+    ages = age_facts(told, contact_on=case.contact_on, today=here.today)
+    consents = await list_consents(unit, case_id)
+    require_record(consents, is_minor=ages.is_minor, on=here.today)
+    recorded = CaseIdentityRecorded(case_id=case_id, age_group=ages.group, is_minor=ages.is_minor)
+    changed = unit.change(
+        Case,
+        case,
+        recorded,
+        about=case_id,
+        **age_columns(ages),
+        **birth_date,
+        has_identity=True,
+        updated_at=utcnow(),
+    )
+    unit.put(
+        CaseIdentity,
+        case_id=case_id,
+        recorded_at=utcnow(),
+        **seal(box, CaseIdentity, case_id, **_texts(body)),
+    )
+    unit.audit(
+        "write",
+        CaseIdentity.__tablename__,
+        [str(case_id)],
+        about=case_id,
+        data_groups=sorted(DATA_GROUPS),
+        legal_basis=case.legal_basis,
+    )
+    return changed
+
+
+def _texts(body: IdentityWrite) -> dict[str, str | None]:
+    """Return each field as JSON; None for one with nothing in it."""
+    fields = body.model_dump(mode="json")
+    return {
+        name: json.dumps(value, ensure_ascii=False) if value else None
+        for name, value in fields.items()
+    }

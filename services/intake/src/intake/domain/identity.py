@@ -1,0 +1,53 @@
+"""Which data group each part of an identity belongs to: who sees one need not see the other (F60)."""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import date
+from uuid import UUID
+
+from intake.domain.consent import Consent, ConsentScope, Disclosure, covers, require
+
+FIELDS: Mapping[str, frozenset[str]] = {
+    "IDENTITY": frozenset(
+        {"given_name", "family_name", "other_names", "birth_date", "birth_place", "documents"}
+    ),
+    "CONTACT": frozenset({"address", "phones", "email"}),
+}
+"""Codes of data_groups."""
+
+DATA_GROUPS = frozenset(FIELDS)
+
+
+def fields_in(groups: AbstractSet[str]) -> frozenset[str]:
+    return frozenset().union(*(FIELDS[group] for group in groups))
+
+
+def groups_shared(
+    consents: Iterable[Consent],
+    *,
+    recipient: UUID,
+    purpose: str,
+    country: str,
+    is_minor: bool,
+    today: date,
+) -> frozenset[str]:
+    """Return the groups that SHARE_NATIONAL consents open to the recipient for the purpose.
+
+    Raises ForbiddenError `consent.missing` unless IDENTITY is one of them: contact details without
+    a name are of no use and still a danger.
+    """
+    consents = list(consents)
+
+    def asked(group: str) -> Disclosure:
+        return Disclosure(
+            scope=ConsentScope.SHARE_NATIONAL,
+            is_minor=is_minor,
+            on=today,
+            recipient_organisation_id=recipient,
+            country=country,
+            purpose=purpose,
+            data_groups=frozenset({group}),
+        )
+
+    require(consents, asked("IDENTITY"))
+    return frozenset(group for group in DATA_GROUPS if covers(consents, asked(group)))

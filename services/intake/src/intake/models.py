@@ -1,0 +1,189 @@
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from common.clock import utcnow
+from common.columns import COLUMN_TYPES, Sealed, new_metadata
+from intake.domain.age import AgeBasis, AgeGroup
+from intake.domain.case import BeneficiaryKind, CaseStatus
+from intake.domain.consent import Assent, ConsentGiver, ConsentScope, GuardianKind
+from intake.domain.identification import IdentificationStatus
+from intake.domain.notice import NoticeQueue, NoticeStatus, Urgency
+from intake.domain.roles import DecidingAuthority
+
+Code = String(40)
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = COLUMN_TYPES
+
+
+class Notice(Base):
+    """A report of a person. Its texts are sealed under a key of its own."""
+
+    __tablename__ = "notice"
+    __table_args__ = (Index("ix_notice_reporter", "organisation_id", "recorded_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    organisation_id: Mapped[UUID]
+    """Who reported."""
+    source: Mapped[str] = mapped_column(Code)
+    country: Mapped[str] = mapped_column(String(2))
+    urgency: Mapped[Urgency]
+    status: Mapped[NoticeStatus]
+    queue: Mapped[NoticeQueue]
+    sex: Mapped[str | None] = mapped_column(Code)
+    is_minor: Mapped[bool | None]
+    estimated_age: Mapped[int | None]
+    estimated_age_margin: Mapped[int | None]
+    occurred_at: Mapped[datetime | None]
+    received_on: Mapped[date]
+    place_code: Mapped[Sealed | None]
+    place_text: Mapped[Sealed | None]
+    note: Mapped[Sealed | None]
+    contact: Mapped[Sealed | None]
+    case_id: Mapped[UUID | None] = mapped_column(index=True)
+    triage_reason: Mapped[str | None] = mapped_column(Code)
+    triage_note: Mapped[Sealed | None]
+    triaged_at: Mapped[datetime | None]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Case(Base):
+    """The facts of a case: codes, days and ids, and two sealed fields.
+
+    The table is called case_file because CASE is a word of SQL.
+    """
+
+    __tablename__ = "case_file"
+    __table_args__ = (Index("ix_case_file_owner", "organisation_id", "recorded_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    organisation_id: Mapped[UUID]
+    country: Mapped[str] = mapped_column(String(2))
+    status: Mapped[CaseStatus]
+    beneficiary_kind: Mapped[BeneficiaryKind]
+    identification_status: Mapped[IdentificationStatus]
+    sex: Mapped[str] = mapped_column(Code)
+    birth_date: Mapped[Sealed | None]
+    """EDTF, as it was told."""
+    estimated_age: Mapped[int | None]
+    estimated_age_margin: Mapped[int | None]
+    estimated_on: Mapped[date | None]
+    """The day on which the person looked that old."""
+    is_minor: Mapped[bool]
+    """Whether the person may be under 18 today: kept true to the day by worker.come_of_age."""
+    age_group: Mapped[AgeGroup]
+    """At the first contact, as is what follows."""
+    age_basis: Mapped[AgeBasis]
+    urgency: Mapped[Urgency]
+    legal_basis: Mapped[str] = mapped_column(Code)
+    citizenships: Mapped[list[str]]
+    languages: Mapped[list[str]]
+    notice_id: Mapped[UUID | None]
+    primary_case_id: Mapped[UUID | None]
+    worker: Mapped[str | None] = mapped_column(String(64))
+    has_identity: Mapped[bool]
+    occurred_at: Mapped[datetime | None]
+    contact_on: Mapped[date]
+    """The day of the first contact: of occurred_at, else of the opening."""
+    note: Mapped[Sealed | None]
+    opened_at: Mapped[datetime]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class CaseIdentity(Base):
+    """Who the person of a case is. Every field is sealed under the case's key, lists as JSON."""
+
+    __tablename__ = "case_identity"
+
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), primary_key=True)
+    given_name: Mapped[Sealed | None]
+    family_name: Mapped[Sealed | None]
+    other_names: Mapped[Sealed | None]
+    birth_date: Mapped[Sealed | None]
+    birth_place: Mapped[Sealed | None]
+    address: Mapped[Sealed | None]
+    phones: Mapped[Sealed | None]
+    email: Mapped[Sealed | None]
+    documents: Mapped[Sealed | None]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Consent(Base):
+    """A consent as it was given. The row is never changed; a withdrawal is a row beside it."""
+
+    __tablename__ = "consent"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
+    scope: Mapped[ConsentScope]
+    form_version: Mapped[str | None] = mapped_column(String(64))
+    language: Mapped[str] = mapped_column(String(11))
+    given_by: Mapped[ConsentGiver]
+    guardian: Mapped[GuardianKind | None]
+    assent: Mapped[Assent | None]
+    interpreter_present: Mapped[bool]
+    witness_present: Mapped[bool]
+    recipient_organisation_id: Mapped[UUID | None]
+    recipient_countries: Mapped[list[str]]
+    purposes: Mapped[list[str]]
+    data_groups: Mapped[list[str]]
+    risk_information_given: Mapped[bool]
+    granted_on: Mapped[date]
+    expires_on: Mapped[date | None]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class ConsentWithdrawal(Base):
+    """The end of a consent; there is one at most."""
+
+    __tablename__ = "consent_withdrawal"
+
+    consent_id: Mapped[UUID] = mapped_column(ForeignKey("consent.id"), primary_key=True)
+    withdrawn_on: Mapped[date]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class IdentificationDecision(Base):
+    """A step of identification as it was decided, never changed: the history of a case."""
+
+    __tablename__ = "identification_decision"
+    __table_args__ = (UniqueConstraint("case_id", "number"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"))
+    number: Mapped[int]
+    """1, 2, 3 … within the case."""
+    assessment: Mapped[int]
+    status: Mapped[IdentificationStatus]
+    previous_status: Mapped[IdentificationStatus]
+    decided_by: Mapped[DecidingAuthority]
+    participants: Mapped[list[str]]
+    legal_basis: Mapped[str] = mapped_column(Code)
+    decided_on: Mapped[date]
+    rule_version: Mapped[str] = mapped_column(Code)
+    exploitation_types: Mapped[list[str]]
+    acts: Mapped[list[str]]
+    means: Mapped[list[str]]
+    note: Mapped[Sealed | None]
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class KnownReferral(Base):
+    """What this service has learnt of a referral: whom a case was referred to, and how far it is."""
+
+    __tablename__ = "known_referral"
+    __table_args__ = (Index("ix_known_referral_receiver", "receiving_organisation_id", "case_id"),)
+
+    referral_id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID]
+    receiving_organisation_id: Mapped[UUID]
+    status: Mapped[str] = mapped_column(Code)

@@ -1,0 +1,131 @@
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, select, true
+
+from common.auth import Principal
+from common.db.base import Database
+from common.errors import NotFoundError
+from common.unit import Unit
+from intake.domain.age import AgeBasis, ToldAge
+from intake.domain.case import BeneficiaryKind, CaseStatus
+from intake.models import Case, KnownReferral
+
+Relation = Literal["own", "assigned", "all", "referred"]
+
+TAKEN_ON = ("ACCEPTED", "COMPLETED")
+"""Statuses of a referral in which its receiver works with the person and may know the facts."""
+
+_CASE = select(Case).where(Case.id == bindparam("id"))
+_REFERRED = (
+    select(KnownReferral)
+    .where(
+        KnownReferral.case_id == bindparam("case_id"),
+        KnownReferral.receiving_organisation_id == bindparam("organisation_id"),
+        KnownReferral.status.in_(TAKEN_ON),
+    )
+    .limit(1)
+)
+
+
+async def see_case(
+    unit: Unit, case_id: UUID, *, principal: Principal, expected: int | None = None
+) -> tuple[Case, Relation]:
+    """Return a case with the nearest relation that opens it to the caller, and show its version.
+
+    NotFoundError where none does; PreconditionFailedError unless it is at the version `expected`.
+    """
+    case = await unit.find(_CASE, id=case_id)
+    relation = None if case is None else await _relation(unit, case, principal)
+    if case is None or relation is None:
+        raise NotFoundError
+    return unit.shows(case, expected), relation
+
+
+async def get_case(
+    unit: Unit, case_id: UUID, *, principal: Principal, expected: int | None = None
+) -> Case:
+    """Return a case that is open to the caller, as `see_case` does."""
+    case, _ = await see_case(unit, case_id, principal=principal, expected=expected)
+    return case
+
+
+async def find_case(unit: Unit, case_id: UUID, *, principal: Principal) -> Case | None:
+    """Return a case the request names beside its subject; None where it is not open to the caller."""
+    return await unit.find(select(Case).where(Case.id == case_id, _visible(principal)))
+
+
+async def find_primary(unit: Unit, case_id: UUID, *, principal: Principal) -> Case | None:
+    """Return a case that a secondary beneficiary may belong to."""
+    case = await find_case(unit, case_id, principal=principal)
+    return None if case and case.beneficiary_kind is BeneficiaryKind.SECONDARY else case
+
+
+async def load_case(unit: Unit, case_id: UUID) -> Case | None:
+    """Return a case whoever it belongs to: for what the service does by itself."""
+    return await unit.find(_CASE, id=case_id)
+
+
+def list_cases(principal: Principal) -> Select[Case]:
+    """Return the statement of all cases open to the caller."""
+    return select(Case).where(_visible(principal))
+
+
+async def list_minors(database: Database) -> Sequence[UUID]:
+    """Return the open cases treated as a child's of whose age something is known."""
+    rows = await database.fetch(
+        select(Case.id).where(
+            Case.is_minor.is_(True),
+            Case.age_basis != AgeBasis.UNKNOWN,
+            Case.status.in_([CaseStatus.ACTIVE, CaseStatus.FOLLOW_UP]),
+        )
+    )
+    return [row.id for row in rows]
+
+
+async def told_age(unit: Unit, case: Case) -> ToldAge:
+    """Open what was told of the person's age, to decide with; it does not leave the service."""
+    box = await unit.box(case.id)
+    written = None
+    if box is not None and case.birth_date is not None:
+        written = box.open(
+            case.birth_date, table=Case.__tablename__, row=case.id, column="birth_date"
+        )
+    return ToldAge(written, case.estimated_age, case.estimated_age_margin, case.estimated_on)
+
+
+async def _relation(unit: Unit, case: Case, principal: Principal) -> Relation | None:
+    relations = principal.relations
+    is_own = case.organisation_id == principal.organisation_id
+    if is_own and "own" in relations:
+        return "own"
+    # A worker who went to another organisation leaves the cases behind.
+    if is_own and "assigned" in relations and case.worker == principal.subject:
+        return "assigned"
+    if "all" in relations:
+        return "all"
+    if "referred" in relations:
+        referral = await unit.find(
+            _REFERRED, case_id=case.id, organisation_id=principal.organisation_id
+        )
+        return None if referral is None else "referred"
+    return None
+
+
+def _visible(principal: Principal) -> ColumnElement[bool]:
+    """Return what `_relation` decides, as a condition for many cases at once."""
+    mine = Case.organisation_id == principal.organisation_id
+    referred = select(KnownReferral.case_id).where(
+        KnownReferral.receiving_organisation_id == principal.organisation_id,
+        KnownReferral.status.in_(TAKEN_ON),
+    )
+    conditions: dict[str, ColumnElement[bool]] = {
+        "own": mine,
+        "assigned": and_(mine, Case.worker == principal.subject),
+        "all": true(),
+        "referred": Case.id.in_(referred),
+    }
+    return or_(
+        false(), *(conditions[name] for name in sorted(principal.relations & conditions.keys()))
+    )

@@ -1,0 +1,149 @@
+from uuid import UUID
+
+from fastapi import Request
+
+from common.codelists import all_codes
+from common.http import (
+    CurrentPrincipal,
+    Filter,
+    Filters,
+    IfMatch,
+    Page,
+    PageDep,
+    UnitDep,
+    page,
+    router,
+)
+from common.tables import AuditEntry
+from intake.commands import case as commands
+from intake.commands import disclosure
+from intake.models import Case
+from intake.queries import case as queries
+from intake.queries.access import list_access
+from intake.routes.here import HereDep
+from intake.schemas.access import AccessRead
+from intake.schemas.case import AssignCase, CaseCreate, CaseNoteRead, CaseRead, CaseUpdate
+
+cases = router(prefix="/v1/cases", tags=["cases"])
+
+FILTERS = Filters(
+    status=Filter(Case.status, "code", all_codes("case_statuses")),
+    beneficiary_kind=Filter(Case.beneficiary_kind, "code", all_codes("beneficiary_kinds")),
+    identification_status=Filter(
+        Case.identification_status, "code", all_codes("identification_status")
+    ),
+    urgency=Filter(Case.urgency, "code", all_codes("urgency")),
+    is_minor=Filter(Case.is_minor, "flag"),
+    opened_at=Filter(Case.opened_at, "time"),
+)
+
+
+@cases.post("", status_code=201)
+async def create_case(
+    body: CaseCreate, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
+) -> CaseRead:
+    """Open a case under an id you choose (F1).
+
+    The person counts as PRESUMED, AT_RISK or SECONDARY, each apart in every figure (F8); VICTIM
+    follows from identification only. PRESUMED opens services at once and needs a role that may
+    presume in this country. A legal basis is needed (F15). Age may be an EDTF date, an estimate or
+    unknown: whoever may be under 18 is treated as a child (CETS 197 art. 10(3)). A name has no
+    place here: identity is written apart, with consent. A case that names a notice is what came of
+    it, and the notice says so. An id that is taken is answered with 409.
+    """
+    return CaseRead.model_validate(
+        await commands.create_case(unit, body, principal=principal, here=here)
+    )
+
+
+@cases.get("", openapi_extra=FILTERS.openapi)
+async def list_cases(
+    request: Request, unit: UnitDep, principal: CurrentPrincipal, pages: PageDep
+) -> Page[CaseRead]:
+    """List the cases open to you, newest first: of your organisation, or referred to it and taken on.
+
+    Filters: status, beneficiary_kind, identification_status, urgency, is_minor, opened_at.
+    """
+    statement = FILTERS.apply(queries.list_cases(principal), request)
+    return await page(
+        unit, statement, pages, CaseRead.model_validate, time=Case.recorded_at, id=Case.id
+    )
+
+
+@cases.get("/{case_id}")
+async def get_case(case_id: UUID, unit: UnitDep, principal: CurrentPrincipal) -> CaseRead:
+    """Read the facts of a case: codes, days and ids, never who the person is.
+
+    A receiver of the case sees it once it has accepted the referral. The look is entered in the
+    access log.
+    """
+    case = await queries.get_case(unit, case_id, principal=principal)
+    unit.audit("read", Case.__tablename__, [str(case_id)], about=case_id)
+    return CaseRead.model_validate(case)
+
+
+@cases.patch("/{case_id}")
+async def update_case(
+    case_id: UUID,
+    *,
+    body: CaseUpdate,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    here: HereDep,
+    expected: IfMatch,
+) -> CaseRead:
+    """Change facts of a case. An absent field stays, null forgets.
+
+    Kinds that identification gives or takes away (PRESUMED, VICTIM) cannot be stated here. A new
+    birth date or estimate decides anew whether a child's rules apply.
+    """
+    return CaseRead.model_validate(
+        await commands.update_case(
+            unit, case_id, body, principal=principal, here=here, expected=expected
+        )
+    )
+
+
+@cases.get("/{case_id}/note")
+async def get_case_note(case_id: UUID, unit: UnitDep, principal: CurrentPrincipal) -> CaseNoteRead:
+    """Read the note of a case. It is sealed; reading it is entered in the audit trail."""
+    return await disclosure.disclose_note(unit, case_id, principal=principal)
+
+
+@cases.post("/{case_id}/assign")
+async def assign_case(
+    case_id: UUID,
+    *,
+    body: AssignCase,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+) -> CaseRead:
+    """Put a case into the hands of a worker of its organisation, named by the `sub` of her token."""
+    return CaseRead.model_validate(
+        await commands.assign_case(
+            unit, case_id, body.worker, principal=principal, expected=expected
+        )
+    )
+
+
+@cases.get("/{case_id}/access-log")
+async def get_access_log(
+    case_id: UUID, unit: UnitDep, principal: CurrentPrincipal, pages: PageDep
+) -> Page[AccessRead]:
+    """Read who acted on a case or looked at it in this service, newest first (F64).
+
+    For the person who asks who has seen her data, and for the data protection officer. Reading the
+    log is itself an entry in it. Other services keep their own trails.
+    """
+    await queries.get_case(unit, case_id, principal=principal)
+    found = await page(
+        unit,
+        list_access(case_id),
+        pages,
+        AccessRead.model_validate,
+        time=AuditEntry.at,
+        id=AuditEntry.id,
+    )
+    unit.audit("read", AuditEntry.__tablename__, [str(case_id)], about=case_id)
+    return found

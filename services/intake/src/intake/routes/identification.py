@@ -1,0 +1,52 @@
+from uuid import UUID
+
+from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from intake.commands import identification as commands
+from intake.commands.disclosure import disclose_decisions
+from intake.routes.here import HereDep
+from intake.schemas.identification import (
+    IdentificationDecide,
+    IdentificationHistory,
+    IdentificationRead,
+)
+
+identification = router(prefix="/v1/cases/{case_id}/identification", tags=["identification"])
+
+
+@identification.post("")
+async def decide_identification(
+    case_id: UUID,
+    *,
+    body: IdentificationDecide,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    here: HereDep,
+    expected: IfMatch,
+) -> IdentificationRead:
+    """Take one step of identification, with who decided, when and on which legal basis (F4).
+
+    REPORTED → SCREENING → PRESUMED or REJECTED; PRESUMED → FORMAL_ASSESSMENT → IDENTIFIED or
+    NOT_VICTIM; DISCONTINUED from any open status; new facts reopen NOT_VICTIM and REJECTED as a new
+    assessment. Screening roles presume; only the roles and authorities the country entitles decide
+    formally, for a child by its own rule. IDENTIFIED needs an act, a purpose and, for an adult, a
+    means (Palermo Protocol art. 3). Turning somebody down needs a note; nothing does it by itself.
+    Services stay open from PRESUMED on. If-Match names the case's version.
+    """
+    decided = await commands.decide_identification(
+        unit, case_id, body, principal=principal, here=here, expected=expected
+    )
+    return IdentificationRead.of(decided, note=body.note)
+
+
+@identification.get("")
+async def list_identification(
+    case_id: UUID, unit: UnitDep, principal: CurrentPrincipal
+) -> IdentificationHistory:
+    """Read every step of a case's identification, oldest first; each stays as it was decided.
+
+    Notes are sealed; opening them is entered in the audit trail. An organisation the case was
+    referred to reads the steps without the notes.
+    """
+    found = await disclose_decisions(unit, case_id, principal=principal)
+    items = tuple(IdentificationRead.of(decision, note=note) for decision, note in found)
+    return IdentificationHistory(items=items)

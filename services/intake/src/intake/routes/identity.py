@@ -1,0 +1,53 @@
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from common.codelists import code_of
+from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from intake.commands.disclosure import disclose_identity
+from intake.commands.identity import put_identity as write_identity
+from intake.routes.here import HereDep
+from intake.schemas.case import CaseRead
+from intake.schemas.identity import IdentityRead, IdentityWrite
+
+identity = router(prefix="/v1/cases/{case_id}/identity", tags=["identity"])
+
+Purpose = Annotated[
+    str, code_of("purposes"), Query(description="For what it is read; entered in the audit trail.")
+]
+
+
+@identity.put("")
+async def put_identity(
+    case_id: UUID,
+    *,
+    body: IdentityWrite,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    here: HereDep,
+    expected: IfMatch,
+) -> CaseRead:
+    """Write down who the person is, whole: what is absent is forgotten. Answers the case's facts.
+
+    A name needs a consent DATA_RECORD that holds today, by a guardian for a child; without it the
+    answer is 403 `identity.consent_missing` and the case goes on under its id alone (IOM data
+    protection principles; domain rules section 5). Each field is sealed by itself under the key of
+    the case. A birth date replaces what the case said of it. If-Match names the case's version.
+    """
+    return CaseRead.model_validate(
+        await write_identity(unit, case_id, body, principal=principal, here=here, expected=expected)
+    )
+
+
+@identity.get("")
+async def get_identity(
+    case_id: UUID, unit: UnitDep, principal: CurrentPrincipal, here: HereDep, purpose: Purpose
+) -> IdentityRead:
+    """Read who the person is, for a purpose you name. It is in the audit trail before you have it.
+
+    An organisation the case was referred to gets it with a consent SHARE_NATIONAL in force that
+    names the organisation, the purpose and the data group IDENTITY; contact details with CONTACT.
+    Without it the answer is 403 `consent.missing`. 404 also while nothing was written down.
+    """
+    return await disclose_identity(unit, case_id, purpose=purpose, principal=principal, here=here)

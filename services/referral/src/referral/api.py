@@ -1,0 +1,8 @@
+"""The HTTP process: `python -m referral.api`."""
+
+from common.process import serve_forever
+from referral.app import create_app
+from referral.settings import Settings
+
+if __name__ == "__main__":
+    serve_forever("referral", Settings, create_app)

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from common.http import create_service
+from common.migrations import folder_of
+from common.runtime import Runtime
+from referral.models import Base
+from referral.routes.directory import organisations, services
+from referral.routes.referral import referrals
+from referral.routes.rules import rules
+from referral.routes.steps import steps
+
+MIGRATIONS: Path = folder_of(__file__)
+METADATA = Base.metadata
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    return create_service(
+        runtime,
+        [organisations, services, referrals, steps, rules],
+        title="Prag referral",
+        description="The directory of organisations and services, and referrals inside the country.",
+    )

@@ -1,0 +1,112 @@
+"""What every step of a referral is made of."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from common.auth import Principal
+from common.clock import utcnow
+from common.columns import Sealed
+from common.contracts.referral import EVENT_BY_STATUS
+from common.errors import ConflictError
+from common.unit import Unit
+from referral.commands.directory import change_service
+from referral.domain.directory import give_back_places, take_place
+from referral.domain.referral import Action, ReferralStatus, next_status
+from referral.models import KnownCase, Organisation, Referral
+from referral.queries import directory
+from referral.queries import referral as queries
+
+
+async def load(unit: Unit, referral_id: UUID, principal: Principal, expected: int) -> Referral:
+    referral = await queries.get_for_step(unit, referral_id, principal=principal)
+    return unit.shows(referral, expected)
+
+
+def next_status_of(
+    referral: Referral, action: Action, principal: Principal, reason: str | None = None
+) -> ReferralStatus:
+    sides = queries.sides_of(referral, principal)
+    return next_status(referral.status, action, sides=sides, reason=reason)
+
+
+def take_step(
+    unit: Unit,
+    referral: Referral,
+    status: ReferralStatus,
+    on: date,
+    reason: str | None = None,
+    **changed: Any,
+) -> Referral:
+    """Hand over the referral in its new status with the event that tells of the step.
+
+    `reason` and `reason_note` are those of the last step: without new ones the old ones go.
+    """
+    told = EVENT_BY_STATUS[status](
+        referral_id=referral.id,
+        case_id=referral.case_id,
+        sending_organisation_id=referral.sending_organisation_id,
+        receiving_organisation_id=referral.receiving_organisation_id,
+        service_type=referral.service_type,
+        urgency=referral.urgency,
+        status=status,
+        previous_status=referral.status,
+        reason=reason,
+        on=on,
+    )
+    columns = {"reason_note": None, **changed}
+    return unit.change(
+        Referral,
+        referral,
+        told,
+        about=referral.case_id,
+        status=status,
+        reason=reason,
+        updated_at=utcnow(),
+        **columns,
+    )
+
+
+async def parties_of(unit: Unit, referral: Referral) -> tuple[KnownCase, Organisation]:
+    case = await queries.find_case(unit, referral.case_id)
+    if case is None:
+        raise ConflictError("referral.case_unknown")
+    return case, await directory.get_organisation(unit, referral.receiving_organisation_id)
+
+
+async def hold_place(unit: Unit, referral: Referral) -> bool:
+    """Take a place of the service named; False when it counts none or none is named."""
+    if referral.service_id is None:
+        return False
+    service = await directory.find_service(unit, referral.service_id)
+    if service is None or service.free_places is None:
+        return False
+    change_service(unit, service, free_places=take_place(service.free_places))
+    return True
+
+
+async def release_places(unit: Unit, referrals: Sequence[Referral]) -> None:
+    # Counted by service: each row may be changed once in a Unit.
+    held = Counter(r.service_id for r in referrals if r.holds_place and r.service_id)
+    for service_id, count in held.items():
+        service = await directory.find_service(unit, service_id)
+        if service and service.capacity is not None and service.free_places is not None:
+            free = give_back_places(service.capacity, service.free_places, count)
+            change_service(unit, service, free_places=free)
+
+
+async def seal(
+    unit: Unit, case_id: UUID, referral_id: UUID, column: str, text: str | None
+) -> Sealed | None:
+    """Seal a free text about a case for a column of its referral; None stays None.
+
+    ConflictError `referral.case_unknown` when the case was erased: nothing is written of it any more.
+    """
+    if text is None:
+        return None
+    box = await unit.box(case_id)
+    if box is None:
+        raise ConflictError("referral.case_unknown")
+    return box.seal(text, table=Referral.__tablename__, row=referral_id, column=column)

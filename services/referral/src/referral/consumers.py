@@ -1,0 +1,127 @@
+from typing import Any
+
+from common.contracts.intake import (
+    CaseAssigned,
+    CaseIdentityRecorded,
+    CaseOpened,
+    CaseProfileChanged,
+    ConsentGranted,
+    ConsentWithdrawn,
+)
+from common.events import Event
+from common.inbox import Handlers
+from common.unit import Unit
+from referral.commands.ending import call_off_referrals
+from referral.models import KnownCase, KnownConsent, Referral
+from referral.queries.referral import find_consent
+
+# The events of a case come in their order, its consents' among them, and nothing here needs an event
+# of another topic. A case's first event is its opening: an update that meets no row is a gap in the
+# history, so it raises and parks that case instead of being lost.
+
+
+async def on_case_opened(unit: Unit, event: Event) -> None:
+    """Remember the case, and make the key for what referrals will say of it."""
+    case = CaseOpened.model_validate(event.data)
+    if await unit.box(case.case_id) is None:
+        await unit.new_box(case.case_id)
+    unit.put(
+        KnownCase,
+        case_id=case.case_id,
+        version=event.seq,
+        organisation_id=case.organisation_id,
+        country=case.country,
+        beneficiary_kind=case.beneficiary_kind,
+        sex=case.sex,
+        age_group=case.age_group,
+        is_minor=case.is_minor,
+        urgency=case.urgency,
+    )
+
+
+async def on_profile_changed(unit: Unit, event: Event) -> None:
+    profile = CaseProfileChanged.model_validate(event.data)
+    _change_case(
+        unit,
+        event,
+        beneficiary_kind=profile.beneficiary_kind,
+        sex=profile.sex,
+        age_group=profile.age_group,
+        is_minor=profile.is_minor,
+        urgency=profile.urgency,
+    )
+    unit.update(
+        Referral, {"case_id": profile.case_id}, sex=profile.sex, age_group=profile.age_group
+    )
+
+
+async def on_identity_recorded(unit: Unit, event: Event) -> None:
+    identity = CaseIdentityRecorded.model_validate(event.data)
+    derived: dict[str, Any] = {"age_group": identity.age_group}
+    if identity.sex is not None:
+        derived["sex"] = identity.sex
+    _change_case(unit, event, is_minor=identity.is_minor, **derived)
+    unit.update(Referral, {"case_id": identity.case_id}, **derived)
+
+
+async def on_case_assigned(unit: Unit, event: Event) -> None:
+    """Learn who owns the case now: the organisation of the worker who carries it."""
+    assigned = CaseAssigned.model_validate(event.data)
+    _change_case(unit, event, organisation_id=assigned.organisation_id)
+
+
+async def on_consent_granted(unit: Unit, event: Event) -> None:
+    consent = ConsentGranted.model_validate(event.data)
+    known = await find_consent(unit, consent.consent_id)
+    if known is not None and known.version >= event.seq:
+        return  # what came later, a withdrawal, stays true
+    unit.put(
+        KnownConsent,
+        id=consent.consent_id,
+        version=event.seq,
+        case_id=consent.case_id,
+        scope=consent.scope,
+        recipient_organisation_id=consent.recipient_organisation_id,
+        recipient_countries=list(consent.recipient_countries),
+        purposes=list(consent.purposes),
+        data_groups=list(consent.data_groups),
+        given_by=consent.given_by,
+        granted_on=consent.granted_on,
+        expires_on=consent.expires_on,
+        is_withdrawn=False,
+        uses=0,
+    )
+
+
+async def on_consent_withdrawn(unit: Unit, event: Event) -> None:
+    """End the consent and call off every open referral that rests on it.
+
+    CONSENT_WITHDRAWN of domain.md section 4: inside the country the referral becomes CANCELLED with
+    that reason, and the receiver keeps the fact and the date only.
+    """
+    withdrawn = ConsentWithdrawn.model_validate(event.data)
+    known = await find_consent(unit, withdrawn.consent_id)
+    if known is None:
+        raise LookupError("a consent's first event is its grant")
+    unit.update(
+        KnownConsent,
+        {"id": known.id, "uses": known.uses},
+        expect=1,
+        version=event.seq,
+        is_withdrawn=True,
+    )
+    await call_off_referrals(unit, known.case_id, known.id, on=withdrawn.withdrawn_on)
+
+
+def _change_case(unit: Unit, event: Event, **changed: Any) -> None:
+    unit.update(KnownCase, {"case_id": event.subject}, expect=1, version=event.seq, **changed)
+
+
+HANDLERS: Handlers = {
+    CaseOpened.type: on_case_opened,
+    CaseProfileChanged.type: on_profile_changed,
+    CaseIdentityRecorded.type: on_identity_recorded,
+    CaseAssigned.type: on_case_assigned,
+    ConsentGranted.type: on_consent_granted,
+    ConsentWithdrawn.type: on_consent_withdrawn,
+}

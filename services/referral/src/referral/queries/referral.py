@@ -1,0 +1,187 @@
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, select, true
+
+from common.auth import Principal
+from common.db.base import Store
+from common.errors import NotFoundError
+from common.unit import Unit
+from referral.domain.consent import Consent
+from referral.domain.referral import (
+    CALLED_OFF,
+    OVERDUE,
+    SENT_AND_OPEN,
+    ReceiverView,
+    ReferralStatus,
+    Side,
+    receiver_view,
+)
+from referral.models import KnownCase, KnownConsent, Referral
+
+_REFERRAL = select(Referral).where(Referral.id == bindparam("id"))
+_CASE = select(KnownCase).where(KnownCase.case_id == bindparam("case_id"))
+_CONSENT = select(KnownConsent).where(KnownConsent.id == bindparam("id"))
+
+
+RELATION_OF = {Side.SENDER: "own", Side.RECEIVER: "referred"}
+"""The relation of the authorisation table by which each side of a referral is open."""
+
+
+# --- referrals
+
+
+async def get_referral(unit: Unit, referral_id: UUID, *, principal: Principal) -> Referral:
+    """Return a referral for reading: one the caller's relations open."""
+    found = await find_referral(unit, referral_id)
+    if found is None or not (_open_sides(found, principal) or _oversees(found, principal)):
+        raise NotFoundError
+    return found
+
+
+async def get_for_step(unit: Unit, referral_id: UUID, *, principal: Principal) -> Referral:
+    """Return a referral for a step: one the caller's organisation has a side in.
+
+    Whether the step belongs to that side is the domain's decision.
+    """
+    found = await find_referral(unit, referral_id)
+    if found is None or not sides_of(found, principal):
+        raise NotFoundError
+    return found
+
+
+async def find_referral(unit: Unit, referral_id: UUID) -> Referral | None:
+    return await unit.find(_REFERRAL, id=referral_id)
+
+
+def sides_of(referral: Referral, principal: Principal) -> frozenset[Side]:
+    """Return the sides the caller's organisation stands on; a draft has no receiver yet."""
+    sides = set()
+    if referral.sending_organisation_id == principal.organisation_id:
+        sides.add(Side.SENDER)
+    is_receiver = referral.receiving_organisation_id == principal.organisation_id
+    if is_receiver and (sides or referral.submitted_at is not None):
+        sides.add(Side.RECEIVER)
+    return frozenset(sides)
+
+
+def view_of(referral: Referral, principal: Principal) -> ReceiverView:
+    """Return how much of the referral the caller sees; who only oversees sees the preview."""
+    sides = _open_sides(referral, principal)
+    if Side.SENDER in sides:
+        return ReceiverView.FULL
+    if Side.RECEIVER in sides:
+        return receiver_view(
+            referral.status,
+            was_submitted=referral.submitted_at is not None,
+            was_acknowledged=referral.acknowledged_at is not None,
+        )
+    return ReceiverView.PREVIEW
+
+
+def list_referrals(
+    principal: Principal, *, direction: Side | None, case_id: UUID | None
+) -> Select[Referral]:
+    """Select the referrals the caller may see.
+
+    By case only those are found whose case the caller may know: otherwise a receiver could ask
+    whether a person it knows is behind a preview.
+    """
+    mine = principal.organisation_id
+    was_sent = Referral.submitted_at.is_not(None)
+    sent = and_(_opens(principal, "own"), Referral.sending_organisation_id == mine)
+    received = and_(
+        _opens(principal, "referred"), Referral.receiving_organisation_id == mine, was_sent
+    )
+    overseen = and_(_opens(principal, "all"), was_sent)
+    visible = {
+        Side.SENDER: sent,
+        Side.RECEIVER: received,
+        None: or_(sent, received, overseen),
+    }[direction]
+    statement = select(Referral).where(visible)
+    if case_id is None:
+        return statement
+    acknowledged = and_(
+        received, Referral.acknowledged_at.is_not(None), Referral.status.not_in(CALLED_OFF)
+    )
+    return statement.where(Referral.case_id == case_id, or_(sent, acknowledged))
+
+
+def _open_sides(referral: Referral, principal: Principal) -> frozenset[Side]:
+    return frozenset(
+        side for side in sides_of(referral, principal) if RELATION_OF[side] in principal.relations
+    )
+
+
+def _oversees(referral: Referral, principal: Principal) -> bool:
+    return "all" in principal.relations and referral.submitted_at is not None
+
+
+def _opens(principal: Principal, relation: str) -> ColumnElement[bool]:
+    return true() if relation in principal.relations else false()
+
+
+async def find_accepted(unit: Unit, case_id: UUID, organisation_id: UUID) -> Referral | None:
+    """Return a referral by which the organisation has this case in service, if there is one."""
+    found = await unit.list(
+        select(Referral)
+        .where(
+            Referral.case_id == case_id,
+            Referral.receiving_organisation_id == organisation_id,
+            Referral.status == ReferralStatus.ACCEPTED,
+        )
+        .limit(1)
+    )
+    return found[0] if found else None
+
+
+async def list_resting_on(unit: Unit, case_id: UUID, consent_id: UUID) -> list[Referral]:
+    """Return the open referrals of a case that were sent under this consent."""
+    found = await unit.list(
+        select(Referral)
+        .where(Referral.case_id == case_id, Referral.status.in_(SENT_AND_OPEN))
+        .order_by(Referral.recorded_at, Referral.id)
+    )
+    return [referral for referral in found if str(consent_id) in referral.consent_ids]
+
+
+async def list_overdue(store: Store, now: datetime) -> list[UUID]:
+    """Return the referrals whose time to decide is over, the longest overdue first."""
+    rows = await store.fetch(
+        select(Referral.id)
+        .where(Referral.status.in_(OVERDUE), Referral.respond_by <= now)
+        .order_by(Referral.respond_by)
+    )
+    return [row.id for row in rows]
+
+
+# --- what intake told us
+
+
+async def find_case(unit: Unit, case_id: UUID) -> KnownCase | None:
+    return await unit.find(_CASE, case_id=case_id)
+
+
+async def find_consent(unit: Unit, consent_id: UUID) -> KnownConsent | None:
+    return await unit.find(_CONSENT, id=consent_id)
+
+
+async def list_consents(unit: Unit, case_id: UUID) -> Sequence[KnownConsent]:
+    return await unit.list(select(KnownConsent).where(KnownConsent.case_id == case_id))
+
+
+def consent_of(row: KnownConsent) -> Consent:
+    return Consent(
+        consent_id=row.id,
+        scope=row.scope,
+        recipient_organisation_id=row.recipient_organisation_id,
+        recipient_countries=frozenset(row.recipient_countries),
+        purposes=frozenset(row.purposes),
+        data_groups=frozenset(row.data_groups),
+        given_by=row.given_by,
+        granted_on=row.granted_on,
+        expires_on=row.expires_on,
+        is_withdrawn=row.is_withdrawn,
+    )

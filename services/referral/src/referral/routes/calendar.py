@@ -1,0 +1,15 @@
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from common.http.request import runtime_of
+from referral.domain.calendar import Calendar
+from referral.settings import Settings
+
+
+def _calendar(request: Request) -> Calendar:
+    settings = cast(Settings, runtime_of(request).settings)
+    return Calendar(settings.time_zone, settings.public_holidays)
+
+
+CalendarDep = Annotated[Calendar, Depends(_calendar)]

@@ -1,0 +1,42 @@
+from common.contracts.intake import CaseIdentityRecorded, CaseOpened, CaseProfileChanged
+from common.contracts.referral import ReferralAccepted
+from common.events import Event
+from common.inbox import Handlers
+from common.unit import Unit
+from reintegration.commands.plan import open_plan
+from reintegration.models import KnownCase
+
+
+async def on_case_opened(unit: Unit, event: Event) -> None:
+    """Learn whose case it is and whether a guardian has to sign with the person."""
+    case = CaseOpened.model_validate(event.data)
+    unit.put(
+        KnownCase,
+        case_id=case.case_id,
+        organisation_id=case.organisation_id,
+        is_minor=case.is_minor,
+    )
+
+
+async def on_profile_changed(unit: Unit, event: Event) -> None:
+    profile = CaseProfileChanged.model_validate(event.data)
+    unit.update(KnownCase, {"case_id": profile.case_id}, is_minor=profile.is_minor)
+
+
+async def on_identity_recorded(unit: Unit, event: Event) -> None:
+    identity = CaseIdentityRecorded.model_validate(event.data)
+    unit.update(KnownCase, {"case_id": identity.case_id}, is_minor=identity.is_minor)
+
+
+async def on_referral_accepted(unit: Unit, event: Event) -> None:
+    """Open a plan, or let the referral join the case's open one."""
+    accepted = ReferralAccepted.model_validate(event.data)
+    await open_plan(unit, accepted, country=event.country)
+
+
+HANDLERS: Handlers = {
+    CaseOpened.type: on_case_opened,
+    CaseProfileChanged.type: on_profile_changed,
+    CaseIdentityRecorded.type: on_identity_recorded,
+    ReferralAccepted.type: on_referral_accepted,
+}

@@ -1,0 +1,146 @@
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from uuid import UUID
+
+from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from common.unit import Unit
+from reintegration.commands import agreement as commands
+from reintegration.domain.agreement import Signature as SignatureGiven
+from reintegration.domain.agreement import is_review_due
+from reintegration.models import Agreement, Plan
+from reintegration.queries import agreement as queries
+from reintegration.queries.plan import get_plan
+from reintegration.routes.today import Today
+from reintegration.schemas import (
+    AgreementCreate,
+    AgreementRead,
+    Agreements,
+    MoneyRead,
+    Signature,
+    SignatureRead,
+)
+
+agreements = router(prefix="/v1/plans/{plan_id}/agreements", tags=["agreements"])
+
+
+@agreements.post("", status_code=201)
+async def create_agreement(
+    plan_id: UUID,
+    body: AgreementCreate,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    today: Today,
+) -> AgreementRead:
+    """Write the next version of a plan's reintegration agreement.
+
+    It is in force once the person and the case worker have signed, and for a child, or while the
+    age is in doubt, the guardian too (NRM documentation: the support plan bears the signature of
+    the person and of the interviewer). Signatures may come with the terms or later. A version in
+    force replaces the ones before it. The ETag is the plan's.
+    """
+    _, agreement, signatures = await commands.create_agreement(
+        unit, plan_id, body, principal=principal, today=today
+    )
+    return _read(agreement, signatures, body.duties, today)
+
+
+@agreements.get("")
+async def list_agreements(
+    plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
+) -> Agreements:
+    """Read all versions of a plan's agreement, newest first.
+
+    The duties are kept sealed under the key of the case. That they were opened, and by whom, is
+    recorded before they leave.
+    """
+    plan = await get_plan(unit, plan_id, principal=principal)
+    found = await queries.list_agreements(unit, plan.id)
+    return Agreements(items=await _open(unit, plan, found, today))
+
+
+@agreements.get("/{agreement_id}")
+async def get_agreement(
+    plan_id: UUID, agreement_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
+) -> AgreementRead:
+    """Read one version of a plan's agreement. The ETag is the plan's."""
+    plan = await get_plan(unit, plan_id, principal=principal)
+    found = await queries.get_agreement(unit, plan.id, agreement_id)
+    [agreement] = await _open(unit, plan, [found], today)
+    return agreement
+
+
+@agreements.post("/{agreement_id}/sign")
+async def sign_agreement(
+    plan_id: UUID,
+    agreement_id: UUID,
+    body: Signature,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> SignatureRead:
+    """Record that a party has signed a version of the agreement, on paper and today or earlier.
+
+    With the last signature it needs the version is in force, and the ones before it are not. The
+    versions compared by If-Match are the plan's.
+    """
+    signature = SignatureGiven(body.party, body.signed_on)
+    await commands.sign_agreement(
+        unit,
+        plan_id,
+        agreement_id,
+        signature,
+        principal=principal,
+        expected=expected,
+        today=today,
+    )
+    return SignatureRead.model_validate(signature)
+
+
+async def _open(
+    unit: Unit, plan: Plan, found: Sequence[Agreement], today: date
+) -> list[AgreementRead]:
+    signatures = await queries.list_signatures(unit, found)
+    table = Agreement.__tablename__
+    box = await unit.box(plan.case_id)
+    unit.disclose(
+        table,
+        [str(agreement.id) for agreement in found],
+        about=plan.case_id,
+        data_groups=["SUPPORT"],
+        purpose="ASSISTANCE",
+    )
+    return [
+        _read(
+            agreement,
+            [SignatureGiven(row.party, row.signed_on) for row in signatures[agreement.id]],
+            box.open(agreement.duties, table=table, row=agreement.id, column="duties")
+            if box
+            else None,
+            today,
+        )
+        for agreement in found
+    ]
+
+
+def _read(
+    agreement: Agreement, signatures: Sequence[SignatureGiven], duties: str | None, today: date
+) -> AgreementRead:
+    money = None
+    if agreement.amount is not None and agreement.currency is not None:
+        money = MoneyRead(amount=Decimal(agreement.amount), currency=agreement.currency)
+    return AgreementRead(
+        id=agreement.id,
+        plan_id=agreement.plan_id,
+        agreement_version=agreement.agreement_version,
+        status=agreement.status,
+        parties=agreement.parties,
+        duties=duties,
+        money=money,
+        review_on=agreement.review_on,
+        is_review_due=is_review_due(agreement.status, agreement.review_on, today),
+        signatures=[SignatureRead.model_validate(signature) for signature in signatures],
+        effective_on=agreement.effective_on,
+    )

@@ -1,0 +1,290 @@
+from datetime import date
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import and_, bindparam, case, false, true
+
+from common.codelists import all_codes
+from common.http import (
+    CurrentPrincipal,
+    Filter,
+    Filters,
+    IfMatch,
+    Page,
+    PageDep,
+    UnitDep,
+    page,
+    router,
+)
+from reintegration.commands import plan as commands
+from reintegration.domain.phases import PHASE_POLICIES, month_of
+from reintegration.domain.plan import overdue
+from reintegration.models import Plan, PlanStep
+from reintegration.queries import plan as queries
+from reintegration.routes.today import Today
+from reintegration.schemas import (
+    PhaseChange,
+    PlanClose,
+    PlanDetail,
+    PlanNoteRead,
+    PlanNotes,
+    PlanRead,
+    PlanReferralRead,
+    PlanReopen,
+    PlanResume,
+    PlanStart,
+    PlanStepRead,
+    PlanSuspend,
+)
+
+plans = router(prefix="/v1/plans", tags=["plans"])
+
+_IS_OVERDUE = case(
+    (and_(Plan.due_on <= bindparam("today", type_=Plan.due_on.type), ~Plan.is_suspended), true()),
+    else_=false(),
+)
+FILTERS = Filters(
+    phase=Filter(Plan.phase, "code", all_codes("plan_phases")),
+    case_id=Filter(Plan.case_id, "id"),
+    is_suspended=Filter(Plan.is_suspended, "flag"),
+    is_overdue=Filter(_IS_OVERDUE, "flag"),
+    entered_on=Filter(Plan.entered_on, "date"),
+)
+
+
+@plans.get("", openapi_extra=FILTERS.openapi)
+async def list_plans(
+    request: Request,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    page_request: PageDep,
+    today: Today,
+) -> Page[PlanRead]:
+    """List the plans of your organisation and those of cases it owns, newest first.
+
+    `is_overdue=true` finds the plans that have outstayed their phase today. A suspended plan is not
+    overdue.
+    """
+    statement = FILTERS.apply(queries.list_plans(principal), request).params(today=today)
+    found = await page(
+        unit,
+        statement,
+        page_request,
+        lambda plan: _read(plan, today),
+        time=Plan.recorded_at,
+        id=Plan.id,
+    )
+    unit.audit("list", Plan.__tablename__, [str(plan.id) for plan in found.items])
+    return found
+
+
+@plans.get("/{plan_id}")
+async def get_plan(
+    plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
+) -> PlanDetail:
+    """Read a plan: its phase, its month, the day it is due, and every step it has taken.
+
+    Months count from entry into the programme, the month of entry being month 1, and are never set
+    back: not by a step back, a suspension, or closing and reopening.
+    """
+    plan = await queries.get_plan(unit, plan_id, principal=principal)
+    steps = await queries.list_steps(unit, plan.id)
+    referrals = await queries.list_referrals(unit, plan.id)
+    unit.audit("read", Plan.__tablename__, [str(plan.id)], about=plan.case_id)
+    return PlanDetail(
+        **_read(plan, today).model_dump(),
+        history=[_read_step(step) for step in steps],
+        referrals=[PlanReferralRead.model_validate(referral) for referral in referrals],
+    )
+
+
+@plans.get("/{plan_id}/notes")
+async def list_notes(plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal) -> PlanNotes:
+    """Read the notes written at the steps of a plan of your own organisation.
+
+    Notes are kept sealed under the key of the case. That they were opened, and by whom, is recorded
+    before they leave.
+    """
+    plan = await queries.get_plan(unit, plan_id, principal=principal)
+    noted = [step for step in await queries.list_steps(unit, plan.id) if step.note is not None]
+    box = await unit.box(plan.case_id)
+    items = [
+        PlanNoteRead(
+            step_id=step.id,
+            happened_on=step.happened_on,
+            note=box.open(step.note, table=PlanStep.__tablename__, row=step.id, column="note")
+            if box and step.note
+            else None,
+        )
+        for step in noted
+    ]
+    unit.disclose(
+        PlanStep.__tablename__,
+        [str(step.id) for step in noted],
+        about=plan.case_id,
+        data_groups=["SUPPORT"],
+        purpose="ASSISTANCE",
+    )
+    return PlanNotes(items=items)
+
+
+@plans.post("/{plan_id}/start")
+async def start_plan(
+    plan_id: UUID,
+    body: PlanStart,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> PlanRead:
+    """Start a planned plan: the person has entered the programme, and crisis intervention begins.
+
+    All months count from `entered_on`, not from the identification (domain rule 8). It lies between
+    the day on which the referral was accepted and today.
+    """
+    plan = await commands.start_plan(
+        unit,
+        plan_id,
+        principal=principal,
+        expected=expected,
+        entered_on=body.entered_on,
+        today=today,
+    )
+    return _read(plan, today)
+
+
+@plans.post("/{plan_id}/phase")
+async def change_phase(
+    plan_id: UUID,
+    body: PhaseChange,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> PlanRead:
+    """Move a started plan to another phase.
+
+    The next phase, on its day or later, needs no reason. An early change, a skipped phase and a
+    step back need one that fits (code list phase_change_reasons); a step back does not set the
+    months back. REINTEGRATION is entered only with an agreement in force.
+    """
+    plan = await commands.change_phase(
+        unit,
+        plan_id,
+        principal=principal,
+        expected=expected,
+        to_phase=body.to_phase,
+        reason=body.reason,
+        note=body.note,
+        today=today,
+    )
+    return _read(plan, today)
+
+
+@plans.post("/{plan_id}/suspend")
+async def suspend_plan(
+    plan_id: UUID,
+    body: PlanSuspend,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> PlanRead:
+    """Let a plan rest. Its months run on, but it is not reported as overdue until it is resumed."""
+    plan = await commands.suspend_plan(
+        unit, plan_id, principal=principal, expected=expected, note=body.note, today=today
+    )
+    return _read(plan, today)
+
+
+@plans.post("/{plan_id}/resume")
+async def resume_plan(
+    plan_id: UUID,
+    body: PlanResume,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> PlanRead:
+    """Go on with a suspended plan, in the phase it was in."""
+    plan = await commands.resume_plan(
+        unit, plan_id, principal=principal, expected=expected, note=body.note, today=today
+    )
+    return _read(plan, today)
+
+
+@plans.post("/{plan_id}/close")
+async def close_plan(
+    plan_id: UUID,
+    body: PlanClose,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> PlanRead:
+    """Close a plan from any phase, with a reason of the code list closure_reasons.
+
+    The reasons follow the IOM handbook, section 2.7. `closed_on` lies between entry (or the last
+    reopening) and today.
+    """
+    plan = await commands.close_plan(
+        unit,
+        plan_id,
+        principal=principal,
+        expected=expected,
+        reason=body.reason,
+        closed_on=body.closed_on,
+        note=body.note,
+        today=today,
+    )
+    return _read(plan, today)
+
+
+@plans.post("/{plan_id}/reopen")
+async def reopen_plan(
+    plan_id: UUID,
+    body: PlanReopen,
+    *,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    expected: IfMatch,
+    today: Today,
+) -> PlanRead:
+    """Go on with a closed plan, in the phase it was closed from and under the next episode number.
+
+    The plan keeps its id, its history and its months. RE_TRAFFICKED as the reason is what counts
+    persons trafficked again. A case has one open plan at a time.
+    """
+    plan = await commands.reopen_plan(
+        unit,
+        plan_id,
+        principal=principal,
+        expected=expected,
+        reason=body.reason,
+        note=body.note,
+        today=today,
+    )
+    return _read(plan, today)
+
+
+def _read(plan: Plan, today: date) -> PlanRead:
+    found = plan.entered_on and overdue(
+        plan.phase,
+        is_suspended=plan.is_suspended,
+        entered_on=plan.entered_on,
+        today=today,
+        policy=PHASE_POLICIES[plan.policy_version],
+    )
+    month = month_of(plan.entered_on, plan.closed_on or today) if plan.entered_on else None
+    stored = {name: getattr(plan, name) for name in PlanRead.model_fields if hasattr(plan, name)}
+    return PlanRead(**stored, month=month, is_overdue=bool(found))
+
+
+def _read_step(step: PlanStep) -> PlanStepRead:
+    shown = {name: getattr(step, name) for name in PlanStepRead.model_fields if name != "has_note"}
+    return PlanStepRead(**shown, has_note=step.note is not None)

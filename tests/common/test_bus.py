@@ -1,0 +1,259 @@
+"""What every bus keeps, written once; the implementations are the parameters of `bus_url`."""
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from common.bus import Bus, BusError, Delivery, LocalBus, Record, Subscription, open_bus
+from common.bus import local as local_module
+from common.clock import new_id
+
+APPENDER = """
+import asyncio, sys
+from common.bus import Record, open_bus
+
+async def main():
+    url, topic, key = sys.argv[1:]
+    bus = open_bus(url)
+    for batch in range(10):
+        records = [Record(topic, key, f"{key}:{batch * 5 + n}".encode()) for n in range(5)]
+        await bus.publish(records)
+    await bus.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["local"])
+def bus_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"local": f"local://{tmp_path}/bus.db"}[request.param]
+
+
+@pytest.fixture
+async def opened(bus_url: str) -> AsyncIterator[Bus]:
+    bus = open_bus(bus_url)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic of this test alone: a real cluster keeps those of the tests before."""
+    return f"test.{new_id().hex}"
+
+
+def records(topic: str, key: str, numbers: Iterable[int]) -> list[Record]:
+    return [Record(topic, key, f"{key}:{number}".encode()) for number in numbers]
+
+
+async def subscribed(bus: Bus, *topics: str, position: int = 0) -> Subscription:
+    async def position_of(_: str, __: int) -> int:
+        return position
+
+    return await bus.subscribe(topics, group="test", position_of=position_of)
+
+
+async def read(subscription: Subscription, count: int) -> list[Delivery]:
+    """Poll until `count` records have come; fails after ten seconds."""
+    found: list[Delivery] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found += await subscription.poll(seconds=5)
+    return found
+
+
+def by_key(found: Sequence[Delivery]) -> dict[str, list[int]]:
+    pairs = [delivery.value.decode().split(":") for delivery in found]
+    keys = dict.fromkeys(key for key, _ in pairs)
+    return {key: [int(number) for k, number in pairs if k == key] for key in keys}
+
+
+async def test_records_of_one_key_come_back_in_their_order_and_byte_for_byte(
+    opened: Bus, topic: str
+) -> None:
+    # Fails when a batch is turned, or a value is decoded on its way.
+    bus = opened
+    await bus.publish(records(topic, "a", range(3)) + records(topic, "b", range(3)))
+    await bus.publish([*records(topic, "a", [3]), Record(topic, "c", bytes(range(256)))])
+
+    found = await read(await subscribed(bus, topic), 8)
+
+    assert by_key([d for d in found if b":" in d.value[:2]]) == {"a": [0, 1, 2, 3], "b": [0, 1, 2]}
+    assert bytes(range(256)) in [delivery.value for delivery in found]
+    for _, group in groupby(sorted(found, key=_place), key=lambda d: d.partition):
+        offsets = [delivery.offset for delivery in group]
+        assert offsets == [*range(offsets[0], offsets[0] + len(offsets))]
+
+
+def _place(delivery: Delivery) -> tuple[int, int]:
+    return delivery.partition, delivery.offset
+
+
+async def test_a_subscription_goes_on_from_the_consumers_position_and_repeats_nothing(
+    opened: Bus, topic: str
+) -> None:
+    # Fails when the bus keeps a position of its own, or poll returns a record twice.
+    await opened.publish(records(topic, "a", range(6)))
+    first = await read(await subscribed(opened, topic), 6)
+
+    second = await subscribed(opened, topic, position=first[3].offset)
+    assert [d.value for d in await read(second, 3)] == [d.value for d in first[3:]]
+    await opened.publish(records(topic, "a", [6]))
+    assert [d.value for d in await read(second, 1)] == [b"a:6"]
+    assert await second.poll(seconds=0) == []
+    await second.close()
+
+
+async def test_a_poll_takes_no_more_than_it_was_asked_for(opened: Bus, topic: str) -> None:
+    # Fails when the limit is per topic, or what was cut off is lost.
+    other = f"{topic}.other"
+    await opened.publish(records(topic, "a", range(7)) + records(other, "b", range(7)))
+    subscription = await subscribed(opened, topic, other)
+
+    portions = [await subscription.poll(limit=3, seconds=1) for _ in range(6)]
+
+    assert all(len(portion) <= 3 for portion in portions)
+    found = [delivery for portion in portions for delivery in portion]
+    assert by_key(found) == {"a": [*range(7)], "b": [*range(7)]}
+
+
+async def test_a_poll_of_an_empty_topic_ends(opened: Bus, topic: str) -> None:
+    # Fails when poll waits for a record for ever: a consumer could not be stopped.
+    subscription = await subscribed(opened, topic)
+
+    assert await asyncio.wait_for(subscription.poll(seconds=0.01), 5) == []
+
+
+async def test_what_was_published_is_there_after_reopening(bus_url: str, topic: str) -> None:
+    # Fails when publish returns before the records are durable.
+    bus = open_bus(bus_url)
+    await bus.publish(records(topic, "a", range(3)))
+    await bus.close()
+
+    again = open_bus(bus_url)
+    await again.publish(records(topic, "a", [3]))
+
+    assert by_key(await read(await subscribed(again, topic), 4)) == {"a": [0, 1, 2, 3]}
+    await again.close()
+
+
+async def test_publishers_at_once_keep_each_keys_order(opened: Bus, topic: str) -> None:
+    # Fails when two batches draw the same offsets, or interleave within a key.
+    async def publish(key: str) -> None:
+        for start in range(0, 20, 4):
+            await opened.publish(records(topic, key, range(start, start + 4)))
+
+    keys = [f"k{number}" for number in range(8)]
+    await asyncio.gather(*map(publish, keys))
+
+    found = by_key(await read(await subscribed(opened, topic), 160))
+    assert found == {key: [*range(20)] for key in keys}
+
+
+async def test_two_processes_append_while_a_third_reads(
+    opened: Bus, bus_url: str, topic: str
+) -> None:
+    # Fails when the end of the log is remembered instead of read inside the transaction.
+    subscription = await subscribed(opened, topic)
+    appenders = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", APPENDER, bus_url, topic, key)
+        for key in ("x", "y")
+    ]
+
+    found = await read(subscription, 100)
+
+    assert [await appender.wait() for appender in appenders] == [0, 0]
+    assert by_key(found)["x"] == [*range(50)] == by_key(found)["y"]
+    assert await subscription.poll(seconds=0) == []
+
+
+# --- the embedded log alone
+
+
+async def test_a_reader_is_woken_by_the_append_itself(
+    opened: Bus, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when a waiting reader only looks again after its pause, here a minute.
+    monkeypatch.setattr(local_module, "_POLL_SECONDS", 60.0)
+    subscription = await subscribed(opened, topic)
+
+    for number in range(20):
+        waiting = asyncio.create_task(subscription.poll(seconds=60))
+        await opened.publish(records(topic, "a", [number]))
+        found = await asyncio.wait_for(waiting, 5)
+        assert [delivery.value for delivery in found] == [f"a:{number}".encode()]
+
+
+async def test_a_batch_is_in_the_log_whole_or_not_at_all(tmp_path: Path, topic: str) -> None:
+    # Fails when records are appended one transaction each, or a failed one is left open.
+    bus = LocalBus(tmp_path / "bus.db")
+    await bus.publish(records(topic, "a", [0]))
+    await bus._run(lambda log: log.execute("PRAGMA max_page_count=4"))
+
+    with pytest.raises(BusError):
+        await bus.publish([*records(topic, "a", [1]), Record(topic, "a", bytes(100_000))])
+
+    await bus._run(lambda log: log.execute("PRAGMA max_page_count=100000"))
+    assert by_key(await read(await subscribed(bus, topic), 1)) == {"a": [0]}
+    await bus.publish(records(topic, "a", [1]))
+    assert by_key(await read(await subscribed(bus, topic), 2)) == {"a": [0, 1]}
+    await bus.close()
+
+
+async def test_a_log_that_cannot_be_opened_is_an_outage_and_then_is_opened(
+    tmp_path: Path, topic: str
+) -> None:
+    # Fails when the error of opening is not a BusError: it would end the worker.
+    bus = LocalBus(tmp_path / "later" / "bus.db")
+    with pytest.raises(BusError):
+        await bus.publish(records(topic, "a", [0]))
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "bus.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(BusError):
+        await bus.publish(records(topic, "a", [0]))
+    (tmp_path / "later" / "bus.db").unlink()
+
+    await bus.publish(records(topic, "a", [0]))
+
+    assert by_key(await read(await subscribed(bus, topic), 1)) == {"a": [0]}
+    await bus.close()
+
+
+async def test_a_log_another_process_holds_is_an_outage(
+    tmp_path: Path, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when "database is locked" is not a BusError.
+    bus = LocalBus(tmp_path / "bus.db")
+    await bus.publish(records(topic, "a", [0]))
+    await bus._run(lambda log: log.execute("PRAGMA busy_timeout=1"))
+    other = sqlite3.connect(tmp_path / "bus.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(BusError):
+        await bus.publish(records(topic, "a", [1]))
+
+    other.execute("ROLLBACK")
+    await bus.publish(records(topic, "a", [1]))
+    assert by_key(await read(await subscribed(bus, topic), 2)) == {"a": [0, 1]}
+    other.close()
+    await bus.close()
+
+
+async def test_a_position_beyond_the_log_is_refused(opened: Bus, topic: str) -> None:
+    # T19. Fails when a log that was put back is read on from where it once was: events are skipped.
+    await opened.publish(records(topic, "a", range(3)))
+
+    with pytest.raises(BusError):
+        await subscribed(opened, topic, position=4)
+    assert await (await subscribed(opened, topic, position=3)).poll(seconds=0) == []
+
+
+def test_a_bus_of_another_kind_is_refused_at_the_start() -> None:
+    # Fails when a misspelt URL opens something else.
+    with pytest.raises(ValueError, match="PRAG_BUS_URL"):
+        open_bus("lokal:///x")

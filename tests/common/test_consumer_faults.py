@@ -1,0 +1,239 @@
+"""The consumer when something fails: outages are waited out, a bug parks one aggregate, no more."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from common.bus import Bus, BusError, Delivery, Subscription
+from common.bus.base import PositionOf
+from common.db import Database
+from common.inbox import Inbox
+from common.sealing import ServiceBox
+from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
+from common.unit import AnySelect, Unit
+from tests.common.consuming import BAD, GOOD, FewAtATime, Scene, TwoAtATime, record_of
+from tests.common.things import (
+    TOPIC,
+    Around,
+    ThingMoved,
+    accounts,
+    counted,
+    delivered,
+    fail_on,
+    mend,
+    on_thing,
+    steps_of,
+    trails,
+)
+from tests.conftest import fixed_id
+
+# --- outages
+
+
+class FailingDatabase(Around):
+    """Fails every third call with an error of an engine that is down, until it has done so often."""
+
+    def __init__(self, inner: Database, failures: int) -> None:
+        super().__init__(inner)
+        self._left = failures
+        self._calls = 0
+
+    def _maybe_fail(self) -> None:
+        self._calls += 1
+        if self._left and self._calls % 3 == 0:
+            self._left -= 1
+            if self._left % 2:
+                raise OperationalError("", {}, Exception())
+            raise ConnectionRefusedError
+
+    async def fetch(
+        self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        self._maybe_fail()
+        return await super().fetch(statement, parameters)
+
+    async def write(self, unit: Unit) -> None:
+        self._maybe_fail()
+        await super().write(unit)
+
+
+async def test_a_database_that_fails_is_waited_out_and_nothing_is_put_aside(
+    database: Database, box: ServiceBox
+) -> None:
+    # Fails when an outage counts as one of the five tries: good events would be parked.
+    scene = Scene(FailingDatabase(database, 12), box)
+
+    for delivery in delivered([*steps_of(GOOD, 3)[::-1], *steps_of(BAD, 2)]):
+        await scene.consumer.accept(delivery)
+
+    assert await trails(database) == {GOOD: ["1", "2", "3"], BAD: ["1", "2"]}
+    assert await database.fetch(select(DeadLetter)) == []
+    assert await accounts(database, scene.service) == 5
+    assert len(scene.pauses) == 12
+
+
+async def test_the_waits_grow_to_half_a_minute_and_no_further(
+    database: Database, box: ServiceBox
+) -> None:
+    # Fails when a database that is down is asked without a pause, or given up.
+    class Down(Around):
+        left = 12
+
+        async def fetch(
+            self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
+        ) -> Sequence[Any]:
+            if self.left:
+                self.left -= 1
+                raise ConnectionRefusedError
+            return await super().fetch(statement, parameters)
+
+    scene = Scene(Down(database), box)
+
+    await scene.consumer.accept(delivered(steps_of(GOOD, 1))[0])
+
+    assert scene.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30, 30]
+
+
+async def test_a_bus_that_fails_is_asked_again_from_the_same_place(
+    database: Database, bus: Bus, box: ServiceBox
+) -> None:
+    # Fails when an error of poll ends the consumer or loses the place.
+    class FailingBus(FewAtATime):
+        async def subscribe(
+            self, topics: Sequence[str], *, group: str, position_of: PositionOf
+        ) -> Subscription:
+            failures.append(None)
+            if len(failures) == 1:
+                raise BusError
+            inner = await super().subscribe(topics, group=group, position_of=position_of)
+            return FailingSubscription(inner)
+
+    class FailingSubscription(TwoAtATime):
+        async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
+            failures.append(None)
+            if len(failures) % 2:
+                raise BusError
+            return await super().poll(limit=limit, seconds=seconds)
+
+    failures: list[None] = []
+    await bus.publish([record_of(event) for event in steps_of(GOOD, 5)])
+    scene = Scene(database, box)
+
+    running = asyncio.create_task(scene.consumer.run(FailingBus(bus)))
+    async with asyncio.timeout(5):
+        while len((await trails(database)).get(GOOD, [])) < 5:
+            pass
+    running.cancel()
+
+    assert counted(scene.service) == {"applied": 5}
+
+
+# --- the inbox's own statements fail (T8)
+
+
+@pytest.mark.parametrize(
+    ("table", "condition"),
+    [
+        ("inbox_message", "NEW.seq = 3"),
+        ("inbox_aggregate", "NEW.last_seq = 3"),
+        ("consumer_position", "NEW.next_offset = 3"),
+        ("dead_letter", "NEW.reason = 'malformed'"),
+    ],
+)
+async def test_an_inbox_that_cannot_be_written_is_waited_for_with_nothing_half_written(
+    database: Database, database_url: str, box: ServiceBox, table: str, condition: str
+) -> None:
+    # Fails when such an error ends the consumer, or the effect stands without its inbox row.
+    fail_on(database_url, table, condition)
+    scene = Scene(database, box)
+    first, second, third, fourth = steps_of(GOOD, 4)
+    waited = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        if seconds > 0.1:
+            waited.set()
+
+    scene.consumer._pause = scene.consumer._alone._pause = pause
+    taking = asyncio.create_task(
+        scene.consumer.accept_all(delivered([first, second, third, b"no event", fourth]))
+    )
+    await asyncio.wait_for(waited.wait(), 5)
+    seen = await database.fetch(select(InboxMessage.seq).order_by(InboxMessage.seq))
+    trail = (await trails(database)).get(GOOD, [])
+    assert trail == [str(row.seq) for row in seen]
+
+    mend(database_url, table)
+    await asyncio.wait_for(taking, 5)
+    if any(row.parked_at for row in await database.fetch(select(InboxAggregate.parked_at))):
+        await scene.consumer.retry_parked(TOPIC, GOOD)
+
+    assert await trails(database) == {GOOD: ["1", "2", "3", "4"]}
+    assert await accounts(database, scene.service) == 5
+    assert [row.next_offset for row in await database.fetch(select(ConsumerPosition))] == [5]
+
+
+# --- stopping between two transactions, and a twin
+
+
+async def test_what_was_due_when_the_consumer_died_is_taken_up_at_its_next_start(
+    database: Database, bus: Bus, box: ServiceBox
+) -> None:
+    # Fails when only a newer event takes up what waits: it may never come.
+    class DiesAfterWriting(Around):
+        is_dead = False
+
+        async def fetch(
+            self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
+        ) -> Sequence[Any]:
+            if self.is_dead:
+                raise ConnectionResetError
+            return await super().fetch(statement, parameters)
+
+        async def write(self, unit: Unit) -> None:
+            await super().write(unit)
+            self.is_dead = True
+
+    first, second, third = delivered(steps_of(GOOD, 3))
+    scene = Scene(database, box)
+    await scene.consumer.accept_all([second, third])
+    dying = Inbox(DiesAfterWriting(database), {ThingMoved.type: on_thing}, service="x", box=box)
+    assert await dying.accept(first) == "applied"
+    assert dying.behind == {(TOPIC, GOOD)}
+    assert await trails(database) == {GOOD: ["1"]}
+
+    running = asyncio.create_task(scene.consumer.run(bus))
+    async with asyncio.timeout(5):
+        while await trails(database) != {GOOD: ["1", "2", "3"]}:
+            pass
+    running.cancel()
+
+    assert await database.fetch(select(InboxPending)) == []
+
+
+async def test_two_consumers_started_by_mistake_apply_each_event_once_and_in_order(
+    database: Database, bus: Bus, box: ServiceBox
+) -> None:
+    # T11. Fails when the inbox row is not written in the effect's own transaction.
+    things = [fixed_id(n) for n in range(1, 5)]
+    events = [
+        event for group in zip(*(steps_of(t, 4) for t in things), strict=True) for event in group
+    ]
+    await bus.publish([record_of(event) for event in events])
+    scenes = [Scene(database, box), Scene(database, box)]
+
+    running = [asyncio.create_task(scene.consumer.run(FewAtATime(bus))) for scene in scenes]
+    async with asyncio.timeout(10):
+        while sum(sum(counted(s.service).values()) for s in scenes) < 2 * len(events):
+            await trails(database)
+    for task in running:
+        task.cancel()
+
+    assert await trails(database) == {thing: ["1", "2", "3", "4"] for thing in things}
+    assert await database.fetch(select(DeadLetter)) == []
+    counts = [counted(scene.service) for scene in scenes]
+    assert sum(count.get("applied", 0) for count in counts) == len(events)
+    assert sum(count.get("duplicate", 0) for count in counts) == len(events)

@@ -14,6 +14,7 @@ from common.db.sqlite import SqliteDatabase
 from common.sealing import SubjectKeyRing
 from common.tables import CommonBase
 from tests.common.things import ThingBase
+from tests.common.tiny import Tiny
 from tests.conftest import MASTER, PostgresUrls, create_tables
 
 
@@ -47,6 +48,22 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = open_database(database_url, SubjectKeyRing(MASTER, "test"))
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def tiny(database: Database, tmp_path: Path) -> AsyncIterator[Tiny]:
+    """The tiny service over the database of either engine."""
+    made = Tiny(tmp_path, database)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def tiny_sqlite(sqlite_only: SqliteDatabase, tmp_path: Path) -> AsyncIterator[Tiny]:
+    """The tiny service where the engine makes no difference."""
+    made = Tiny(tmp_path, sqlite_only)
+    yield made
+    await made.close()
 
 
 # --- one engine, for what the other has not got

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from common.http.codelists import router
 from common.codelists import names
 from common.http import problem
+from common.http.codelists import router
 from common.messages import LANGUAGES
 
 

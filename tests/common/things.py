@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -39,6 +39,8 @@ class Thing(ThingBase):
     version: Mapped[int]
     organisation_id: Mapped[UUID]
     status: Mapped[str]
+    is_heavy: Mapped[bool] = mapped_column(default=False)
+    due_on: Mapped[date | None]
     ended_at: Mapped[datetime | None]
     note: Mapped[Sealed | None]
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -74,13 +76,17 @@ def new_unit(store: Store, operation: str = "test") -> Unit:
     return unit_of(store, source="/RS/intake", operation=operation)
 
 
-def make(unit: Unit, thing_id: UUID, *, moves: int = 0, status: str = "NEW") -> Thing:
+def make(unit: Unit, thing_id: UUID, *, moves: int = 0, **columns: object) -> Thing:
     """Hand over a new thing with its first event and `moves` more."""
     events: list[EventData] = [ThingMade(thing_id=thing_id, organisation_id=ORGANISATION)]
     events += [ThingMoved(thing_id=thing_id, step=step) for step in range(2, moves + 2)]
-    return unit.create(
-        Thing, *events, about=thing_id, id=thing_id, organisation_id=ORGANISATION, status=status
-    )
+    values: dict[str, Any] = {
+        "id": thing_id,
+        "organisation_id": ORGANISATION,
+        "status": "NEW",
+        **columns,
+    }
+    return unit.create(Thing, *events, about=thing_id, **values)
 
 
 async def move(unit: Unit, thing_id: UUID) -> Thing:

@@ -1,22 +1,35 @@
 """A whole intake service, and what most of its tests begin with."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from common import clock
 from tests.conftest import PostgresUrls
 from tests.kit import Kit, open_service
 
 
 @pytest.fixture
-async def kit(tmp_path: Path) -> AsyncIterator[Kit]:
+def november() -> None:
+    """Let it be the morning of 22 November 2026, a millisecond later at each look at the clock."""
+    looks = count()
+    began = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    clock.set_source(lambda: began + timedelta(milliseconds=next(looks)))
+
+
+@pytest.fixture
+async def kit(tmp_path: Path, november: None) -> AsyncIterator[Kit]:
     async with open_service("intake", tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def kit_on_each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
+async def kit_on_each(
+    request: pytest.FixtureRequest, tmp_path: Path, november: None
+) -> AsyncIterator[Kit]:
     """The same on both engines."""
     url = None
     if request.param == "postgres":

@@ -1,31 +1,25 @@
-"""A referral from draft to end: each step's row, event and audit entry; each refusal leaves none."""
+"""A referral from its draft to its end: each step's event and audit entry; a refusal leaves none."""
 
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from common import clock
 from common.clock import new_id
-from tests.kit import ELSEWHERE, HOME, Kit, if_match
+from tests.kit import ELSEWHERE, Kit
 from tests.referral.story import (
     SHELTER,
-    Case,
     accepted,
     acknowledged,
     draft,
     drafted,
-    granted,
     list_service,
-    open_case,
     ready,
     receiver,
     register,
     sender,
     sent,
-    service,
     step,
 )
 
@@ -65,134 +59,6 @@ PATHS = {
     "COMPLETED": ["submit", "acknowledge", "accept", "complete"],
     "CANCELLED": ["submit", "cancel"],
 }
-
-
-# --- drafting
-
-
-async def test_a_draft_is_stored_told_and_audited(kit: Kit) -> None:
-    case, _ = await ready(kit)
-    body = draft(case.id)
-
-    answer = await sender(kit).post("/v1/referrals", json=body)
-
-    assert answer.status_code == 201
-    assert answer.headers["Location"] == f"/v1/referrals/{body['id']}"
-    assert answer.headers["ETag"] == '"1"'
-    assert answer.json()["status"] == "DRAFT"
-    [event] = await kit.events(UUID(body["id"]))
-    assert (event.type, event.seq) == ("referral.referral.drafted.v1", 1)
-    assert event.data == {
-        "referral_id": body["id"],
-        "case_id": str(case.id),
-        "sending_organisation_id": str(HOME),
-        "receiving_organisation_id": str(SHELTER),
-        "service_type": "SHELTER",
-        "urgency": "HIGH",
-        "status": "DRAFT",
-        "previous_status": None,
-        "reason": None,
-        "on": str(clock.local_date("Europe/Belgrade")),
-    }
-    [entry] = await kit.audit(operation="draft_referral")
-    assert (entry.action, entry.object_ids, entry.subject) == ("create", [body["id"]], case.id)
-    assert (entry.actor, entry.organisation_id, entry.role) == ("sender-1", HOME, "SOCIAL_WORKER")
-
-
-# Each row fails when its check is dropped.
-@pytest.mark.parametrize(
-    ("changes", "status", "code"),
-    [
-        ({"receiving_organisation_id": str(ELSEWHERE)}, 422, "referral.organisation_unknown"),
-        ({"service_type": None}, 422, "referral.service_required"),
-        ({"service_id": str(ELSEWHERE)}, 422, "referral.service_unknown"),
-        ({"case_id": str(ELSEWHERE)}, 409, "referral.case_unknown"),
-        ({"note": "x\x00"}, 422, "invalid"),
-    ],
-)
-async def test_a_refused_draft_leaves_nothing(
-    kit: Kit, changes: dict[str, Any], status: int, code: str
-) -> None:
-    case, _ = await ready(kit)
-    body = draft(case.id) | changes
-
-    answer = await sender(kit).post("/v1/referrals", json=body)
-
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert await kit.events(UUID(body["id"])) == []
-    assert await kit.audit(operation="draft_referral") == []
-
-
-async def test_a_service_of_another_organisation_or_type_is_refused(kit: Kit) -> None:
-    case, _ = await ready(kit)
-    await register(kit, ELSEWHERE)
-    theirs = await list_service(kit, ELSEWHERE)
-    ours = await list_service(kit)
-
-    foreign = await sender(kit).post("/v1/referrals", json=draft(case.id, service_id=str(theirs)))
-    other_type = await sender(kit).post(
-        "/v1/referrals",
-        json=draft(case.id, service_id=str(ours), service_type="COUNSELLING_INFORMATION"),
-    )
-
-    assert foreign.json()["code"] == "referral.service_unknown"
-    assert other_type.json()["code"] == "referral.service_type_differs"
-
-
-async def test_an_organisation_of_another_country_is_no_receiver_inside_the_country(
-    kit: Kit,
-) -> None:
-    case, _ = await ready(kit)
-    await register(kit, ELSEWHERE, country="MK")
-
-    answer = await sender(kit).post("/v1/referrals", json=draft(case.id, ELSEWHERE))
-
-    assert (answer.status_code, answer.json()["code"]) == (422, "referral.other_country")
-
-
-# Fails when the refusal for a stranger's case differs in one byte from that for no case at all: it
-# would tell that the person is in the system.
-async def test_a_case_of_others_looks_like_no_case(kit: Kit) -> None:
-    case, _ = await ready(kit)
-    stranger = kit.caller("SOCIAL_WORKER", ELSEWHERE)
-    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
-
-    theirs = await stranger.post("/v1/referrals", json=draft(case.id), headers=trace)
-    absent = await stranger.post("/v1/referrals", json=draft(new_id()), headers=trace)
-
-    assert theirs.status_code == 409
-    assert (theirs.content, theirs.headers) == (absent.content, absent.headers)
-
-
-# The organisation that has the person in service may refer on; before it accepted it may not.
-async def test_who_has_accepted_the_case_may_refer_it_on(kit: Kit) -> None:
-    case, _ = await ready(kit)
-    await register(kit, ELSEWHERE)
-    referral_id = await acknowledged(kit, case)
-    before = await receiver(kit).post("/v1/referrals", json=draft(case.id, ELSEWHERE))
-
-    await walk(kit, referral_id, ["accept"])
-    after = await receiver(kit).post("/v1/referrals", json=draft(case.id, ELSEWHERE))
-
-    assert before.json()["code"] == "referral.case_unknown"
-    assert after.status_code == 201
-    assert after.json()["sending_organisation_id"] == str(SHELTER)
-
-
-async def test_the_same_draft_twice_is_one_draft(kit: Kit) -> None:
-    case, _ = await ready(kit)
-    body = draft(case.id)
-    key = {"Idempotency-Key": "draft-1"}
-
-    answers = [await sender(kit).post("/v1/referrals", json=body, headers=key) for _ in range(3)]
-    again = await sender(kit).post("/v1/referrals", json=body)
-
-    assert {a.content for a in answers} == {answers[0].content}
-    assert (again.status_code, again.json()["code"]) == (409, "already_exists")
-    assert len(await kit.events(UUID(body["id"]))) == 1
-
-
-# --- the steps
 
 
 @pytest.mark.row("F33")
@@ -299,3 +165,128 @@ async def test_the_other_sides_step_is_forbidden_and_the_refusal_is_recorded(
     assert await kit.events(referral_id) == events
     [denial] = await kit.audit(decision="deny", operation=OPERATIONS[verb])
     assert denial.object_ids == [str(referral_id)]
+
+
+@pytest.mark.parametrize("verb", [*OPERATIONS])
+async def test_a_step_names_the_version_it_was_decided_on(kit: Kit, verb: str) -> None:
+    case, _ = await ready(kit)
+    referral_id = await sent(kit, case)
+    caller = sender(kit) if verb in SENDERS else receiver(kit)
+    path = f"/v1/referrals/{referral_id}/{verb}"
+
+    without = await caller.post(path, json=BODIES.get(verb))
+    stale = await caller.post(path, json=BODIES.get(verb), headers={"If-Match": '"1"'})
+
+    assert (without.status_code, stale.status_code) == (428, 412)
+    assert len(await kit.events(referral_id)) == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("cancel", {}),
+        ("cancel", {"reason": "NO_CAPACITY"}),
+        ("decline", {"reason": "SENT_BY_MISTAKE"}),
+        ("return_for_info", {"reason": None}),
+        ("resubmit", {"status": "ACCEPTED"}),
+    ],
+)
+async def test_a_reason_comes_from_the_list_of_its_step(
+    kit: Kit, verb: str, body: dict[str, Any]
+) -> None:
+    case, _ = await ready(kit)
+    referral_id = await sent(kit, case)
+    caller = sender(kit) if verb in SENDERS else receiver(kit)
+
+    answer = await step(caller, referral_id, verb, body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert len(await kit.events(referral_id)) == 2
+
+
+# Fails when only the worker who acknowledged, or one named in the referral, may go on with it.
+@pytest.mark.row("F34")
+async def test_any_worker_of_the_receiving_organisation_may_answer(kit: Kit) -> None:
+    case, _ = await ready(kit)
+    referral_id = await sent(kit, case)
+
+    for number, (verb, role) in enumerate(
+        [
+            ("acknowledge", "SHELTER_STAFF"),
+            ("accept", "NGO_CASE_MANAGER"),
+            ("complete", "SOCIAL_WORKER"),
+        ]
+    ):
+        worker = kit.caller(role, SHELTER, f"colleague-{number}")
+        answer = await step(worker, referral_id, verb)
+        assert answer.status_code == 200, answer.text
+
+    entries = await kit.audit(object_type="referral", action="update", organisation_id=SHELTER)
+    assert [entry.actor for entry in entries] == ["colleague-0", "colleague-1", "colleague-2"]
+
+
+# Who has the person in service hands the case on inside the house: nothing is disclosed, so nobody
+# is asked for consent again.
+@pytest.mark.row("F34")
+async def test_the_receiver_refers_on_inside_its_own_house_without_a_new_consent(kit: Kit) -> None:
+    case, _ = await ready(kit)
+    await accepted(kit, case)
+    inside = draft(case.id, SHELTER, service_type="COUNSELLING_INFORMATION")
+    answer = await receiver(kit).post("/v1/referrals", json=inside)
+    assert answer.status_code == 201
+
+    for verb in ("submit", "acknowledge", "accept"):
+        answer = await step(receiver(kit), UUID(inside["id"]), verb)
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.row("F34")
+async def test_a_referral_names_an_organisation_and_one_of_its_services(kit: Kit) -> None:
+    case, _ = await ready(kit)
+    service_id = await list_service(kit)
+
+    referral_id = await drafted(kit, case, service_id=str(service_id), service_type=None)
+
+    seen = (await sender(kit).get(f"/v1/referrals/{referral_id}")).json()
+    assert seen["receiving_organisation_id"] == str(SHELTER)
+    assert (seen["service_id"], seen["service_type"]) == (str(service_id), "SHELTER")
+
+
+@pytest.mark.row("X5")
+async def test_a_declining_receiver_gives_a_reason_and_names_another_service(kit: Kit) -> None:
+    case, _ = await ready(kit)
+    await register(kit, ELSEWHERE)
+    instead = await list_service(kit, ELSEWHERE)
+    referral_id = await acknowledged(kit, case)
+    body = {"reason": "NO_CAPACITY", "suggested_service_id": str(instead)}
+
+    answer = await step(receiver(kit), referral_id, "decline", body)
+
+    seen = (await sender(kit).get(f"/v1/referrals/{referral_id}")).json()
+    assert answer.status_code == 200
+    assert (seen["reason"], seen["suggested_service_id"]) == ("NO_CAPACITY", str(instead))
+
+
+async def test_a_suggested_service_must_be_listed(kit: Kit) -> None:
+    case, _ = await ready(kit)
+    referral_id = await acknowledged(kit, case)
+    body = {"reason": "NO_CAPACITY", "suggested_service_id": str(new_id())}
+
+    answer = await step(receiver(kit), referral_id, "decline", body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "service.unknown")
+    assert len(await kit.events(referral_id)) == 3
+    assert await kit.audit(operation="decline_referral") == []
+
+
+async def test_checking_a_step_takes_none(kit: Kit) -> None:
+    case, _ = await ready(kit)
+    referral_id = await drafted(kit, case)
+    path = f"/v1/referrals/{referral_id}/submit"
+
+    answer = await sender(kit).post(
+        path, params={"validate_only": "true"}, headers={"If-Match": '"1"'}
+    )
+
+    assert (answer.status_code, answer.json()) == (200, {"valid": True})
+    assert len(await kit.events(referral_id)) == 1

@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--minutes", type=int, default=15, metavar="N", help="1 to 15 (15)")
     token.set_defaults(command=_token)
 
+    demo = commands.add_parser("demo", help="tell the story of one country and check each step")
+    demo.set_defaults(command=_demo)
+
     verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")
     verify.set_defaults(command=_verify_audit)
 
@@ -103,6 +106,12 @@ def _token(options: argparse.Namespace) -> int:
     except (ValueError, PermissionError) as error:
         raise TroubleError(str(error)) from None
     return 0
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from prag.demo import run  # noqa: PLC0415
+
+    return run(_home(), "RS")
 
 
 def _verify_audit(_: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 import uvloop
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from common import logs
 from common.audit import Sealer
@@ -29,6 +30,8 @@ GRACE_SECONDS = 5
 """How long requests under way may take after the end was asked for."""
 _RELAY_SECONDS = 2.0
 _MAX_CONNECTIONS = 1000
+_BROKEN = (*OUTAGE, SQLAlchemyError)
+"""What a database may answer with at the end; then it is left to the checks of the next start."""
 _LOG_BYTES = 10 * 1024 * 1024
 
 
@@ -74,7 +77,8 @@ class _Country:
         if self._stop.is_asked:
             stopped.set()
         self._open()
-        await self._link_audit()
+        for name in self._runtimes:
+            await self._link_audit(name)
         self._start()
         greeting = asyncio.create_task(self._greet(empty=empty), name="start")
         stopping = asyncio.create_task(stopped.wait(), name="stop")
@@ -82,9 +86,9 @@ class _Country:
         for task in (greeting, stopping):
             task.cancel()
         await asyncio.gather(greeting, stopping, return_exceptions=True)
-        await self._end()
         for line in dead:
             print(line, file=sys.stderr, flush=True)
+        await self._end()
         return 1 if dead else 0
 
     def _open(self) -> None:
@@ -143,8 +147,9 @@ class _Country:
         for task in self._working:
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
-        with contextlib.suppress(*OUTAGE):
-            await self._link_audit(seal=True)
+        for name in self._runtimes:
+            with contextlib.suppress(*_BROKEN):
+                await self._link_audit(name, seal=True)
         for runtime in self._runtimes.values():
             await runtime.database.close()
         await self._bus.close()
@@ -153,25 +158,20 @@ class _Country:
         """Wait until no committed event waits for the bus, but not for long: the next start goes on."""
         deadline = monotonic() + _RELAY_SECONDS
         for runtime, worker in zip(self._runtimes.values(), self._working, strict=True):
-            with contextlib.suppress(*OUTAGE):
+            with contextlib.suppress(*_BROKEN):
                 while not worker.done() and await _has_waiting_events(runtime):
                     if monotonic() > deadline:
                         return
                     await asyncio.sleep(0.02)
 
-    async def _link_audit(self, *, seal: bool = False) -> None:
+    async def _link_audit(self, name: ServiceName, *, seal: bool = False) -> None:
         """Link what a killed process left out of the audit chain, or what was written last."""
-        for name, runtime in self._runtimes.items():
-            sealer = Sealer(
-                runtime.database,
-                runtime.master,
-                service=name,
-                anchor_file=self._instance.files.anchor(name),
-            )
-            while await sealer.link_waiting():
-                pass
-            if seal:
-                await sealer.seal_head()
+        runtime, anchor = self._runtimes[name], self._instance.files.anchor(name)
+        sealer = Sealer(runtime.database, runtime.master, service=name, anchor_file=anchor)
+        while await sealer.link_waiting():
+            pass
+        if seal:
+            await sealer.seal_head()
 
 
 async def _has_waiting_events(runtime: Runtime) -> bool:

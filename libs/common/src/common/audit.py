@@ -18,7 +18,7 @@ from common.db.base import Database, unit_of
 from common.events import Event
 from common.sealing import MasterKey
 from common.tables import AuditEntry, AuditHead, AuditLink, KnownAuditHead
-from common.unit import Unit
+from common.unit import DuplicateError, Unit
 
 GENESIS = hashlib.sha256(b"prag-audit-v1").digest()
 _BATCH = 1000
@@ -65,7 +65,10 @@ class Sealer:
         self._subject: UUID = uuid5(NAMESPACE_URL, f"prag:{service}:audit")
 
     async def link_waiting(self) -> int:
-        """Link entries that are not in the chain yet, oldest first; return how many."""
+        """Link entries that are not in the chain yet, oldest first; return how many.
+
+        Nothing is linked when another sealer, started by mistake, was faster.
+        """
         rows = await self._database.fetch(
             select(AuditEntry)
             .outerjoin(AuditLink, AuditLink.entry_id == AuditEntry.id)
@@ -81,8 +84,7 @@ class Sealer:
             seq += 1
             previous = link_hash(previous, entry)
             unit.add(AuditLink, seq=seq, entry_id=entry.id, hash=previous)
-        await self._database.write(unit)
-        return len(rows)
+        return len(rows) if await self._write(unit) else 0
 
     async def seal_head(self) -> bool:
         """Sign and publish the newest head if there is a new one; return whether there was."""
@@ -109,7 +111,8 @@ class Sealer:
             head_sealed(self._service, last_seq=seq, head=head, signature=signature),
             first_seq=version,
         )
-        await self._database.write(unit)
+        if not await self._write(unit):
+            return False
         if self._anchor_file is not None:
             line = {
                 "service": self._service,
@@ -128,6 +131,15 @@ class Sealer:
 
     def _unit(self) -> Unit:
         return unit_of(self._database, source=f"/{self._service}", operation="seal_audit")
+
+    async def _write(self, unit: Unit) -> bool:
+        try:
+            await self._database.write(unit)
+        except DuplicateError as error:
+            if error.table not in {AuditLink.__tablename__, AuditHead.__tablename__}:
+                raise
+            return False
+        return True
 
 
 async def on_head_sealed(unit: Unit, event: Event) -> None:

@@ -20,7 +20,7 @@ from jose.exceptions import JOSEError
 
 from common.clock import monotonic, utcnow
 from common.codelists import codes
-from common.errors import UnauthorizedError
+from common.errors import UnauthorizedError, UnavailableError
 from common.unit import Actor
 
 ALGORITHM = "ES256"
@@ -56,23 +56,29 @@ class KeySet:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = 0
+        self._stamp = (0, 0, 0)
         self._keys: dict[str, Any] = {}
         self._revoked: frozenset[str] = frozenset()
         self.generation = 0
 
     def refresh(self) -> None:
-        stamp = self._path.stat().st_mtime_ns
-        if stamp == self._stamp:
-            return
-        content = json.loads(self._path.read_text())
-        self._keys = {
-            k["kid"]: jwk.construct(k, ALGORITHM)
-            for k in content["keys"]
-            if k.get("alg") == ALGORITHM
-        }
-        self._revoked = frozenset(content.get("revoked", []))
-        self._stamp = stamp
+        """Read the file again if it has changed; UnavailableError while it cannot be read."""
+        try:
+            status = self._path.stat()
+            # Not the time alone: two changes can fall into one tick of the file system's clock.
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if stamp == self._stamp:
+                return
+            content = json.loads(self._path.read_text())
+            keys = {
+                k["kid"]: jwk.construct(k, ALGORITHM)
+                for k in content["keys"]
+                if k.get("alg") == ALGORITHM
+            }
+            revoked = frozenset(content.get("revoked", []))
+        except (OSError, JOSEError, ValueError, KeyError, TypeError, AttributeError):
+            raise UnavailableError("unavailable") from None
+        self._keys, self._revoked, self._stamp = keys, revoked, stamp
         self.generation += 1
 
     def key(self, kid: str) -> Any:  # noqa: ANN401  python-jose's key type is private
@@ -92,9 +98,12 @@ class TokenVerifier:
         self._verified: OrderedDict[bytes, tuple[float, int, Principal, int]] = OrderedDict()
 
     def verify(self, token: str) -> Principal:
-        """Return the caller; UnauthorizedError says nothing about what was wrong."""
+        """Return the caller; UnauthorizedError says nothing about what was wrong.
+
+        UnavailableError while the issuer's keys cannot be read: then nobody can be told apart.
+        """
+        self._keys.refresh()
         try:
-            self._keys.refresh()
             raw = token.encode("ascii")
             digest = hashlib.sha256(raw).digest()
             cached = self._verified.get(digest)

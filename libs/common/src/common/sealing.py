@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from common.clock import monotonic
 from common.columns import Sealed
@@ -63,7 +63,10 @@ class SubjectKeyRing:
         cached = self._open.get(key_id)
         if cached and cached[0] > monotonic():
             return cached[1]
-        box = SubjectBox(key_id, aes_key_unwrap(self._kek, wrapped))
+        try:
+            box = SubjectBox(key_id, aes_key_unwrap(self._kek, wrapped))
+        except (InvalidUnwrap, ValueError):
+            raise SealError from None
         self._remember(key_id, box)
         return box
 
@@ -71,8 +74,11 @@ class SubjectKeyRing:
         self._open.pop(key_id, None)
 
     def _remember(self, key_id: UUID, box: "SubjectBox") -> None:
-        self._open[key_id] = (monotonic() + _CACHE_SECONDS, box)
-        if len(self._open) > _CACHE_SIZE:
+        now = monotonic()
+        self._open[key_id] = (now + _CACHE_SECONDS, box)
+        self._open.move_to_end(key_id)
+        # What nobody asks for again shall not stay in memory longer than what somebody does.
+        while len(self._open) > _CACHE_SIZE or next(iter(self._open.values()))[0] <= now:
             self._open.popitem(last=False)
 
 
@@ -92,7 +98,7 @@ class SubjectBox:
         place = _place(table, row, column, self.key_id)
         try:
             return self._aead.decrypt(sealed.box[:_NONCE], sealed.box[_NONCE:], place).decode()
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SealError from None
 
 
@@ -110,7 +116,7 @@ class ServiceBox:
     def open(self, sealed: Sealed, *, place: bytes) -> bytes:
         try:
             return self._aead.decrypt(sealed.box[:_NONCE], sealed.box[_NONCE:], place)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise SealError from None
 
     def digest(self, *parts: bytes) -> bytes:

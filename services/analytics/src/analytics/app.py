@@ -3,7 +3,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from analytics.models import Base
-from analytics.pages import router as pages
+from analytics.pages.dashboard import router as pages
 from analytics.routes import indicators
 from common.http import create_service
 from common.migrations import folder_of

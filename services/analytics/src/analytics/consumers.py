@@ -100,7 +100,7 @@ async def on_phase_overdue(unit: Unit, event: Event) -> None:
 
 
 async def on_plan_suspended(unit: Unit, event: Event) -> None:
-    """A plan at rest is not overdue; should it be when work goes on, that is told anew."""
+    """Take the mark off: a plan at rest is not overdue; if it is when resumed, that is told anew."""
     await _next_plan(unit, event, overdue=False)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from analytics.domain import DataCut, Figure, Formula, PlanStart, count_persons
@@ -46,12 +46,20 @@ async def get_figure(unit: Unit, formula: Formula, cut_at: datetime | None = Non
 
 async def count_plans_by_phase(unit: Unit) -> dict[str, int]:
     """Count plans by the phase they are in now."""
+    return await _counts(unit, _plans_by_phase())
+
+
+async def count_overdue_plans_by_phase(unit: Unit) -> dict[str, int]:
+    """Count the plans that have outstayed the phase they are in, by phase."""
+    return await _counts(unit, _plans_by_phase().where(PlanFact.overdue))
+
+
+def _plans_by_phase() -> Select[str, int]:
     newest = _newest(PlanFact.plan_id, PlanFact.seq, PlanFact.happened_at, utcnow())
-    return await _counts(
-        unit,
+    return (
         select(PlanFact.phase.label("code"), func.count().label("number"))
         .join(newest, and_(newest.c.id == PlanFact.plan_id, newest.c.seq == PlanFact.seq))
-        .group_by(PlanFact.phase),
+        .group_by(PlanFact.phase)
     )
 
 

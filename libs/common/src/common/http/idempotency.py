@@ -38,6 +38,7 @@ class Repetition:
         caller = (principal.subject, str(principal.organisation_id), principal.client_id or "")
         self._box = box
         self._database = runtime.database
+        self._is_expired = False
         self.key = box.digest(
             *(part.encode() for part in (*caller, operation, request.url.path, key))
         )
@@ -48,7 +49,8 @@ class Repetition:
         rows = await self._database.fetch(
             select(IdempotencyAnswer).where(IdempotencyAnswer.key == self.key)
         )
-        if not rows or rows[0].expires_at < utcnow():
+        self._is_expired = bool(rows) and rows[0].expires_at < utcnow()
+        if not rows or self._is_expired:
             return None
         kept = rows[0]
         if kept.request_hash != self.request_hash:
@@ -66,7 +68,10 @@ class Repetition:
             },
             "body": base64.b64encode(bytes(response.body)).decode(),
         }
-        unit.put(
+        if self._is_expired:
+            unit.remove(IdempotencyAnswer, key=self.key)
+        # An insert, so that of two processes that answer one key only one can commit.
+        unit.add(
             IdempotencyAnswer,
             key=self.key,
             request_hash=self.request_hash,

@@ -33,7 +33,7 @@ class PageRequest:
     cursor: str | None
 
 
-def _page_request(
+async def _page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items a page")] = 50,
     cursor: Annotated[
         str | None, Query(max_length=200, description="`next` of the page before")

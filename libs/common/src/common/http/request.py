@@ -20,17 +20,25 @@ def runtime_of(request: Request) -> Runtime:
     return runtime
 
 
-def _unit(request: Request) -> Unit:
+# Dependencies are coroutines although nothing is awaited: FastAPI sends plain functions through a
+# thread each, which costs more than all they do.
+
+
+async def _runtime(request: Request) -> Runtime:
+    return runtime_of(request)
+
+
+async def _unit(request: Request) -> Unit:
     unit: Unit = request.state.unit
     return unit
 
 
-def _principal(request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
+async def _principal(request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
     principal: Principal = request.state.principal
     return principal
 
 
-def _expected_version(
+async def _expected_version(
     if_match: Annotated[str | None, Header(description="ETag of the version you read")] = None,
 ) -> int:
     if if_match is None:
@@ -44,4 +52,4 @@ def _expected_version(
 UnitDep = Annotated[Unit, Depends(_unit)]
 CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 IfMatch = Annotated[int, Depends(_expected_version)]
-RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,6 +20,7 @@ from common.errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
+    ProblemError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -27,7 +29,6 @@ from common.http.idempotency import InFlight, Repetition
 from common.http.problem import render_error
 from common.http.request import runtime_of
 from common.runtime import Runtime
-from common.tables import IdempotencyAnswer
 from common.telemetry import HTTP_DENIED, HTTP_SECONDS, TRACER
 from common.unit import DuplicateError, StaleError, Unit
 
@@ -140,6 +141,11 @@ class Call:
         await in_flight.enter(repetition)
         try:
             return await repetition.answer() or await self._attempts(repetition)
+        except ProblemError:
+            # Another process may have answered this key since: then the command met its own effect.
+            if kept := await repetition.answer():
+                return kept
+            raise
         finally:
             in_flight.leave(repetition)
 
@@ -156,10 +162,8 @@ class Call:
             except StaleError:
                 continue
             except DuplicateError as error:
-                if repetition and error.table == IdempotencyAnswer.__tablename__:
-                    continue  # another process answered this key; the next look-up finds it
                 if repetition and (kept := await repetition.answer()):
-                    return kept
+                    return kept  # another process was first to answer this key
                 if error.table in taken:
                     raise ConflictError("already_exists") from None
                 taken.add(error.table)
@@ -204,6 +208,14 @@ class Call:
             await self._runtime.database.write(unit)
         except OUTAGE as error:
             logger.warning("database.write_failed", error=type(error).__name__)
+            raise UnavailableError("unavailable") from None
+        except SQLAlchemyError as error:
+            if self._request.method in _WRITES:
+                raise
+            # Whatever kept the entry of a reading from being written: no entry, no data.
+            logger.error(  # noqa: TRY400  its text may hold values
+                "audit.write_failed", error=type(error).__name__
+            )
             raise UnavailableError("unavailable") from None
 
     async def _record_denial(self) -> None:

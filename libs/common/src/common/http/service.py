@@ -9,9 +9,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.clock import new_id
-from common.http.codelists import router as codelists
 from common.http import docs, health, problem
 from common.http.changes import changes_router
+from common.http.codelists import router as codelists
 from common.http.idempotency import InFlight
 from common.http.openapi import install as install_openapi
 from common.http.route import PragRoute

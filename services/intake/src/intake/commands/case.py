@@ -177,7 +177,7 @@ async def _told_anew(unit: Unit, case: Case, body: CaseUpdate, here: Here) -> di
         **seal(box, Case, case.id, birth_date=told.birth_date),
         "estimated_age": told.estimated_age,
         "estimated_age_margin": told.estimated_age_margin,
-        "estimated_on": told.estimated_on,
+        "estimated_on": None if told.estimated_age is None else told.estimated_on,
         "contact_on": contact_on,
     }
 

@@ -15,6 +15,7 @@ from intake.domain.notice import NoticeStatus
 from intake.models import Case, Notice
 from intake.queries import notice as queries
 from intake.schemas.notice import (
+    FieldFault,
     NoticeBulkItem,
     NoticeBulkResult,
     NoticeCreate,
@@ -81,13 +82,7 @@ async def create_notices(
     results = []
     for item in items:
         if isinstance(item, RefusedItem):
-            result = NoticeBulkResult(
-                client_reference=item.client_reference,
-                status=INVALID,
-                id=None,
-                code="invalid",
-                errors=item.faults,
-            )
+            result = _refused(item.client_reference, INVALID, "invalid", item.faults)
         else:
             result = await _take(unit, item, taken, principal=principal, here=here)
         results.append(result)
@@ -137,16 +132,19 @@ async def _take(
     try:
         notice = await create_notice(unit, item.notice, principal=principal, here=here)
     except ProblemError as error:  # raised before anything was handed over
-        return _refused(reference, int(error.status), error.code)
+        faults = (FieldFault(code=error.code, pointer=f"/notice{error.pointer or ''}"),)
+        return _refused(reference, int(error.status), error.code, faults)
     taken.add(notice.id)
     return NoticeBulkResult(
         client_reference=reference, status=CREATED, id=notice.id, code=None, errors=()
     )
 
 
-def _refused(reference: str, status: int, code: str) -> NoticeBulkResult:
+def _refused(
+    reference: str | None, status: int, code: str, faults: tuple[FieldFault, ...] = ()
+) -> NoticeBulkResult:
     return NoticeBulkResult(
-        client_reference=reference, status=status, id=None, code=code, errors=()
+        client_reference=reference, status=status, id=None, code=code, errors=faults
     )
 
 

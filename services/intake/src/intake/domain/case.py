@@ -104,7 +104,7 @@ def change_kind(
     if wanted is kind:
         return kind
     if wanted not in DECLARED or services_open(status):
-        raise ConflictError("case.kind_follows_identification", status=status.value)
+        raise ConflictError("case.kind_follows_identification", identification_status=status.value)
     return wanted
 
 

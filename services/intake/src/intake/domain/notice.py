@@ -77,7 +77,7 @@ def triage(
     `notice.case_not_applicable`, `notice.reason_required` or `notice.reason_not_applicable`.
     """
     if status is not NoticeStatus.RECEIVED:
-        raise ConflictError("notice.already_triaged", status=status.value)
+        raise ConflictError("notice.already_triaged", notice_status=status.value)
     needs = NEEDS[decision]
     for name, needed, given in (
         ("case", needs.case, case_id is not None),

@@ -5,6 +5,7 @@ from uuid import UUID
 from common.http import CurrentPrincipal, UnitDep, router
 from intake.commands import consent as commands
 from intake.domain.consent import is_valid
+from intake.models import Consent
 from intake.queries import consent as queries
 from intake.queries.case import see_case
 from intake.routes.here import HereDep
@@ -38,6 +39,7 @@ async def list_consents(
     """
     _, relation = await see_case(unit, case_id, principal=principal)
     rows = await queries.list_seen(unit, case_id, relation, principal)
+    unit.audit("read", Consent.__tablename__, [str(case_id)], about=case_id)
     return ConsentList(items=tuple(_read(row, here.today) for row in rows))
 
 

@@ -5,8 +5,8 @@ from fastapi import Query
 
 from common.codelists import code_of
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from intake.commands import identity as commands
 from intake.commands.disclosure import disclose_identity
-from intake.commands.identity import put_identity as write_identity
 from intake.routes.here import HereDep
 from intake.schemas.case import CaseRead
 from intake.schemas.identity import IdentityRead, IdentityWrite
@@ -36,7 +36,9 @@ async def put_identity(
     the case. A birth date replaces what the case said of it. If-Match names the case's version.
     """
     return CaseRead.model_validate(
-        await write_identity(unit, case_id, body, principal=principal, here=here, expected=expected)
+        await commands.put_identity(
+            unit, case_id, body, principal=principal, here=here, expected=expected
+        )
     )
 
 

@@ -1,0 +1,5 @@
+"""`prag demo`: the story of one country, told and checked step by step on real processes."""
+
+from prag.demo.telling import run
+
+__all__ = ["run"]

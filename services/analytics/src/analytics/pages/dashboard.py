@@ -1,0 +1,204 @@
+"""The ministry's dashboard: one page, drawn on the server, in the reader's language."""
+
+import asyncio
+from collections.abc import Mapping
+from html import escape
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from analytics import charts, queries
+from analytics.domain import (
+    PERSONS_ASSISTED,
+    PERSONS_AT_RISK_ASSISTED,
+    SECONDARY_BENEFICIARIES,
+    Figure,
+    Share,
+    child_share,
+    male_share,
+    shares_by_year,
+)
+from analytics.pages.frame import PATH, page, section, table
+from analytics.pages.words import number, percent, say, time_of
+from common import messages
+from common.auth import Principal
+from common.codelists import codelist
+from common.errors import ForbiddenError, UnauthorizedError
+from common.http.request import runtime_of
+from common.unit import Unit
+
+router = APIRouter(include_in_schema=False)
+
+COOKIE = "prag_dashboard"
+_COOKIE_SECONDS = 900
+_MAX_FORM = 16 * 1024
+
+
+@router.get(PATH)
+async def show_dashboard(request: Request) -> Response:
+    """Show the figures to who may read them, and the sign-in form to everybody else."""
+    runtime = runtime_of(request)
+    language = _language(request)
+    token = request.cookies.get(COOKIE)
+    if token is None:
+        return _sign_in_page(request, HTTPStatus.OK)
+    try:
+        principal = runtime.tokens.verify(token)
+    except UnauthorizedError:
+        return _sign_in_page(request, HTTPStatus.UNAUTHORIZED, refusal="unauthorized")
+    unit = _unit(request, principal)
+    try:
+        runtime.authorisation.relations("get_indicator", principal.role)
+    except ForbiddenError:
+        unit.audit("deny", "request", [], decision="deny")
+        await runtime.database.write(unit)
+        return _sign_in_page(request, HTTPStatus.FORBIDDEN, refusal="forbidden")
+    body = await _figures(unit, language, runtime.settings.time_zone)
+    unit.audit("read", "indicator", ["dashboard"])
+    await runtime.database.write(unit)
+    return page(body, language=language, country=runtime.settings.country, is_signed_in=True)
+
+
+@router.post(PATH)
+async def sign_in(request: Request) -> Response:
+    """Take a token from the form and keep it in a cookie that scripts cannot read.
+
+    A form without a token takes the cookie away: that is how one signs out.
+    """
+    response = RedirectResponse(
+        f"{PATH}?language={_language(request)}", status_code=HTTPStatus.SEE_OTHER
+    )
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > _MAX_FORM:
+            return response
+    token = parse_qs(raw.decode("latin-1")).get("token", [""])[0].strip()
+    if token:
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=_COOKIE_SECONDS,
+            httponly=True,
+            samesite="strict",
+            path=PATH,
+            secure=request.url.scheme == "https",
+        )
+    else:
+        response.delete_cookie(COOKIE, path=PATH, httponly=True, samesite="strict")
+    return response
+
+
+def _unit(request: Request, principal: Principal) -> Unit:
+    runtime = runtime_of(request)
+    unit = Unit(
+        runtime.database,
+        runtime.database.keys,
+        source=runtime.source,
+        operation="view_dashboard",
+        trace_id=request.state.trace_id,
+    )
+    unit.actor = principal.actor
+    return unit
+
+
+def _language(request: Request) -> str:
+    wanted = request.query_params.get("language")
+    return messages.negotiate(wanted or request.headers.get("accept-language"))
+
+
+def _sign_in_page(request: Request, status: HTTPStatus, *, refusal: str | None = None) -> Response:
+    language = _language(request)
+    form = (
+        f'<form method="post" action="{PATH}?language={language}">'
+        f'<label for="token">{say("ui.token", language)}</label>'
+        '<textarea id="token" name="token" rows="5" spellcheck="false" required></textarea>'
+        f"<button>{say('ui.sign_in', language)}</button></form>"
+    )
+    told = f'<p role="alert">{say(refusal, language)}</p>' if refusal else ""
+    body = section("wide", say("ui.sign_in_with_token", language), told, form)
+    country = runtime_of(request).settings.country
+    return page(body, language=language, country=country, status=status)
+
+
+# --- what is shown
+
+
+async def _figures(unit: Unit, language: str, time_zone: str) -> str:
+    assisted = await queries.get_figure(unit, PERSONS_ASSISTED)
+    at_risk = await queries.get_figure(unit, PERSONS_AT_RISK_ASSISTED)
+    secondary = await queries.get_figure(unit, SECONDARY_BENEFICIARIES)
+    plans = await queries.count_plans_by_phase(unit)
+    overdue = await queries.count_overdue_plans_by_phase(unit)
+    referrals = await queries.count_referrals_by_status(unit)
+
+    formula = say("ui.formula", language, version=assisted.formula.version)
+    cut = messages.text(
+        "ui.data_cut", language, date=time_of(assisted.cut.as_of, language, time_zone)
+    )
+    apart = say("ui.counted_apart", language)
+    return "".join(
+        [
+            _tile("ui.persons_assisted", assisted, f"{formula} · {escape(cut)}", language),
+            _tile("ui.at_risk", at_risk, apart, language),
+            _tile("ui.secondary", secondary, apart, language),
+            await _by_year(assisted, language),
+            _counts(
+                "plan_phases", "ui.phase", {"ui.plans": plans, "ui.overdue": overdue}, language
+            ),
+            _counts("referral_statuses", "ui.status", {"ui.referrals": referrals}, language),
+        ]
+    )
+
+
+def _tile(title: str, figure: Figure, note: str, language: str) -> str:
+    total = f'<p class="number">{number(figure.total, language)}</p>'
+    return section("third", say(title, language), total, f'<p class="small">{note}</p>')
+
+
+async def _by_year(figure: Figure, language: str) -> str:
+    title = say("ui.persons_assisted_by_year", language)
+    if not figure.cells:
+        return section("wide", title, f"<p>{say('ui.no_data_yet', language)}</p>")
+    by_sex = await asyncio.to_thread(charts.draw_by_sex, figure.cells, language)
+    by_age = await asyncio.to_thread(charts.draw_by_age, figure.cells, language)
+    drawn = _chart("ui.by_sex", by_sex, language) + _chart("ui.by_age_group", by_age, language)
+    return section("wide", title, f'<div class="pair">{drawn}</div>', _years(figure, language))
+
+
+def _chart(title: str, svg: str, language: str) -> str:
+    name = say(title, language)
+    return f'<figure aria-label="{name}"><h3>{name}</h3>{svg}</figure>'
+
+
+def _years(figure: Figure, language: str) -> str:
+    """Return persons by year with the shares of men and boys and of children among them."""
+
+    def row(name: str, male: Share, child: Share) -> list[str]:
+        shares = (percent(male.percent, language), percent(child.percent, language))
+        return [name, number(male.whole, language), *shares]
+
+    years = shares_by_year(figure.cells).items()
+    head = [say(name, language) for name in ("ui.year", "ui.persons", "ui.male", "ui.child")]
+    return table(
+        head,
+        [row(str(year), male, child) for year, (male, child) in years],
+        row(say("ui.total", language), male_share(figure.cells), child_share(figure.cells)),
+    )
+
+
+def _counts(name: str, first: str, columns: Mapping[str, Mapping[str, int]], language: str) -> str:
+    """Return a table of counts by code, in the order of the code list; nought is left out."""
+    codes = [i for i in codelist(name).items if any(i.code in c for c in columns.values())]
+    rows = [
+        [
+            escape(item.label(language)),
+            *(number(counts.get(item.code, 0), language) for counts in columns.values()),
+        ]
+        for item in codes
+    ]
+    head = [say(title, language) for title in (first, *columns)]
+    shown = table(head, rows) if rows else f"<p>{say('ui.no_data_yet', language)}</p>"
+    return section("half", head[1], shown)

@@ -1,0 +1,180 @@
+"""Who sees which case, and who is told that somebody looked."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from common.clock import new_id
+from tests.intake.bodies import CASE, OTHER, SHELTER, decision, notice, opened, referred, version
+from tests.kit import ELSEWHERE, HOME, Kit, if_match
+
+FIXED_TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+
+
+@pytest.mark.parametrize(
+    "role",
+    ["NATIONAL_COORDINATOR", "ANALYST", "HUB_OPERATOR", "DPO", "FIRST_RESPONDER", "PROSECUTOR"],
+)
+async def test_who_sees_aggregates_or_reports_has_no_cases(kit: Kit, role: str) -> None:
+    await opened(kit.caller("SOCIAL_WORKER"))
+    caller = kit.caller(role)
+
+    for response in (
+        await caller.get("/v1/cases"),
+        await caller.get(f"/v1/cases/{CASE}"),
+        await caller.get(f"/v1/cases/{new_id()}"),
+        await caller.post("/v1/cases", json=case(OTHER)),
+    ):
+        assert (response.status_code, response.json()["code"]) == (403, "forbidden")
+    assert len(await kit.audit(decision="deny")) == 4
+
+
+async def test_a_case_that_is_not_yours_looks_like_none(kit: Kit) -> None:
+    """Seeded: answer 403 in `see_case`, or check If-Match before the relation."""
+    await opened(kit.caller("SOCIAL_WORKER"))
+    stranger = kit.caller("SOCIAL_WORKER", ELSEWHERE)
+    headers = FIXED_TRACE | {"If-Match": '"7"'}
+    calls: list[tuple[str, str, Any]] = [
+        ("GET", "", None),
+        ("PATCH", "", {"urgency": "LOW"}),
+        ("GET", "/note", None),
+        ("POST", "/assign", {"worker": "worker-9"}),
+        ("GET", "/access-log", None),
+        ("GET", "/identity?purpose=ASSISTANCE", None),
+        ("PUT", "/identity", {"given_name": {"value": "Ana"}}),
+        ("GET", "/consents", None),
+        ("GET", f"/consents/{OTHER}", None),
+        ("POST", f"/consents/{OTHER}/withdraw", {}),
+        ("GET", "/identification", None),
+        ("POST", "/identification", decision("SCREENING")),
+    ]
+    for method, path, body in calls:
+        hidden, absent = [
+            await stranger.request(method, f"/v1/cases/{id_}{path}", json=body, headers=headers)
+            for id_ in (CASE, OTHER)
+        ]
+        assert (hidden.status_code, absent.status_code) == (404, 404), path
+        assert hidden.content == absent.content, path
+        assert hidden.headers == absent.headers, path
+    assert len(await kit.events()) == 1
+    assert len(await kit.audit()) == 1
+    assert len(await kit.audit(decision="deny")) == 2 * len(calls)
+
+
+async def test_a_list_holds_what_reading_one_by_one_would_show(kit: Kit) -> None:
+    """Seeded: drop `_visible` from `list_cases`, or let any worker's case pass as assigned."""
+    home, shelter = kit.caller("SOCIAL_WORKER"), kit.caller("SHELTER_STAFF", SHELTER, "staff-1")
+    elsewhere = kit.caller("NGO_CASE_MANAGER", ELSEWHERE)
+    mine, theirs = new_id(), new_id()
+    await opened(home)
+    await opened(shelter, mine)
+    await opened(elsewhere, theirs)
+    await referred(kit)
+    expected = {
+        ("SOCIAL_WORKER", HOME): {CASE},
+        ("SHELTER_STAFF", SHELTER): {CASE, mine},
+        ("NGO_CASE_MANAGER", ELSEWHERE): {theirs},
+        ("NATIONAL_CONTACT_POINT", SHELTER): {CASE, mine},
+        ("POLICE_INVESTIGATOR", SHELTER): {CASE},
+        ("POLICE_INVESTIGATOR", HOME): set(),
+        ("IDENTIFICATION_OFFICER", UUID(int=9)): {CASE, mine, theirs},
+    }
+
+    for (role, organisation_id), visible in expected.items():
+        caller = kit.caller(role, organisation_id, "someone")
+        listed = (await caller.get("/v1/cases")).json()["items"]
+        assert {UUID(item["id"]) for item in listed} == visible, (role, organisation_id)
+        for id_ in (CASE, mine, theirs):
+            status = (await caller.get(f"/v1/cases/{id_}")).status_code
+            assert status == (200 if id_ in visible else 404), (role, organisation_id, id_)
+
+
+async def test_an_assigned_worker_works_and_a_colleague_of_the_shelter_does_not(kit: Kit) -> None:
+    """Shelter staff write in the cases they carry; a worker who left carries none along."""
+    manager = kit.caller("NGO_CASE_MANAGER", SHELTER)
+    await opened(manager)
+    carrier = kit.caller("SHELTER_STAFF", SHELTER, "staff-1")
+    for change in ({"worker": "staff-2"}, {"worker": "staff-1"}):
+        await manager.post(f"/v1/cases/{CASE}/assign", json=change, headers=await version(manager))
+    others = [
+        kit.caller("SHELTER_STAFF", SHELTER, "staff-2"),
+        kit.caller("SHELTER_STAFF", ELSEWHERE, "staff-1"),
+    ]
+
+    for other in others:
+        refused = await other.patch(
+            f"/v1/cases/{CASE}", json={"urgency": "HIGH"}, headers=await version(manager)
+        )
+        assert refused.status_code == 404
+    changed = await carrier.patch(
+        f"/v1/cases/{CASE}", json={"urgency": "HIGH"}, headers=await version(manager)
+    )
+    assert changed.status_code == 200
+
+
+async def test_cases_are_filtered_and_paged_without_gaps(kit: Kit) -> None:
+    """A case that arrives during the walk shifts nothing."""
+    caller = kit.caller("SOCIAL_WORKER")
+    ids = [new_id() for _ in range(7)]
+    for number, id_ in enumerate(ids):
+        await opened(caller, id_, sex="MALE" if number % 2 else "FEMALE", urgency="HIGH")
+
+    walked: list[str] = []
+    cursor = ""
+    while True:
+        page = (await caller.get(f"/v1/cases?limit=3&urgency=HIGH{cursor}")).json()
+        walked += [item["id"] for item in page["items"]]
+        await opened(caller, new_id(), urgency="HIGH")
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+
+    assert walked == [str(id_) for id_ in reversed(ids)]
+    assert (await caller.get("/v1/cases?is_minor=true")).json()["items"] == []
+    for query in ("given_name=Ana", "sex=MALE", "cursor=x", "is_minor=1", "opened_at.gt=2026"):
+        assert (await caller.get(f"/v1/cases?{query}")).status_code == 400, query
+
+
+@pytest.mark.row("F64")
+async def test_the_access_log_says_who_looked_and_what_for(kit: Kit) -> None:
+    """Seeded: leave `about` out of a disclosure; the person is never told of it."""
+    caller = kit.caller("SOCIAL_WORKER")
+    await opened(caller, note="Белешка.")
+    await opened(caller, OTHER)
+    await referred(kit)
+    shelter = kit.caller("SHELTER_STAFF", SHELTER, "staff-1")
+    await shelter.get(f"/v1/cases/{CASE}")
+    await caller.get(f"/v1/cases/{CASE}/note")
+    dpo = kit.caller("DPO", UUID(int=8), "dpo-1")
+
+    first = await dpo.get(f"/v1/cases/{CASE}/access-log?limit=2")
+    rest = await dpo.get(f"/v1/cases/{CASE}/access-log?cursor={first.json()['next']}")
+    later = await caller.get(f"/v1/cases/{CASE}/access-log")
+
+    def seen(response: httpx.Response) -> list[tuple[str, str, str | None]]:
+        return [(e["actor"], e["operation"], e["purpose"]) for e in response.json()["items"]]
+
+    assert seen(first) == [
+        ("worker-1", "get_case_note", "ASSISTANCE"),
+        ("staff-1", "get_case", None),
+    ]
+    assert seen(rest) == [("worker-1", "create_case", None)]
+    assert [actor for actor, *_ in seen(later)][:2] == ["dpo-1", "dpo-1"]
+    assert later.json()["items"][2]["legal_basis"] == "PUBLIC_TASK"
+    assert (await shelter.get(f"/v1/cases/{CASE}/access-log")).status_code == 403
+
+
+async def test_a_notice_worth_nothing_to_others_is_no_door_to_a_case(kit: Kit) -> None:
+    """A reporter who is told a case's id still does not see the case."""
+    reporter = kit.caller("BORDER_POLICE", ELSEWHERE, "officer-3")
+    reported = await reporter.post("/v1/notices", json=notice(source="BORDER_POLICE"))
+    desk = kit.caller("IDENTIFICATION_OFFICER")
+    await desk.post(
+        f"{reported.headers['Location']}/triage",
+        json={"decision": "OPEN_CASE", "case_id": str(CASE), "legal_basis": "PUBLIC_TASK"},
+        headers=if_match(reported),
+    )
+
+    assert (await reporter.get(f"/v1/cases/{CASE}")).status_code == 404

@@ -1,0 +1,50 @@
+"""The narrated story: it is played on real processes, and it breaks off where something is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prag.demo import telling
+from prag.demo.country import StoryError
+from prag.demo.story import STEPS, Story
+
+pytestmark = pytest.mark.system
+
+
+def test_every_step_of_the_story_holds_and_the_figure_changes(tmp_path: Path) -> None:
+    # Fails with any step that does not hold, for instance a referral that needs no consent.
+    done = subprocess.run(
+        [sys.executable, "-m", "prag.cli", "demo"],
+        env={"PRAG_HOME": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "demo" / "report.json").read_text())
+    assert report["held"] is True
+    assert len(report["steps"]) == len(STEPS)
+    figures = report["figures"]
+    assert figures["persons_assisted_after"] == figures["persons_assisted_before"] + 1
+    assert set(report["ids"]) == {"service", "notice", "case", "referral", "plan"}
+
+
+def test_a_step_that_does_not_hold_ends_the_story_with_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(_: Story) -> str:
+        """Something that is not true."""
+        raise StoryError("it was not true")
+
+    monkeypatch.setattr(telling, "STEPS", (wrong,))
+
+    code = telling.run(tmp_path, "RS")
+
+    assert code == 1
+    assert "FAILED: it was not true" in capsys.readouterr().out
+    assert json.loads((tmp_path / "demo" / "report.json").read_text())["held"] is False

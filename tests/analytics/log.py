@@ -1,4 +1,4 @@
-"""What the other services have told, written down as tests need it: numbers for ids, days for times."""
+"""What the other services have told, as tests need it: numbers for ids, days for times."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ def today_is(day: str) -> None:
 
 
 class Log:
-    """Events in the order told. Each aggregate's events are numbered 1, 2, 3 …"""
+    """Events in the order told; those of each aggregate are numbered from 1."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

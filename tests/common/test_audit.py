@@ -32,7 +32,7 @@ from tests.conftest import MASTER, fixed_id
 KEY = Ed25519PublicKey.from_public_bytes(public_key(MASTER, "intake"))
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401  a column's value
+def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value

@@ -213,7 +213,7 @@ class Tiny:
     async def post(
         self,
         path: str,
-        body: Any = None,  # noqa: ANN401  any JSON
+        body: Any = None,
         *,
         key: str | None = None,
         content: bytes | None = None,

@@ -17,6 +17,19 @@ SHELTER = UUID("20000000-0000-4000-8000-000000000001")
 """An organisation to which cases are referred."""
 DESK = UUID("20000000-0000-4000-8000-00000000000d")
 
+PERSON: dict[str, Any] = {
+    "given_name": {"value": "Милица"},
+    "family_name": {"value": "Đorđević"},
+    "other_names": [{"value": "Blerta Hoxhë"}, {"value": "Țăndărică"}],
+    "birth_date": "1994-03-07",
+    "birth_place": "Ѓорче Петров",
+    "address": "Ulica skrivena 17, Vranje",
+    "phones": ["+381641112223"],
+    "email": "skrivena@example.org",
+    "documents": [{"kind": "PASSPORT", "number": "P77788899", "country": "XK"}],
+}
+"""An identity with every field, in the scripts of the region."""
+
 
 def notice(**fields: Any) -> dict[str, Any]:
     return {"source": "SCHOOL", "country": "RS", "urgency": "NORMAL"} | fields

@@ -89,9 +89,9 @@ async def test_everybody_comes_in_by_the_same_door_and_counts_apart(
     """Seeded: open everybody as PRESUMED."""
     caller = kit.caller("SOCIAL_WORKER")
     await opened(caller, OTHER)
-    primary = {"primary_case_id": str(OTHER)} if kind == "SECONDARY" else {}
+    primary: dict[str, Any] = {"primary_case_id": str(OTHER)} if kind == "SECONDARY" else {}
 
-    facts = (await opened(caller, beneficiary_kind=kind, **primary)).json()
+    facts = (await opened(caller, CASE, beneficiary_kind=kind, **primary)).json()
 
     assert (facts["beneficiary_kind"], facts["identification_status"]) == (kind, status)
     assert facts["services_open"] is services_open

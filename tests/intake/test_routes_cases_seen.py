@@ -7,7 +7,17 @@ import httpx
 import pytest
 
 from common.clock import new_id
-from tests.intake.bodies import CASE, OTHER, SHELTER, decision, notice, opened, referred, version
+from tests.intake.bodies import (
+    CASE,
+    OTHER,
+    SHELTER,
+    case,
+    decision,
+    notice,
+    opened,
+    referred,
+    version,
+)
 from tests.kit import ELSEWHERE, HOME, Kit, if_match
 
 FIXED_TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}

@@ -84,7 +84,7 @@ def new_unit(kit: Kit) -> Unit:
     return unit_of(kit.runtime.database, source=kit.runtime.source, operation="consume")
 
 
-async def known_case(kit: Kit) -> Any:  # noqa: ANN401  a row
+async def known_case(kit: Kit) -> Any:
     [row] = await kit.rows(select(KnownCase))
     return row
 

@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import httpx
+from sqlalchemy import select
 
 from common import clock
 from common.contracts.intake import CaseOpened
 from common.contracts.referral import ReferralAccepted
 from common.events import Event
+from reintegration.models import Plan
 from tests.kit import HOME, Kit, if_match, told
 
 CENTRE = UUID("00000000-0000-4000-8000-00000000000c")
@@ -115,3 +117,20 @@ async def written(kit: Kit) -> tuple[int, int]:
 def types(events: Sequence[Event]) -> list[str]:
     """Return what the events tell, without service, aggregate and version."""
     return [event.type.split(".")[2] for event in events]
+
+
+async def last_entry(kit: Kit, operation: str) -> Any:
+    entries = await kit.audit(operation=operation)
+    return entries[-1]
+
+
+async def assert_told(kit: Kit, operation: str, event_type: str, **data: object) -> None:
+    """The newest event is this one, and the act has an entry that names plan and case."""
+    event = (await kit.events(PLAN))[-1]
+    assert event.type == f"reintegration.plan.{event_type}.v1"
+    assert event.data.items() >= {"plan_id": str(PLAN), "case_id": str(CASE), **data}.items()
+    [plan] = await kit.rows(select(Plan).where(Plan.id == PLAN))
+    assert event.seq == plan.version
+    entry = await last_entry(kit, operation)
+    assert (entry.action, entry.object_type, entry.object_ids) == ("update", "plan", [str(PLAN)])
+    assert (entry.subject, entry.actor, entry.role) == (CASE, "worker-1", "NGO_CASE_MANAGER")

@@ -1,4 +1,4 @@
-"""What the service makes of others' events: plans of accepted referrals, and what it knows of cases."""
+"""What is made of others' events: plans of accepted referrals, and what is known of cases."""
 
 from datetime import date
 from pathlib import Path
@@ -139,6 +139,20 @@ async def test_what_is_learnt_of_the_age_is_kept(kit: Kit, change: EventData) ->
 
     [known] = await kit.rows(select(KnownCase))
     assert (known.case_id, known.organisation_id, known.is_minor) == (CASE, CENTRE, True)
+
+
+async def test_a_repeated_event_of_a_case_changes_nothing(kit: Kit) -> None:
+    identity = CaseIdentityRecorded(case_id=CASE, sex="FEMALE", age_group="12-17", is_minor=True)
+    events = [
+        *case_opened(),
+        *told("intake", CASE, profile(is_minor=False), identity, first_seq=2),
+    ]
+    await kit.hear(*events)
+
+    assert await kit.hear(*events) == ["duplicate"] * 3
+
+    [known] = await kit.rows(select(KnownCase))
+    assert known.is_minor
 
 
 # Fails when a later event overtakes: the case would be an adult's again.

@@ -58,7 +58,7 @@ def change(phase: Phase, to_phase: Phase, **given: Any) -> PhaseMove:
     return change_phase(phase, to_phase, **(asked | given))
 
 
-# Written by hand from domain.md section 6: SUSPENDED and CLOSED from any, reopening of a closed one.
+# Written by hand from domain.md section 6: SUSPENDED and CLOSED from any, a closed one reopened.
 LEGAL = {
     (Phase.PLANNED, False): ["start", "suspend", "close"],
     (Phase.CRISIS, False): ["change_phase", "suspend", "close"],

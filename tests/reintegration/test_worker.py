@@ -130,6 +130,18 @@ async def test_it_is_told_once_for_each_stay_in_a_phase(kit: Kit) -> None:
     assert [event["phase"] for event in await overdue_events(kit)] == ["CRISIS", "CRISIS"]
 
 
+async def test_a_plan_that_was_at_rest_is_told_of_again(kit: Kit) -> None:
+    worker = await in_phase(kit, "CRISIS", date(2026, 1, 15))
+    today_is(date(2026, 4, 15))
+    await sweep(kit.runtime)
+
+    await step(worker, "suspend")
+    await step(worker, "resume")
+    await sweep(kit.runtime)
+
+    assert len(await overdue_events(kit)) == 2
+
+
 async def test_a_plan_that_rests_waits_or_is_closed_is_not_reported(kit: Kit) -> None:
     worker = await in_phase(kit, "CRISIS", date(2026, 1, 15))
     await kit.hear(*accepted(UUID(int=32), case_id=UUID(int=31)))

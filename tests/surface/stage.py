@@ -5,9 +5,9 @@ through the events other services would tell, and returns the call that is then 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import httpx
 from common import clock
 from common.clock import new_id
 from common.events import Event
+from common.relay import Relay
 from tests.kit import ELSEWHERE, HOME, Kit
 from tests.surface.operations import Operation
 
@@ -104,6 +105,13 @@ class Stage:
         """Let the service hear what another service tells."""
         assert set(await self.kit.hear(*events)) == {"applied"}
 
+    async def publish(self) -> None:
+        """Publish what the service has to tell, as its relay does."""
+        relay = Relay(self.kit.runtime.database, self.kit.runtime.bus)
+        await relay.lead()
+        while await relay.publish_waiting():
+            pass
+
     # --- calls
 
     async def request(
@@ -164,6 +172,16 @@ class Stage:
 
 Builder = Callable[[Stage, Any], Awaitable[Ready]]
 """Takes the body to be sent, None where there is none."""
+
+
+def builder_of(operation: Operation) -> Builder:
+    """Return the builder of an operation: the function of its name in its service's module."""
+    for module in (operation.service, "everywhere"):
+        found = getattr(import_module(f"tests.surface.{module}"), operation.name, None)
+        if found is not None:
+            builder: Builder = found
+            return builder
+    raise LookupError(f"{operation}: tests/surface/{operation.service}.py has no builder for it")
 
 
 def version_of(response: httpx.Response) -> int:

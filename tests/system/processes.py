@@ -56,7 +56,10 @@ def free_ports() -> int:
 class Country:
     """A running `prag up`. Leaving the context ends it if it still runs."""
 
-    def __init__(self, home: Path, *arguments: str, port_base: int | None = None) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, port_base: int | None = None, crash_at: str = ""
+    ) -> None:
+        """`crash_at` names a point of common.crash at which the process dies: `name` or `name:n`."""
         self.home = home
         self.port_base = port_base or free_ports()
         self.lines: list[str] = []
@@ -71,7 +74,7 @@ class Country:
                 str(self.port_base),
                 *arguments,
             ],
-            env=_environment(home, {}),
+            env=_environment(home, {"PRAG_TEST_CRASH": crash_at}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -92,6 +95,11 @@ class Country:
     @property
     def process(self) -> psutil.Process:
         return psutil.Process(self._process.pid)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The negative number of the signal that killed it; None while it runs."""
+        return self._process.poll()
 
     def url(self, service: str, path: str) -> str:
         return f"http://127.0.0.1:{self.port_base + SERVICES.index(service)}{path}"

@@ -340,7 +340,7 @@ def _cast(kind: str) -> str:
     return "CAST(? AS TEXT)" if kind == "text" else "?"
 
 
-def _flip(value: Any, kind: str, dice: random.Random) -> object:  # noqa: ANN401  a column's value
+def _flip(value: Any, kind: str, dice: random.Random) -> object:
     """Change one byte of a value as it is stored."""
     if kind == "null":
         return "x"

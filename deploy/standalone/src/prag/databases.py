@@ -7,6 +7,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 
 from common.migrations import upgrade
+from prag.files import FOLDER_MODE
 from prag.manifest import TroubleError
 
 _NOT_WHOLE = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
@@ -76,20 +77,22 @@ def needs_migration(path: Path, migrations: Path) -> bool:
 
 
 def migrate(path: Path, migrations: Path, safe_copy: Path) -> None:
-    """Give the database the schema of this release.
+    """Give the database the schema of this release; TroubleError if that fails.
 
-    One that has content is copied to `safe_copy` first and put back if the change fails.
+    The work is done on a draft that takes the file's place when it is whole, so that neither an
+    error nor a killed process leaves a database between two releases. What was there before stays
+    as `safe_copy`.
     """
-    is_new = not path.exists()
-    if not is_new:
-        copy(path, safe_copy)
+    draft = path.with_name(f".{path.name}")
+    _remove(draft)
     try:
-        upgrade(migrations, f"sqlite:///{path}")
+        if path.exists():
+            safe_copy.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            for target in (safe_copy, draft):
+                copy(path, target)
+        upgrade(migrations, f"sqlite:///{draft}")
     except Exception as error:
-        if is_new:
-            path.unlink(missing_ok=True)
-        else:
-            copy(safe_copy, path)
+        _remove(draft)
         cause = error.__cause__ if isinstance(error.__cause__, sqlite3.Error) else error
         if getattr(cause, "sqlite_errorname", None) in _NO_ROOM:
             raise no_room(path) from None
@@ -97,6 +100,12 @@ def migrate(path: Path, migrations: Path, safe_copy: Path) -> None:
             f"{path} could not be brought to this release ({type(cause).__name__}); "
             "it stands as it was before."
         ) from error
+    draft.replace(path)
+
+
+def _remove(database: Path) -> None:
+    for path in (database, database.with_name(f"{database.name}-journal")):
+        path.unlink(missing_ok=True)
 
 
 def make_empty(path: Path) -> None:
@@ -107,7 +116,6 @@ def make_empty(path: Path) -> None:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a database by SQLite's own backup, which is sound while others write to it."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with closing(_open(source)) as read, closing(sqlite3.connect(target)) as write:
         read.backup(write)
 

@@ -18,7 +18,7 @@ _NOT_OURS = {
     errno.ENOENT,
     errno.EISDIR,
 }
-_OURS = {"lock", "keys", "data", "audit", "logs", "backups", "demo"}
+_OURS = {"lock", "keys", "data", "audit", "logs", "backups", "demo", "samples.json"}
 
 
 def claim(home: Path) -> IO[str]:

@@ -8,8 +8,7 @@ from prag.issuer import organisation_id
 from prag.manifest import SERVICES
 
 ROLE = "SOCIAL_WORKER"
-ORGANISATION = "csr-{}"
-_CAPITALS = {
+CAPITALS = {
     "AL": "tirana",
     "BA": "sarajevo",
     "BG": "sofia",
@@ -21,17 +20,17 @@ _CAPITALS = {
 }
 
 
-def organisation(country: str) -> str:
+def office(country: str) -> str:
     """Return the name of the office in whose name the first call is made."""
-    return ORGANISATION.format(_CAPITALS[country])
+    return f"csr-{CAPITALS[country]}"
 
 
 def greet(instance: Instance) -> None:
     """Print `ready` on a line of its own, then everything a newcomer needs."""
     base, country = instance.port_base, instance.country
     ports = dict(zip(SERVICES, range(base, base + len(SERVICES)), strict=True))
-    office = organisation(country)
-    token = instance.issuer.token(ROLE, organisation_id(office, country), "ana")
+    name = office(country)
+    token = instance.issuer.token(ROLE, organisation_id(name, country), "ana")
     print("ready", flush=True)
     documents = "  ".join(f"http://127.0.0.1:{port}/docs" for port in ports.values())
     print(
@@ -39,7 +38,7 @@ def greet(instance: Instance) -> None:
         f"\n  dashboard   http://127.0.0.1:{ports['analytics']}/dashboard"
         f"\n  documents   {documents}"
         f"\n  data        {instance.home}"
-        f"\n\nToken of a {ROLE} of {office}, for 15 minutes (another: prag token --role {ROLE} --org {office}):"
+        f"\n\nToken of a {ROLE} of {name}, for 15 minutes (another: prag token --role {ROLE} --org {name}):"
         f"\n{token}"
         "\n\nFirst call, a notice from a hotline:"
         f"\n{first_call(ports['intake'], country, token)}\n",

@@ -8,6 +8,7 @@ from common.clock import utcnow
 from prag.folder import claim
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
 from prag.manifest import LAYOUT, TIME_ZONES, Layout, Manifest, TroubleError, read_manifest
+from prag.samples.journal import Journal
 
 if TYPE_CHECKING:
     from common.settings import ServiceName, ServiceSettings
@@ -50,14 +51,28 @@ class Instance:
     def issuer(self) -> LocalIssuer:
         return LocalIssuer(self.home)
 
-    def prepare(self) -> None:
+    def prepare(self, *, samples: bool = False) -> None:
         """Check the folder, make what a first start needs, migrate the databases.
 
-        TroubleError for what is wrong with it; then nothing in it was changed.
+        With `samples` a first start notes that sample cases are to be loaded. TroubleError for what is wrong with it; then nothing in it was changed.
         """
         # Each check brings its libraries along, so that the cheap ones answer at once.
         manifest = read_manifest(self.home)
         self.is_new = manifest is None
+        self._check_folder(manifest)
+        from prag import keys  # noqa: PLC0415
+
+        if manifest is None:
+            keys.make_keys(self.files)
+            self.files.samples.unlink(missing_ok=True)
+            if samples:
+                Journal.begin(self.files.samples)
+        master = keys.check_keys(self.files, manifest)
+        self._prepare_databases(manifest)
+        if manifest is None:
+            Manifest(LAYOUT, self.country, utcnow(), keys.audit_keys(master)).write(self.home)
+
+    def _check_folder(self, manifest: Manifest | None) -> None:
         if manifest is not None and manifest.country != self.country:
             raise TroubleError(
                 f"{self.home} belongs to {manifest.country}, not to {self.country}. "
@@ -68,11 +83,10 @@ class Instance:
                 f"The disk that holds {self.home} is full: less than "
                 f"{MIN_FREE_BYTES // 1024 // 1024} MB are left. Free some space and start again."
             )
-        from prag import databases, keys  # noqa: PLC0415
 
-        if manifest is None:
-            keys.make_keys(self.files)
-        master = keys.check_keys(self.files, manifest)
+    def _prepare_databases(self, manifest: Manifest | None) -> None:
+        from prag import databases  # noqa: PLC0415
+
         if manifest is not None:
             for path in self.files.databases().values():
                 databases.check_whole(path)
@@ -89,7 +103,6 @@ class Instance:
             databases.migrate(self.files.database(name), PARTS[name].migrations, safe_copy)
         if manifest is None:
             databases.make_empty(self.files.bus)
-            Manifest(LAYOUT, self.country, utcnow(), keys.audit_keys(master)).write(self.home)
 
     def settings(self, service: "ServiceName", part: "Part") -> "ServiceSettings":
         """Return the settings by which this folder's `service` starts."""

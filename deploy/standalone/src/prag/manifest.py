@@ -82,6 +82,11 @@ class Layout:
     def log(self) -> Path:
         return self.home / "logs" / "prag.log"
 
+    @property
+    def samples(self) -> Path:
+        """There while sample cases wait to be loaded."""
+        return self.home / "samples.json"
+
     def database(self, service: str) -> Path:
         return self.data / f"{service}.db"
 

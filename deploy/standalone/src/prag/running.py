@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,6 +16,7 @@ from common import logs
 from common.audit import Sealer
 from common.bus import open_bus
 from common.clock import monotonic
+from common.crash import crash
 from common.db import OUTAGE
 from common.runtime import Runtime, open_runtime
 from common.settings import ServiceName
@@ -35,9 +37,7 @@ _BROKEN = (*OUTAGE, SQLAlchemyError)
 _LOG_BYTES = 10 * 1024 * 1024
 
 
-def run(
-    instance: Instance, sockets: Sequence[socket.socket], stop: StopSignal, *, empty: bool
-) -> int:
+def run(instance: Instance, sockets: Sequence[socket.socket], stop: StopSignal) -> int:
     """Run until a signal comes or a task dies; return the exit code."""
     log = instance.files.log
     log.parent.mkdir(mode=0o700, exist_ok=True)
@@ -46,7 +46,7 @@ def run(
     with log.open("a", buffering=1) as stream:
         logs.configure(stream)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_Country(instance, sockets, stop).live(empty=empty))
+            return runner.run(_Country(instance, sockets, stop).live())
 
 
 class _Server(uvicorn.Server):
@@ -66,11 +66,12 @@ class _Country:
         self._stop = stop
         self._bus = open_bus(f"local://{instance.files.bus}")
         self._runtimes: dict[ServiceName, Runtime] = {}
+        self._apps: dict[ServiceName, FastAPI] = {}
         self._servers: list[_Server] = []
         self._serving: list[asyncio.Task[None]] = []
         self._working: list[asyncio.Task[None]] = []
 
-    async def live(self, *, empty: bool) -> int:
+    async def live(self) -> int:
         stopped = asyncio.Event()
         for number in StopSignal.NUMBERS:
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -80,7 +81,7 @@ class _Country:
         for name in self._runtimes:
             await self._link_audit(name)
         self._start()
-        greeting = asyncio.create_task(self._greet(empty=empty), name="start")
+        greeting = asyncio.create_task(self._greet(), name="start")
         stopping = asyncio.create_task(stopped.wait(), name="stop")
         dead = await self._first_to_end(greeting, stopping)
         for task in (greeting, stopping):
@@ -99,7 +100,7 @@ class _Country:
     def _start(self) -> None:
         pages = landing.router(self._instance.country, self._instance.port_base)
         for (name, runtime), held in zip(self._runtimes.items(), self._sockets, strict=True):
-            app = PARTS[name].create_app(runtime)
+            app = self._apps[name] = PARTS[name].create_app(runtime)
             app.include_router(pages)
             server = _Server(
                 uvicorn.Config(
@@ -120,9 +121,16 @@ class _Country:
             work = PARTS[name].work(runtime, anchor_file=self._instance.files.anchor(name))
             self._working.append(asyncio.create_task(work, name=f"{name}-worker"))
 
-    async def _greet(self, *, empty: bool) -> None:
+    async def _greet(self) -> None:
         await all_ready(self._instance.port_base)
+        crash("start.before_ready")
         greet(self._instance)
+        if self._instance.files.samples.exists():
+            from prag.samples.loading import load  # noqa: PLC0415  needed at the first start only
+
+            print("Loading sample cases …", flush=True)
+            told, count = await load(self._instance, self._apps, self._runtimes)
+            print(f"Sample cases: {told} of {count} loaded.", flush=True)
 
     async def _first_to_end(
         self, greeting: asyncio.Task[None], stopping: asyncio.Task[bool]
@@ -143,6 +151,7 @@ class _Country:
         for server in self._servers:
             server.should_exit = True
         await asyncio.gather(*self._serving, return_exceptions=True)
+        crash("shutdown.before_relay")
         await self._await_relays()
         for task in self._working:
             task.cancel()
@@ -151,6 +160,7 @@ class _Country:
             with contextlib.suppress(*_BROKEN):
                 await self._link_audit(name, seal=True)
         for runtime in self._runtimes.values():
+            crash("shutdown.before_close")
             await runtime.database.close()
         await self._bus.close()
 

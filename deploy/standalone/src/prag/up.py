@@ -13,9 +13,9 @@ def up(home: Path, country: str, port_base: int, *, empty: bool) -> int:
     """
     stop = StopSignal()
     with Instance(home, country, port_base) as instance, Ports(port_base) as ports:
-        instance.prepare()
+        instance.prepare(samples=not empty)
         if stop.is_asked:
             return 0
         from prag.running import run  # noqa: PLC0415  loads the servers once nothing stands in the way
 
-        return run(instance, ports.sockets, stop, empty=empty)
+        return run(instance, ports.sockets, stop)

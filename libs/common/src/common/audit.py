@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from common.clock import utcnow
 from common.contracts.audit import head_sealed
+from common.crash import crash
 from common.db.base import Database, unit_of
 from common.events import Event
 from common.sealing import MasterKey
@@ -84,7 +85,10 @@ class Sealer:
             seq += 1
             previous = link_hash(previous, entry)
             unit.add(AuditLink, seq=seq, entry_id=entry.id, hash=previous)
-        return len(rows) if await self._write(unit) else 0
+        if not await self._write(unit):
+            return 0
+        crash("audit.after_link")
+        return len(rows)
 
     async def seal_head(self) -> bool:
         """Sign and publish the newest head if there is a new one; return whether there was."""
@@ -113,6 +117,7 @@ class Sealer:
         )
         if not await self._write(unit):
             return False
+        crash("audit.after_head")
         if self._anchor_file is not None:
             line = {
                 "service": self._service,

@@ -184,7 +184,8 @@ def _object(raw: bytes) -> dict[str, Any]:
             raise ValueError("repeated member")
         return members
 
-    members = json.loads(raw, object_pairs_hook=once)
+    # As text: given bytes, json would also read UTF-16 and skip a byte order mark.
+    members = json.loads(raw.decode(), object_pairs_hook=once)
     if not isinstance(members, dict):
         raise TypeError("not an object")
     return members

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from common.bus import Bus, Delivery
 from common.clock import utcnow
+from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.events import topic_of
 from common.inbox import HandlerFailedError, Handlers, Inbox, Outcome, Pause
@@ -125,6 +126,7 @@ class Consumer:
                     outcomes.append(outcome)
             except HandlerFailedError:
                 logger.warning("consumer.left_batch", count=len(outcomes))
+        crash("consumer.after_commit")
         self._count(outcomes)
         await self._follow(inbox)
         return len(outcomes)

@@ -1,5 +1,6 @@
 """The event envelope: CloudEvents 1.0, structured JSON mode, around a versioned payload."""
 
+import json
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
@@ -7,6 +8,11 @@ import rfc8785
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.clock import new_id, utcnow
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
+)
+_GREATEST = 2**53 - 1
 
 
 class EventData(BaseModel):
@@ -52,8 +58,30 @@ class Event(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return the exact bytes that are stored, signed and sent (RFC 8785 canonical JSON)."""
-        return rfc8785.dumps(self.model_dump(mode="json"))
+        return canonical(self.model_dump(mode="json"))
 
 
 def topic_of(event_type: str) -> str:
     return event_type.rsplit(".", 2)[0]
+
+
+def canonical(value: Any) -> bytes:  # noqa: ANN401
+    """Return RFC 8785 canonical JSON: the same bytes wherever the same value is written.
+
+    What events and audit entries are made of (texts, whole numbers, lists) the standard encoder
+    writes alike at a fraction of the cost.
+    """
+    return _ENCODER.encode(value).encode() if _is_simple(value) else rfc8785.dumps(value)
+
+
+def _is_simple(value: object) -> bool:
+    """Tell whether both encoders write `value` alike: no float, no great number, no key to argue of."""
+    if value is None or isinstance(value, str | bool):
+        return True
+    if isinstance(value, int):
+        return -_GREATEST <= value <= _GREATEST
+    if isinstance(value, list | tuple):
+        return all([_is_simple(item) for item in value])
+    if isinstance(value, dict):
+        return all([isinstance(k, str) and k.isascii() and _is_simple(v) for k, v in value.items()])
+    return False

@@ -2,7 +2,10 @@
 
 import logging
 import sys
+import threading
+import traceback
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -28,6 +31,7 @@ ALLOWED = frozenset(
         "port",
         "country",
         "epoch",
+        "frames",
         "version",
         "signal",
     }
@@ -50,14 +54,28 @@ class _TypeOnly(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None
         record.exc_text = None
+        record.stack_info = None
         if not record.name.startswith("prag"):
             record.msg = f"{record.name} {record.levelname.lower()} at line {record.lineno}"
             record.args = ()
         return True
 
 
+def _report(
+    kind: type[BaseException], _: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Say what ended a thread or the process, and where, without the error's own words."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(trace)]
+    structlog.get_logger("prag").critical("process.failed", error=kind.__name__, frames=frames)
+
+
 def configure(stream: Any = None) -> None:  # noqa: ANN401
-    """Send JSON lines to `stream` (standard error by default)."""
+    """Send JSON lines to `stream` (standard error by default).
+
+    Uncaught errors and warnings come the same way: Python's own printing of them shows values.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -71,3 +89,9 @@ def configure(stream: Any = None) -> None:  # noqa: ANN401
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.addFilter(_TypeOnly())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _report
+    threading.excepthook = lambda ended: _report(
+        ended.exc_type, ended.exc_value, ended.exc_traceback
+    )
+    sys.unraisablehook = lambda lost: _report(lost.exc_type, lost.exc_value, lost.exc_traceback)

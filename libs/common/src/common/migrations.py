@@ -7,10 +7,11 @@ from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Enum, MetaData, create_engine, make_url
+from sqlalchemy import Connection, Enum, MetaData, create_engine, event, make_url
 from sqlalchemy.pool import NullPool
 
 from common.columns import SealedColumn, UtcDateTime
+from common.crash import crash
 from common.tables import CommonBase
 
 
@@ -45,6 +46,8 @@ def run(metadata: MetaData) -> None:
         render_item=render_item,
         render_as_batch=True,
         transaction_per_migration=True,
+        transactional_ddl=True,
+        on_version_apply=lambda **_: crash("migration.before_commit"),
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -69,6 +72,9 @@ def _with_connection(folder: Path, database_url: str, act: Any) -> None:  # noqa
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
     engine = create_engine(_sync_url(database_url), poolclass=NullPool, hide_parameters=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _leave_transactions_alone)
+        event.listen(engine, "begin", _begin)
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -79,6 +85,18 @@ def _with_connection(folder: Path, database_url: str, act: Any) -> None:  # noqa
         act(config)
         connection.commit()
     engine.dispose()
+
+
+# Python's sqlite3 would commit each CREATE TABLE by itself: a process killed in the middle would
+# leave tables without their revision, and no later start could get past them.
+
+
+def _leave_transactions_alone(connection: Any, _: object) -> None:  # noqa: ANN401  the driver's
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _sync_url(database_url: str) -> str:

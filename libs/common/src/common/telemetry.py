@@ -1,10 +1,12 @@
 """Metrics of one process. Labels come from fixed sets; never an id, never a count of persons."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
-TRACER = trace.get_tracer("prag")
-"""Spans carry the operation's name and the trace id; without an OpenTelemetry SDK they cost nothing."""
+_TRACER = trace.get_tracer("prag")
+_NO_SPAN: AbstractContextManager[None] = nullcontext()
 
 HTTP_SECONDS = Histogram(
     "prag_http_request_seconds",
@@ -27,3 +29,10 @@ CONSUMER_LAG_AT = Gauge(
     "prag_consumer_last_progress_timestamp_seconds", "When the consumer last advanced", ["service"]
 )
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
+
+
+def span(operation: str) -> AbstractContextManager[object]:
+    """Open a span that carries the operation's name; without an OpenTelemetry SDK it costs nothing."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return _NO_SPAN
+    return _TRACER.start_as_current_span(operation, record_exception=False)

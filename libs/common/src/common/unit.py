@@ -7,8 +7,9 @@ existing row names the version it was decided on; if that has passed, StaleError
 command is run again on fresh rows (or the caller, who sent If-Match, is told 412).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
@@ -223,7 +224,7 @@ class Unit:
         """
         for seq, data in enumerate(events, first_seq):
             event = Event.of(data, subject=subject, seq=seq, source=self.source)
-            concerned = data.readers() or [organisation_id]
+            concerned: list[UUID | None] = [*data.readers()] or [organisation_id]
             self._insert(
                 OutboxMessage,
                 {
@@ -305,17 +306,26 @@ def _table(model: type[DeclarativeBase]) -> Table:
 
 def _with_defaults(table: Table, values: Values) -> Values:
     full = dict(values)
-    for column in table.columns:
-        if column.key in full or column is table.autoincrement_column:
-            continue
-        default = column.default
-        if default is None:
-            full[column.key] = None
-        elif default.is_callable:
-            full[column.key] = default.arg(None)  # type: ignore[attr-defined]
-        else:
-            full[column.key] = default.arg  # type: ignore[attr-defined]
+    for key, make in _defaults(table):
+        if key not in full:
+            full[key] = make()
     return full
+
+
+@cache
+def _defaults(table: Table) -> list[tuple[str, Callable[[], Any]]]:
+    """Return what a column holds that is not named, for all columns but those the database counts."""
+    return [
+        (column.key, partial(_default, column.default))
+        for column in table.columns
+        if column is not table.autoincrement_column
+    ]
+
+
+def _default(default: Any) -> Any:  # noqa: ANN401  SQLAlchemy's, which has no common type for both
+    if default is None:
+        return None
+    return default.arg(None) if default.is_callable else default.arg
 
 
 __all__ = [

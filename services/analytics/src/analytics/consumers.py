@@ -96,11 +96,13 @@ async def on_phase_changed(unit: Unit, event: Event) -> None:
 
 
 async def on_phase_overdue(unit: Unit, event: Event) -> None:
+    PlanPhaseOverdue.model_validate(event.data)
     await _next_plan(unit, event, overdue=True)
 
 
 async def on_plan_suspended(unit: Unit, event: Event) -> None:
-    """Take the mark off: a plan at rest is not overdue; if it is when resumed, that is told anew."""
+    """Take the mark off: at rest a plan is not overdue; if it is when resumed, that is told."""
+    PlanSuspended.model_validate(event.data)
     await _next_plan(unit, event, overdue=False)
 
 

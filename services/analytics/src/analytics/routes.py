@@ -6,7 +6,7 @@ from analytics import queries
 from analytics.domain import PERSONS_ASSISTED, PERSONS_AT_RISK_ASSISTED, SECONDARY_BENEFICIARIES
 from analytics.schemas import IndicatorRead
 from common.http import CurrentPrincipal, UnitDep, router
-from common.schema import Instant
+from common.schema import PastInstant
 
 indicators = router(prefix="/v1/indicators", tags=["indicators"])
 
@@ -24,7 +24,7 @@ async def get_indicator(
     unit: UnitDep,
     _principal: CurrentPrincipal,
     as_of: Annotated[
-        Instant | None, Query(description="Compute the figure as it was known at this time")
+        PastInstant | None, Query(description="Compute the figure as it was known at this time")
     ] = None,
 ) -> IndicatorRead:
     """Read a national indicator: exact numbers by year, sex and age group.

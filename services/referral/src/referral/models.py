@@ -94,7 +94,7 @@ class Referral(Base):
     consent_ids: Mapped[list[str]]
     """The consents the disclosure rests on since the last submission or acceptance."""
     holds_place: Mapped[bool] = mapped_column(default=False)
-    """Whether a place of the service was taken at acceptance and not given back yet."""
+    """Whether a place of the service was taken at acceptance; the end gives it back."""
     submitted_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
     respond_by: Mapped[datetime | None]

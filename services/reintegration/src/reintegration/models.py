@@ -126,7 +126,7 @@ class AgreementSignature(Base):
 
 
 class KnownCase(Base):
-    """What this service has learnt of a case from intake's events: whose it is, and if a child's."""
+    """What this service has learnt of a case from intake: whose it is, and whether a child's."""
 
     __tablename__ = "known_case"
 

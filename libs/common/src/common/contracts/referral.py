@@ -81,7 +81,7 @@ class ReferralEvent(EventData):
     on: date
 
     def readers(self) -> list[UUID]:
-        """The receiver reads of a referral from its submission on: a draft is the sender's alone."""
+        """Return both sides from the submission on; a draft is the sender's alone."""
         if "DRAFT" in {self.status, self.previous_status} and self.status != "SUBMITTED":
             return [self.sending_organisation_id]
         return super().readers()

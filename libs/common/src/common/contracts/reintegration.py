@@ -138,7 +138,7 @@ class PlanClosed(EventData):
 
 
 class PlanReopened(EventData):
-    """A closed plan goes on in `to_phase`, the phase it was closed from; its clock never stopped."""
+    """A closed plan goes on in `to_phase`, the phase it was closed from; its clock ran on."""
 
     type: ClassVar[str] = "reintegration.plan.reopened.v1"
 

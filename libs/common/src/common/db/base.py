@@ -75,12 +75,12 @@ def statements(
     steps: Sequence[Step], dialect: str
 ) -> Iterator[tuple[Shape, Executable, list[dict[str, Any]]]]:
     """Turn steps into statements in their order; neighbours of one shape become one executemany."""
-    for shape, group in groupby(steps, key=_shape):
+    for shape, group in groupby(steps, key=shape_of):
         run = list(group)
         # An update that must meet a row is counted, so it goes alone.
         batches = [[step] for step in run] if shape[4] is not None else [run]
         for batch in batches:
-            yield shape, _statement(shape, dialect), [_parameters(step) for step in batch]
+            yield shape, statement_of(shape, dialect), [_parameters(step) for step in batch]
 
 
 def check_count(shape: Shape, count: int) -> None:
@@ -97,7 +97,8 @@ def duplicate(shape: Shape, error: IntegrityError) -> DuplicateError | None:
     return None
 
 
-def _shape(step: Step) -> Shape:
+def shape_of(step: Step) -> Shape:
+    """Return what decides a step's statement: all but its values."""
     where = tuple((name, value is None) for name, value in step.where.items())
     return step.kind, step.table, tuple(step.values), where, step.expect
 
@@ -111,7 +112,7 @@ def _parameters(step: Step) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1024)
-def _statement(shape: Shape, dialect: str) -> Executable:
+def statement_of(shape: Shape, dialect: str) -> Executable:
     kind, table, values, where, _ = shape
     if kind == "insert":
         return insert(table)

@@ -1,6 +1,7 @@
 """Reading a JSON body strictly: UTF-8, one object, no repeated member, no NaN, not deep, not big."""
 
 import json
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -9,12 +10,14 @@ from common.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeEr
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20
+_DIGITS = re.compile(r"[0-9]+")
 
 
 async def read_json(request: Request, *, limit: int) -> bytes:
     """Read the body once, check it, and leave the parsed value where FastAPI looks for it."""
-    declared = request.headers.get("content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
+    declared = request.headers.get("content-length", "")
+    # At most 18 digits are turned into a number: Python refuses thousands of them.
+    if _DIGITS.fullmatch(declared) and (len(declared) > 18 or int(declared) > limit):  # noqa: PLR2004
         raise TooLargeError("body.too_large", limit=limit)
     chunks: list[bytes] = []
     size = 0
@@ -47,7 +50,7 @@ def parse(raw: bytes) -> Any:  # noqa: ANN401
         )
     except (ValueError, RecursionError):
         raise BadRequestError("body.not_json") from None
-    if _depth(value, MAX_DEPTH) < 0:
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value, MAX_DEPTH) < 0:
         raise BadRequestError("body.too_deep", limit=MAX_DEPTH)
     return value
 

@@ -12,6 +12,9 @@ from common.http.request import CurrentPrincipal, UnitDep
 from common.http.route import router as new_router
 from common.tables import OutboxMessage
 
+_MAX_DIGITS = 18
+"""What a 64-bit column holds for sure."""
+
 
 class ChangePage(BaseModel):
     """Events in the order in which they were published."""
@@ -60,6 +63,6 @@ def changes_router() -> APIRouter:
 def _position(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    if not cursor.isascii() or not cursor.isdigit():
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > _MAX_DIGITS:
         raise BadRequestError("cursor.invalid")
     return int(cursor)

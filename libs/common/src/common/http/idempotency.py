@@ -4,9 +4,10 @@ import asyncio
 import base64
 import json
 import re
+from collections import OrderedDict
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +22,8 @@ KEPT = timedelta(hours=24)
 WAIT_SECONDS = 10.0
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "etag", "location")
+_KEPT = select(IdempotencyAnswer).where(IdempotencyAnswer.key == bindparam("key"))
+_REMEMBERED = 4096
 
 
 class Repetition:
@@ -40,15 +43,13 @@ class Repetition:
         self._database = runtime.database
         self._is_expired = False
         self.key = box.digest(
-            *(part.encode() for part in (*caller, operation, request.url.path, key))
+            *(part.encode() for part in (*caller, operation, request.scope["path"], key))
         )
-        self.request_hash = box.digest(raw, request.url.query.encode())
+        self.request_hash = box.digest(raw, request.scope["query_string"])
 
     async def answer(self) -> Response | None:
         """Return the answer first given, None if there is none; InvalidError for another body."""
-        rows = await self._database.fetch(
-            select(IdempotencyAnswer).where(IdempotencyAnswer.key == self.key)
-        )
+        rows = await self._database.fetch(_KEPT, {"key": self.key})
         self._is_expired = bool(rows) and rows[0].expires_at < utcnow()
         if not rows or self._is_expired:
             return None
@@ -82,13 +83,21 @@ class Repetition:
 
 
 class InFlight:
-    """Keys being answered by this process: a twin waits for the first, it does not run beside it."""
+    """Keys being answered by this process: a twin waits for the first, it does not run beside it.
+
+    Those of the last few thousand calls are remembered, so that a repetition, which mostly comes
+    soon, is looked up first and a new call is not.
+    """
 
     def __init__(self) -> None:
         self._running: dict[bytes, tuple[bytes, asyncio.Event]] = {}
+        self._recent: OrderedDict[bytes, None] = OrderedDict()
 
-    async def enter(self, repetition: Repetition) -> None:
-        """Wait until no twin runs; ConflictError idempotency.in_flight if that takes too long."""
+    async def enter(self, repetition: Repetition) -> bool:
+        """Wait until no twin runs, and return whether there was one lately.
+
+        ConflictError idempotency.in_flight if it takes too long.
+        """
         while (running := self._running.get(repetition.key)) is not None:
             request_hash, finished = running
             if request_hash != repetition.request_hash:
@@ -99,7 +108,11 @@ class InFlight:
             except TimeoutError:
                 raise ConflictError("idempotency.in_flight") from None
         self._running[repetition.key] = (repetition.request_hash, asyncio.Event())
+        return repetition.key in self._recent
 
     def leave(self, repetition: Repetition) -> None:
         _, finished = self._running.pop(repetition.key)
+        self._recent[repetition.key] = None
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
         finished.set()

@@ -1,10 +1,9 @@
 """Keyset pages: newest first by (time, id), so that rows arriving during a walk shift nothing."""
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from common.unit import AnySelect, Unit
 
 R = TypeVar("R")
 MAX_LIMIT = 200
+_MAX_DIGITS = 18
 
 
 class Page(BaseModel, Generic[R]):
@@ -74,9 +74,14 @@ def _encode(time: datetime, id_: UUID | int) -> str:
 
 def _decode(cursor: str, kind: type[UUID] | type[int]) -> tuple[datetime, UUID | int]:
     try:
-        time, _, id_ = (
-            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
-        )
-        return datetime.fromisoformat(time), kind(id_)
-    except (ValueError, binascii.Error):
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        time, _, id_ = raw.partition("|")
+        return datetime.fromisoformat(time).astimezone(UTC), _key(id_, kind)
+    except (ValueError, OverflowError):
         raise BadRequestError("cursor.invalid") from None
+
+
+def _key(text: str, kind: type[UUID] | type[int]) -> UUID | int:
+    if kind is int and len(text) > _MAX_DIGITS:
+        raise ValueError("more than a column holds")
+    return kind(text)

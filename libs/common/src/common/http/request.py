@@ -11,7 +11,6 @@ from common.errors import PreconditionFailedError, PreconditionRequiredError
 from common.runtime import Runtime
 from common.unit import Unit
 
-_BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", bearerFormat="JWT")
 _ETAG = re.compile(r'"(\d{1,18})"')
 
 
@@ -33,9 +32,12 @@ async def _unit(request: Request) -> Unit:
     return unit
 
 
-async def _principal(request: Request, _: Annotated[object, Security(_BEARER)]) -> Principal:
-    principal: Principal = request.state.principal
-    return principal
+class _Bearer(HTTPBearer):
+    """The caller, whom the edge has verified; the base class only tells OpenAPI how."""
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override]
+        principal: Principal = request.state.principal
+        return principal
 
 
 async def _expected_version(
@@ -50,6 +52,6 @@ async def _expected_version(
 
 
 UnitDep = Annotated[Unit, Depends(_unit)]
-CurrentPrincipal = Annotated[Principal, Depends(_principal)]
+CurrentPrincipal = Annotated[Principal, Security(_Bearer(scheme_name="bearer", bearerFormat="JWT"))]
 IfMatch = Annotated[int, Depends(_expected_version)]
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]

@@ -14,13 +14,13 @@ from starlette.responses import JSONResponse, Response
 
 from common.auth import Principal
 from common.clock import monotonic
+from common.crash import crash
 from common.db import OUTAGE
 from common.errors import (
     BadRequestError,
     ConflictError,
     ForbiddenError,
     NotFoundError,
-    ProblemError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -29,7 +29,7 @@ from common.http.idempotency import InFlight, Repetition
 from common.http.problem import render_error
 from common.http.request import runtime_of
 from common.runtime import Runtime
-from common.telemetry import HTTP_DENIED, HTTP_SECONDS, TRACER
+from common.telemetry import HTTP_DENIED, HTTP_SECONDS, span
 from common.unit import DuplicateError, StaleError, Unit
 
 logger = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class PragRoute(APIRoute):
             started = monotonic()
             runtime = runtime_of(request)
             try:
-                with TRACER.start_as_current_span(operation, record_exception=False):
+                with span(operation):
                     response = await Call(runtime, request, operation, answer, known).run()
             except Exception as error:  # noqa: BLE001  the last resort: every error has one rendering
                 response = render_error(request, error)
@@ -129,6 +129,8 @@ class Call:
         self._request.state.principal = self._principal
 
     def _check_query(self) -> None:
+        if not self._request.scope["query_string"]:
+            return
         allowed = self._known | ({"validate_only"} if self._request.method in _WRITES else set())
         if not set(self._request.query_params) <= allowed:
             is_list = any("." in name or name == "cursor" for name in self._known)
@@ -137,12 +139,15 @@ class Call:
     # --- doing it
 
     async def _once(self, repetition: Repetition) -> Response:
+        """Answer a key once. That it is new is not asked beforehand: the answer's row must be new."""
         in_flight: InFlight = self._request.app.state.in_flight
-        await in_flight.enter(repetition)
+        has_twin = await in_flight.enter(repetition)
         try:
-            return await repetition.answer() or await self._attempts(repetition)
-        except ProblemError:
-            # Another process may have answered this key since: then the command met its own effect.
+            if has_twin and (kept := await repetition.answer()):
+                return kept
+            return await self._attempts(repetition)
+        except Exception:
+            # The key may have been answered before: then the command met its own effect.
             if kept := await repetition.answer():
                 return kept
             raise
@@ -178,6 +183,7 @@ class Call:
         if repetition is not None:
             repetition.keep(unit, response)
         await self._write(unit)
+        crash("http.after_write")
         return response
 
     async def _validate(self) -> Response:
@@ -238,7 +244,7 @@ def _decorate(response: Response, unit: Unit, request: Request) -> None:
     if unit.version is not None:
         response.headers["ETag"] = f'"{unit.version}"'
     if response.status_code == HTTPStatus.CREATED and unit.created_id is not None:
-        response.headers["Location"] = f"{request.url.path.rstrip('/')}/{unit.created_id}"
+        response.headers["Location"] = f"{request.scope['path'].rstrip('/')}/{unit.created_id}"
 
 
 def _dependency_queries(dependant: Any) -> set[str]:  # noqa: ANN401  FastAPI's Dependant

@@ -28,7 +28,10 @@ def create_service(
     description: str,
     pages: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """Return the application; ValueError if an operation has no row in the authorisation table."""
+    """Return the application; ValueError if an operation has no row in the authorisation table.
+
+    The limit on bodies is not FastAPI's own, which answers in plain text: see common.http.body.
+    """
     app = FastAPI(
         title=title,
         description=description,
@@ -38,7 +41,6 @@ def create_service(
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
-        max_body_size=runtime.settings.max_body_bytes,
     )
     app.state.runtime = runtime
     app.state.in_flight = InFlight()

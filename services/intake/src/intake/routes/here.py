@@ -8,7 +8,7 @@ from common.http.request import RuntimeDep
 from intake.domain.here import Here
 
 
-def _here(runtime: RuntimeDep) -> Here:
+async def _here(runtime: RuntimeDep) -> Here:
     return Here(runtime.settings.country, runtime.settings.time_zone)
 
 

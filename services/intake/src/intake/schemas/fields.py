@@ -3,11 +3,20 @@
 import re
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from common.codelists import code_of
 from common.errors import InvalidError
@@ -24,17 +33,37 @@ def listed(codelist: str) -> Any:  # noqa: ANN401  (pydantic's own type for Fiel
     return Field(json_schema_extra={"x-codelist": codelist})
 
 
+Absent: TypeAlias = None
+"""In a PATCH body beside NotNull: the field may be absent, but not null."""
+
+
+class _NotNull:
+    # The default of an absent field is not validated: only an explicit null comes here. The union
+    # stays a plain optional one, because of any other pydantic names the branch in error pointers.
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_before_validator_function(_refuse_null, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        options = described.pop("anyOf", [])
+        for option in options:
+            if option != {"type": "null"}:
+                described |= option
+        return described
+
+
 def _refuse_null(value: object) -> object:
-    # The default of an absent field is not validated: only an explicit null comes here.
     if value is None:
         raise PydanticKnownError("missing")
     return value
 
 
-Absent = SkipJsonSchema[None]
-"""In a PATCH body beside NotNull: the field may be absent, but not null."""
-
-NotNull = BeforeValidator(_refuse_null)
+NotNull = _NotNull()
 
 
 def patch_examples(*bodies: dict[str, Any]) -> Callable[[dict[str, Any]], None]:

@@ -103,4 +103,4 @@ async def complete_referral(
     referral = await load(unit, referral_id, principal, expected)
     status = next_status_of(referral, Action.COMPLETE, principal)
     await release_places(unit, [referral])
-    return take_step(unit, referral, status, calendar.today, holds_place=False)
+    return take_step(unit, referral, status, calendar.today)

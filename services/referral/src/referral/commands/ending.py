@@ -34,4 +34,4 @@ async def call_off_referrals(unit: Unit, case_id: UUID, consent_id: UUID, *, on:
     for referral in referrals:
         # In the sender's name: it is the sender who asked the person, and who would cancel.
         status = next_status(referral.status, Action.CANCEL, sides={Side.SENDER}, reason=WITHDRAWN)
-        take_step(unit, referral, status, on, WITHDRAWN, reason_note=None, holds_place=False)
+        take_step(unit, referral, status, on, WITHDRAWN)

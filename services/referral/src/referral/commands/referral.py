@@ -114,9 +114,7 @@ async def cancel_referral(
     status = next_status_of(referral, Action.CANCEL, principal, answer.reason)
     await release_places(unit, [referral])
     note = await seal(unit, referral.case_id, referral.id, "reason_note", answer.note)
-    return take_step(
-        unit, referral, status, calendar.today, answer.reason, reason_note=note, holds_place=False
-    )
+    return take_step(unit, referral, status, calendar.today, answer.reason, reason_note=note)
 
 
 async def _send(

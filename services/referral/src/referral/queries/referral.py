@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, select, true
 
 from common.auth import Principal
+from common.authz import Authorisation
 from common.db.base import Store
 from common.errors import NotFoundError
 from common.unit import Unit
@@ -25,6 +26,8 @@ _CASE = select(KnownCase).where(KnownCase.case_id == bindparam("case_id"))
 _CONSENT = select(KnownConsent).where(KnownConsent.id == bindparam("id"))
 
 
+_AUTHORISATION = Authorisation.of_package("referral")
+
 RELATION_OF = {Side.SENDER: "own", Side.RECEIVER: "referred"}
 """The relation of the authorisation table by which each side of a referral is open."""
 
@@ -41,12 +44,16 @@ async def get_referral(unit: Unit, referral_id: UUID, *, principal: Principal) -
 
 
 async def get_for_step(unit: Unit, referral_id: UUID, *, principal: Principal) -> Referral:
-    """Return a referral for a step: one the caller's organisation has a side in.
+    """Return a referral for a step: one the caller may read from a side of its organisation.
 
-    Whether the step belongs to that side is the domain's decision.
+    Whether the step belongs to that side is the domain's decision. A role that may not read it from
+    there is not told that it exists.
     """
     found = await find_referral(unit, referral_id)
-    if found is None or not sides_of(found, principal):
+    readable = _AUTHORISATION.granted("get_referral", principal.role)
+    if found is None or not any(
+        RELATION_OF[side] in readable for side in sides_of(found, principal)
+    ):
         raise NotFoundError
     return found
 

@@ -7,7 +7,7 @@ from referral.domain.calendar import Calendar
 from referral.settings import Settings
 
 
-def _calendar(request: Request) -> Calendar:
+async def _calendar(request: Request) -> Calendar:
     settings = cast(Settings, runtime_of(request).settings)
     return Calendar(settings.time_zone, settings.public_holidays)
 

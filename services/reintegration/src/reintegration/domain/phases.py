@@ -1,4 +1,4 @@
-"""The month clock of a programme: which phase a calendar day belongs to, and when one is overdue."""
+"""The month clock of a programme: which phase a day belongs to, and when one is overdue."""
 
 from calendar import monthrange
 from collections.abc import Mapping

@@ -76,7 +76,7 @@ _STEPS_WHILE_SUSPENDED: Final = (Action.RESUME, Action.CLOSE)
 
 
 def require_legal(action: Action, phase: Phase, *, is_suspended: bool) -> None:
-    """Raise ConflictError `plan.illegal_step`, with the legal steps, unless the step is legal now."""
+    """Raise ConflictError `plan.illegal_step`, with the legal steps, unless this is one now."""
     legal = _STEPS_WHILE_SUSPENDED if is_suspended else _STEPS[phase]
     if action not in legal:
         raise ConflictError("plan.illegal_step", legal=[step.value for step in legal])

@@ -9,7 +9,7 @@ from common.clock import local_date
 from common.http.request import RuntimeDep
 
 
-def _today(runtime: RuntimeDep) -> date:
+async def _today(runtime: RuntimeDep) -> date:
     return local_date(runtime.settings.time_zone)
 
 

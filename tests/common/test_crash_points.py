@@ -1,0 +1,76 @@
+"""Kills (T1): a process that dies at any named point leaves nothing lost, doubled or half done."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import crash
+from tests.house import ROOT
+
+EVERYWHERE = [
+    "db.before_commit:1",
+    "db.before_commit:2",
+    "db.before_commit:4",
+    "db.after_commit:1",
+    "db.after_commit:2",
+    "db.after_commit:5",
+    "relay.before_send",
+    "relay.after_send",
+    "relay.after_send:2",
+    "relay.after_mark",
+    "consumer.before_commit",
+    "consumer.before_commit:2",
+    "consumer.after_commit",
+    "consumer.after_commit:2",
+    "bus.before_commit",
+    "bus.after_commit",
+]
+
+
+def killed_at(url: str, folder: Path, points: list[str]) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "tests.common.crash_runner", url, str(folder), *points]
+    return subprocess.run(  # noqa: S603  our own program
+        arguments, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_kill_at_any_point_loses_doubles_and_halves_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    # Fails when rows and events commit apart, events are marked before they are sent, or the position
+    # moves without the effect; the message names the point.
+    ended = killed_at(database_url, tmp_path, EVERYWHERE)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_point_nobody_reaches_is_noticed(database_url: str, tmp_path: Path) -> None:
+    # Without this the test above could pass without killing anybody.
+    if database_url.startswith("sqlite"):
+        ended = killed_at(database_url, tmp_path, ["db.somewhere_else"])
+
+        assert (ended.returncode, ended.stderr) == (1, "db.somewhere_else was not reached\n")
+
+
+def test_every_point_in_the_source_is_killed_at() -> None:
+    # Fails when a point is added and no test dies there.
+    found = {
+        call.args[0].value
+        for path in (ROOT / "libs/common/src/common").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "crash"
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+    assert found == {point.partition(":")[0] for point in EVERYWHERE}
+
+
+@pytest.mark.parametrize("name", ["", "db.before_commit", "x"])
+def test_without_its_variable_a_point_does_nothing(name: str) -> None:
+    # Fails when a point is armed by anything but the variable: this process would die here.
+    assert crash._name == ""
+    crash.crash(name or "relay.after_send")

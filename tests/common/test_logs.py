@@ -1,0 +1,222 @@
+"""Logs: only declared keys pass, and no error ever speaks for itself."""
+
+import asyncio
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from common import logs
+from common.consumer import Consumer
+from common.db import Database
+from common.db.postgres import PostgresDatabase
+from common.events import Event
+from common.sealing import ServiceBox
+from common.unit import Actor, Unit
+from tests.common.things import Around, SeenThing, ThingMoved, delivered, made, new_unit, steps_of
+from tests.common.tiny import Tiny
+from tests.conftest import fixed_id
+
+CANARY = "Ana-Canary-Марковић"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Logging as a service sets it up, into memory; undone afterwards."""
+    root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook, sys.unraisablehook)
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
+    stream = io.StringIO()
+    logs.configure(stream)
+    yield stream
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**before)
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+
+
+def parsed(lines: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.getvalue().splitlines() if line.startswith("{")]
+
+
+def test_a_key_nobody_declared_is_dropped_and_counted(lines: io.StringIO) -> None:
+    # Fails when a list of forbidden keys stands in for the list of allowed ones.
+    structlog.get_logger("x").warning(
+        "something.happened", name=CANARY, body={"a": CANARY}, error="KeyError", topic="intake.case"
+    )
+
+    [entry] = parsed(lines)
+    assert entry.pop("timestamp")
+    assert entry == {
+        "event": "something.happened",
+        "level": "warning",
+        "error": "KeyError",
+        "topic": "intake.case",
+        "count": 2,
+    }
+
+
+def test_an_exception_is_never_written_out(lines: io.StringIO) -> None:
+    # Fails when exc_info or a stack is drawn: the text of an error holds values.
+    error = ValueError(CANARY)
+
+    structlog.get_logger("x").error("it.failed", exc_info=error, stack_info=True)
+    library = logging.getLogger("sqlalchemy.engine")
+    library.error("cannot write %s", CANARY, exc_info=error, stack_info=True)
+    logging.getLogger("asyncio").error("task %r", error, exc_info=error)
+
+    assert CANARY not in lines.getvalue()
+    assert "Traceback" not in lines.getvalue()
+    assert "sqlalchemy.engine error at line" in lines.getvalue()
+
+
+def test_warnings_and_what_ends_a_thread_come_without_their_words(lines: io.StringIO) -> None:
+    # Fails when Python prints them itself: pydantic's warnings show the value, an error its text.
+    def broken() -> None:
+        raise KeyError(CANARY)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"unexpected value {CANARY}", stacklevel=1)
+    thread = threading.Thread(target=broken, name="worker")
+    thread.start()
+    thread.join()
+
+    assert CANARY not in lines.getvalue()
+    assert [e["error"] for e in parsed(lines) if e["event"] == "process.failed"] == ["KeyError"]
+    assert "py.warnings warning" in lines.getvalue()
+
+
+PROGRAM = """
+import asyncio, sys
+from common import logs
+logs.configure()
+async def main():
+    lost = asyncio.get_running_loop().create_future()
+    lost.set_exception(ValueError(sys.argv[1]))
+    del lost
+    raise RuntimeError(sys.argv[1])
+asyncio.run(main())
+"""
+
+
+def test_what_ends_a_process_is_told_by_type_and_place() -> None:
+    # Fails when the interpreter prints the traceback: its last line is the error's text.
+    ended = subprocess.run(  # noqa: S603  our own interpreter
+        [sys.executable, "-c", PROGRAM, CANARY], capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert CANARY not in ended.stdout + ended.stderr
+    last = json.loads(ended.stderr.splitlines()[-1])
+    assert (last["event"], last["error"]) == ("process.failed", "RuntimeError")
+    assert any(frame.startswith("main:") for frame in last["frames"])
+
+
+# --- the errors that hold values
+
+
+async def hurt(database: Database) -> list[SQLAlchemyError]:
+    """Provoke errors of the driver that are about a value."""
+    found: list[SQLAlchemyError] = []
+    nameless, cut = new_unit(database), new_unit(database)
+    nameless.actor = cut.actor = Actor(CANARY)
+    nameless.audit(cast(str, None), "thing", [CANARY])
+    cut.put(SeenThing, thing_id=fixed_id(1), trail=[CANARY, "\0"])
+    wrong = select(text("CAST(:name AS INTEGER) / 0 FROM thing WHERE no_such_column = :name"))
+    for act in (
+        database.write(nameless),
+        database.write(cut),
+        database.fetch(wrong, {"name": CANARY}),
+    ):
+        try:
+            await act
+        except SQLAlchemyError as error:
+            found.append(error)
+    return found
+
+
+async def test_an_error_of_the_database_shows_no_parameter(
+    database: Database, lines: io.StringIO
+) -> None:
+    # Fails without hide_parameters: SQLAlchemy prints every bound value with the statement.
+    await made(database, fixed_id(1))
+
+    errors = await hurt(database)
+
+    assert len(errors) >= 2
+    for error in errors:
+        assert CANARY not in str(error).partition("[SQL:")[2]
+    assert CANARY not in lines.getvalue()
+
+
+async def test_a_driver_that_names_the_value_is_not_quoted_anywhere(
+    postgres_only: PostgresDatabase, lines: io.StringIO, tiny_sqlite: Tiny
+) -> None:
+    # Fails when str(error) is logged or answered: asyncpg's text carries the value itself.
+    wrong = select(text("1 FROM thing WHERE version = :name"))
+    try:
+        await postgres_only.fetch(wrong, {"name": CANARY})
+        pytest.fail("the driver should have refused")
+    except SQLAlchemyError as error:
+        real = error
+    assert CANARY in str(real)
+
+    class Quoting(Around):
+        async def write(self, unit: Unit) -> None:
+            raise real
+
+    tiny = Tiny(tiny_sqlite.issuer.jwks_file.parent.parent, Quoting(tiny_sqlite.runtime.database))
+    response = await tiny.post("/v1/things", {"label": "x"})
+    await tiny.close()
+
+    assert response.status_code in {500, 503}
+    assert CANARY not in response.text
+    assert CANARY not in lines.getvalue()
+    assert {e["event"] for e in parsed(lines)} & {"request.failed", "database.write_failed"}
+
+
+async def test_a_handler_that_quotes_a_person_is_logged_by_its_type(
+    database: Database, box: ServiceBox, lines: io.StringIO
+) -> None:
+    # Fails when the consumer logs or stores the error's text.
+    async def quoting(unit: Unit, event: Event) -> None:
+        raise RuntimeError(CANARY)
+
+    async def at_once(_: float) -> None: ...
+
+    consumer = Consumer(
+        database, {ThingMoved.type: quoting}, service="test", box=box, pause=at_once
+    )
+    await consumer.accept_all(delivered([*steps_of(fixed_id(1), 2), CANARY.encode()]))
+
+    assert CANARY not in lines.getvalue()
+    events = [entry["event"] for entry in parsed(lines)]
+    assert events.count("consumer.failed") == 5
+    assert {"consumer.parked", "consumer.dead_letter"} < {*events}
+    reasons = [e["error"] for e in parsed(lines) if e["event"] == "consumer.parked"]
+    assert reasons == ["RuntimeError"]
+
+
+async def test_a_lost_task_is_reported_without_its_error(lines: io.StringIO) -> None:
+    # Fails when asyncio's own report of a lost exception is passed on.
+    async def broken() -> None:
+        raise RuntimeError(CANARY)
+
+    task = asyncio.create_task(broken())
+    await asyncio.wait({task})
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": f"lost {CANARY}", "exception": task.exception(), "task": task}
+    )
+
+    assert CANARY not in lines.getvalue()
+    assert "asyncio error at line" in lines.getvalue()

@@ -11,23 +11,32 @@ from common import crash
 from tests.house import ROOT
 
 EVERYWHERE = [
-    "db.before_commit:1",
-    "db.before_commit:2",
-    "db.before_commit:4",
+    "db.before_commit:3",
     "db.after_commit:1",
-    "db.after_commit:2",
-    "db.after_commit:5",
+    "db.after_commit:3",
     "relay.before_send",
     "relay.after_send",
     "relay.after_send:2",
     "relay.after_mark",
-    "consumer.before_commit",
+    "consumer.before_commit:1",
     "consumer.before_commit:2",
-    "consumer.after_commit",
+    "consumer.after_commit:1",
     "consumer.after_commit:2",
     "bus.before_commit",
     "bus.after_commit",
+    "http.after_write",
+    "audit.after_link",
+    "audit.after_head",
 ]
+ON_POSTGRES = [
+    "db.before_commit:3",
+    "db.after_commit:3",
+    "relay.after_send",
+    "consumer.before_commit:2",
+    "consumer.after_commit:2",
+]
+ELSEWHERE = {"libs/common/src/common/migrations.py"}
+"""Points that lie in no service's daily work."""
 
 
 def killed_at(url: str, folder: Path, points: list[str]) -> subprocess.CompletedProcess[str]:
@@ -42,17 +51,12 @@ def test_a_kill_at_any_point_loses_doubles_and_halves_nothing(
 ) -> None:
     # Fails when rows and events commit apart, events are marked before they are sent, or the position
     # moves without the effect; the message names the point.
-    ended = killed_at(database_url, tmp_path, EVERYWHERE)
+    points = EVERYWHERE if database_url.startswith("sqlite") else ON_POSTGRES
 
-    assert (ended.returncode, ended.stderr) == (0, "")
+    # The point nobody reaches shows that a kill which does not happen is noticed.
+    ended = killed_at(database_url, tmp_path, [*points, "nowhere"])
 
-
-def test_a_point_nobody_reaches_is_noticed(database_url: str, tmp_path: Path) -> None:
-    # Without this the test above could pass without killing anybody.
-    if database_url.startswith("sqlite"):
-        ended = killed_at(database_url, tmp_path, ["db.somewhere_else"])
-
-        assert (ended.returncode, ended.stderr) == (1, "db.somewhere_else was not reached\n")
+    assert (ended.returncode, ended.stderr) == (1, "nowhere was not reached\n")
 
 
 def test_every_point_in_the_source_is_killed_at() -> None:
@@ -60,6 +64,7 @@ def test_every_point_in_the_source_is_killed_at() -> None:
     found = {
         call.args[0].value
         for path in (ROOT / "libs/common/src/common").rglob("*.py")
+        if path.relative_to(ROOT).as_posix() not in ELSEWHERE
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call)
         and ast.unparse(call.func) == "crash"

@@ -47,6 +47,30 @@ SERVER_OWNED = (
 )
 """What the service itself decides, and names by which libraries can be talked into more."""
 
+NEARLY: dict[str, tuple[Any, ...]] = {
+    # What a lenient reader takes for a time, a day or an id: seconds, other ISO forms, no offset.
+    "date-time": (
+        1_700_000_000,
+        "1700000000",
+        "2025-11-20",
+        "2025-11-20T09:15:00",
+        "2025-11-20 09:15:00Z",
+        "20251120T091500Z",
+        "2025-11-20T09:15:00+0100",
+        "2025-11-20T25:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+    ),
+    "date": (
+        20_251_120,
+        1_700_000_000,
+        "20251120",
+        "2025-11-20T00:00:00Z",
+        "2025-02-30",
+        "2025-W47-4",
+    ),
+    "uuid": (1, "00000000", "0b8c2f54-7d0e-4c3b-8a3e-2f6f1f1f9a0g"),
+}
+
 ANYTHING: dict[str, Any] = {
     "string": MARK,
     "integer": NUMBER,
@@ -91,6 +115,8 @@ def _bad_values(field: Field) -> Iterator[tuple[str, Any]]:
         yield from _out_of_bounds(option)
     if field.text is None:
         return
+    for value in NEARLY.get(field.text.get("format", ""), ()):
+        yield f"nearly: {value}", value
     if field.is_coded:
         # To them every character is as foreign as any other.
         yield "unknown code", MARK
@@ -123,7 +149,7 @@ def attacks_on_names(operation: Operation, columns: frozenset[str]) -> Iterator[
         for name in (*SERVER_OWNED, MARK):
             if name not in part.names:
                 yield _more(f"{pointer(part.path)}/{name}", part, base, {name: MARK})
-        more = {name: MARK for name in sorted(columns - part.names)}
+        more = dict.fromkeys(sorted(columns - part.names), MARK)
         yield _more(f"{pointer(part.path)}: every column", part, base, more)
 
 
@@ -151,7 +177,9 @@ def attacks_on_json(operation: Operation) -> Iterator[Attack]:
         "raw control": b'"\x01"',
     }.items():
         yield Attack(what, b"{" + name + b": " + value + b"}")
-    yield Attack("repeated name", good[:-1].rstrip() + _and(example) + name + b": 1, " + name + b": 1}")
+    yield Attack(
+        "repeated name", good[:-1].rstrip() + _and(example) + name + b": 1, " + name + b": 1}"
+    )
     for depth in (33, 65, 100_000):
         yield Attack(f"depth {depth}", b'{"x": ' + b"[" * depth + b"]" * depth + b"}")
     yield Attack("byte order mark", codecs.BOM_UTF8 + good)

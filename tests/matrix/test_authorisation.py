@@ -18,7 +18,7 @@ from common.clock import new_id
 from common.codelists import codes
 from common.settings import ServiceName
 from tests.kit import open_service
-from tests.surface.operations import SERVICES, Operation, Row, authorisation, operations
+from tests.surface.operations import SERVICES, Operation, authorisation, operations
 from tests.surface.stage import (
     IDENTITIES,
     Answer,
@@ -92,8 +92,11 @@ async def made_ready(stage: Stage) -> list[tuple[Operation, Ready]]:
 
 @pytest.mark.row("F59")
 async def test_the_answer_to_every_role_and_relation_is_what_the_table_says(stage: Stage) -> None:
-    """Seeded: give GUARDIAN a relation in a row of authz.json's copy in memory; leave the caller's
-    organisation out of a query's condition; answer 403 instead of 404 to a stranger."""
+    """Every cell is asked for, and where there is a record, one that does not exist beside it.
+
+    Seeded: leave the caller's organisation out of `intake.queries.case._relation`; answer 403 where
+    `referral.queries.referral.get_for_step` answers 404; grant a role more than the table does.
+    """
     faults: list[str] = []
     for operation, ready in await made_ready(stage):
         cells = [

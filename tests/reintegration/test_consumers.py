@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from common.contracts.intake import CaseIdentityRecorded, CaseProfileChanged
+from common.contracts.intake import CaseAssigned, CaseIdentityRecorded, CaseProfileChanged
 from common.events import Event, EventData
 from common.tables import DeadLetter
 from reintegration.models import KnownCase, Plan, PlanReferral
@@ -139,6 +139,15 @@ async def test_what_is_learnt_of_the_age_is_kept(kit: Kit, change: EventData) ->
 
     [known] = await kit.rows(select(KnownCase))
     assert (known.case_id, known.organisation_id, known.is_minor) == (CASE, CENTRE, True)
+
+
+async def test_the_owner_of_a_case_is_the_organisation_that_carries_it(kit: Kit) -> None:
+    assigned = CaseAssigned(case_id=CASE, organisation_id=ELSEWHERE, worker="worker-9")
+    await kit.hear(*case_opened(), *accepted(), *told("intake", CASE, assigned, first_seq=2))
+
+    plan = f"/v1/plans/{PLAN}"
+    assert (await kit.caller("SOCIAL_WORKER", ELSEWHERE).get(plan)).status_code == 200
+    assert (await kit.caller("SOCIAL_WORKER", CENTRE).get(plan)).status_code == 404
 
 
 async def test_a_repeated_event_of_a_case_changes_nothing(kit: Kit) -> None:

@@ -76,9 +76,7 @@ def parts(operation: Operation) -> list[Part]:
     return [Part((), frozenset(body["properties"])), *inside]
 
 
-def _fields(
-    operation: Operation, node: Schema, path: Path, data_class: str
-) -> Iterator[Field]:
+def _fields(operation: Operation, node: Schema, path: Path, data_class: str) -> Iterator[Field]:
     for name, schema in node.get("properties", {}).items():
         yield from _field(operation, schema, (*path, name), data_class)
 

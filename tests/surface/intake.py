@@ -246,4 +246,3 @@ def _judge_presumption(role: str, _identity: str, is_open: bool) -> Answer | Non
     if is_open and ActorRole(role) not in screeners("RS", is_minor=False):
         return 403, "identification.role_not_entitled"
     return None
-

@@ -9,8 +9,10 @@ from common.contracts.intake import CaseOpened, ConsentGranted
 from tests.kit import HOME, told
 from tests.surface.operations import authorisation
 from tests.surface.stage import (
+    IDENTITIES,
     PARTNER,
     Answer,
+    Judge,
     Ready,
     Relations,
     Stage,
@@ -46,9 +48,11 @@ update_organisation = get_organisation
 
 async def register_service(stage: Stage, body: Any) -> Ready:
     owner = await _organisation(stage, body["organisation_id"])
-    owns = {"own": "own", "assigned": "own"} if owner == str(HOME) else {}
-    owns |= {"partner": "own"} if owner == str(PARTNER) else {}
-    return Ready(COORDINATOR, body=body, relations=related(**owns), judge=_judge_directory)
+    relations = {
+        identity: frozenset({"all", "own"} if str(organisation_id) == owner else {"all"})
+        for identity, (organisation_id, _) in IDENTITIES.items()
+    }
+    return Ready(COORDINATOR, body=body, relations=relations, judge=_judge_directory)
 
 
 async def find_services(stage: Stage, _: Any) -> Ready:
@@ -232,9 +236,7 @@ async def _referral(stage: Stage, *steps: str, case_id: str | None = None) -> st
 async def _step(stage: Stage, by: Who, body: Any, *steps: str) -> Ready:
     path = {"referral_id": await _referral(stage, *steps)}
     version = len(steps) + 1  # one for the draft
-    return Ready(
-        by, path=path, version=version, body=body, relations=SENT, judge=_judge_side(SENT)
-    )
+    return Ready(by, path=path, version=version, body=body, relations=SENT, judge=_judge_side(SENT))
 
 
 def _judge_directory(_role: str, _identity: str, is_open: bool) -> Answer | None:  # noqa: FBT001
@@ -247,7 +249,7 @@ def _judge_draft(_role: str, _identity: str, is_open: bool) -> Answer | None:  #
     return None if is_open else (409, "referral.case_unknown")
 
 
-def _judge_side(relations: Relations) -> Any:  # noqa: ANN401  what Ready.judge is
+def _judge_side(relations: Relations) -> Judge:
     """Who may read the referral but not take this step is told that it is the other side's."""
     readers = authorisation("referral")["get_referral"]
     assert isinstance(readers, dict)

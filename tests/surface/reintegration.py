@@ -15,10 +15,15 @@ MANAGER = Who("NGO_CASE_MANAGER")
 PLAN: Relations = related(own="own", assigned="own", partner="shared", all_too=False)
 FEED: Relations = related(own="own", assigned="own", all_too=False)
 
-START = ("start", {"entered_on": "2026-03-31"})
-TRANSITION = ("phase", {"to_phase": "TRANSITION"})
-SUSPEND = ("suspend", {})
-CLOSE = ("close", {"reason": "COMPLETED_REINTEGRATED", "closed_on": "2026-10-30", "note": "Well."})
+Step = tuple[str, dict[str, Any]]
+
+START: Step = ("start", {"entered_on": "2026-03-31"})
+TRANSITION: Step = ("phase", {"to_phase": "TRANSITION"})
+SUSPEND: Step = ("suspend", {})
+CLOSE: Step = (
+    "close",
+    {"reason": "COMPLETED_REINTEGRATED", "closed_on": "2026-10-30", "note": "Well."},
+)
 
 
 async def list_plans(stage: Stage, _: Any) -> Ready:
@@ -86,7 +91,7 @@ async def list_changes(stage: Stage, _: Any) -> Ready:
 # --- what they are made of
 
 
-async def _plan(stage: Stage, *steps: tuple[str, dict[str, Any]], body: Any = None) -> Ready:
+async def _plan(stage: Stage, *steps: Step, body: Any = None) -> Ready:
     """Return a plan of HOME for a case of PARTNER that has taken these steps."""
     case_id, referral_id = new_id(), new_id()
     opened = CaseOpened(
@@ -117,8 +122,8 @@ async def _plan(stage: Stage, *steps: tuple[str, dict[str, Any]], body: Any = No
     plan_id = uuid5(referral_id, "plan")
     version = await _version(stage, plan_id)
     for verb, fields in steps:
-        path = f"/v1/plans/{plan_id}/{verb}"
-        version = version_of(await stage.do("POST", path, MANAGER, fields, version))
+        url = f"/v1/plans/{plan_id}/{verb}"
+        version = version_of(await stage.do("POST", url, MANAGER, fields, version))
     path = {"plan_id": str(plan_id)}
     return Ready(MANAGER, path=path, version=version, body=body, relations=PLAN)
 

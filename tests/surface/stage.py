@@ -61,6 +61,10 @@ def related(*, all_too: bool = True, **relations: str) -> Relations:
     return {name: frozenset({*relations.get(name, "").split()} | everybody) for name in IDENTITIES}
 
 
+Judge = Callable[[str, str, bool], Answer | None]
+"""Takes a role, an identity, and whether one of their relations opens the record."""
+
+
 def no_judgement(_role: str, _identity: str, _is_open: bool) -> Answer | None:  # noqa: FBT001
     return None
 
@@ -76,11 +80,11 @@ class Ready:
 
     by: Who
     path: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
     version: int | None = None
     body: Any = None
     relations: Relations | None = None
-    judge: Callable[[str, str, bool], Answer | None] = no_judgement
+    judge: Judge = no_judgement
     listed: str | None = None
     listed_by: str = "id"
 
@@ -120,14 +124,20 @@ class Stage:
         path: str,
         who: Who | None,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
         **content: Any,
     ) -> httpx.Response:
         """Send a request as `who`; a POST has its own Idempotency-Key."""
-        sent = {"Idempotency-Key": str(new_id())} if method == "POST" else {}
+        sent: dict[str, str | bytes] = {}
+        if method == "POST":
+            sent["Idempotency-Key"] = str(new_id())
         if who is not None:
             sent["Authorization"] = f"Bearer {self.token(who)}"
-        return await self._http.request(method, path, headers=sent | {**(headers or {})}, **content)
+        pairs = [
+            (name.encode(), value.encode() if isinstance(value, str) else value)
+            for name, value in (sent | {**(headers or {})}).items()
+        ]
+        return await self._http.request(method, path, headers=pairs, **content)
 
     def token(self, who: Who) -> str:
         if who not in self._tokens:
@@ -141,13 +151,15 @@ class Stage:
         ready: Ready,
         who: Who | None,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
         validate_only: bool = False,
         **content: Any,
     ) -> httpx.Response:
         """Make the call that is ready; `content` replaces its body."""
         query = dict(ready.query) | ({"validate_only": "true"} if validate_only else {})
-        version = {} if ready.version is None else {"If-Match": f'"{ready.version}"'}
+        version: dict[str, str | bytes] = {}
+        if ready.version is not None:
+            version["If-Match"] = f'"{ready.version}"'
         if not content and ready.body is not None:
             content = {"json": ready.body}
         return await self.request(
@@ -163,7 +175,7 @@ class Stage:
         self, method: str, path: str, who: Who, body: Any = None, version: int | None = None
     ) -> httpx.Response:
         """Take a step on the way to the state; it must succeed."""
-        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        headers = None if version is None else {"If-Match": f'"{version}"'}
         content = {} if body is None else {"json": body}
         response = await self.request(method, path, who, headers=headers, **content)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"

@@ -192,9 +192,7 @@ class CaseWork:
         ]
         for decision, more in decisions:
             body = {"source": "HOTLINE", "country": "RS", "urgency": "HIGH", "note": "Зове опет."}
-            notice, version = self._hotline.create(
-                "intake", "/v1/notices", body, "notice.received"
-            )
+            notice, version = self._hotline.create("intake", "/v1/notices", body, "notice.received")
             self._officer.change(
                 "intake",
                 f"/v1/notices/{notice}/triage",
@@ -239,7 +237,11 @@ class CaseWork:
             "note": "Долази вечерас.",
         }
         referral, version = self._worker.create(
-            "referral", "/v1/referrals", draft, "referral.drafted", while_told="referral.case_unknown"
+            "referral",
+            "/v1/referrals",
+            draft,
+            "referral.drafted",
+            while_told="referral.case_unknown",
         )
         version = self._step(
             self._worker, referral, "submit", version, "submitted", while_told="consent.missing"
@@ -299,13 +301,16 @@ class CaseWork:
         return self._step(self._shelter, referral, "accept", version, "accepted", places)
 
     def _decline(self, case: UUID, consent: UUID, referral: UUID, version: int) -> None:
-        self._step(
-            self._shelter, referral, "decline", version, "declined", reason="NO_CAPACITY"
-        )
+        self._step(self._shelter, referral, "decline", version, "declined", reason="NO_CAPACITY")
 
     def _ask_again(self, case: UUID, consent: UUID, referral: UUID, version: int) -> None:
         version = self._step(
-            self._shelter, referral, "return_for_info", version, "returned_for_info", reason="NEEDS_UNCLEAR"
+            self._shelter,
+            referral,
+            "return_for_info",
+            version,
+            "returned_for_info",
+            reason="NEEDS_UNCLEAR",
         )
         version = self._step(self._worker, referral, "resubmit", version, "submitted")
         self._step(self._worker, referral, "cancel", version, "cancelled", reason="NEED_ENDED")

@@ -28,6 +28,7 @@ AGGREGATES = {
 }
 """Table of an aggregate by how the types of its events begin."""
 
+
 def find_faults(home: Path, done: Sequence[Done], empty: Path) -> list[Fault]:
     """Return every broken promise of a country that was drained and has ended.
 
@@ -96,7 +97,9 @@ def _feed(stored: Stored) -> Iterator[Fault]:
         yield Fault("I4", "wrong", f"{stored.name}: the feed has gaps or doubles")
     marked = stored.rows("relay_lease")[0]["feed_position"]
     if marked != len(positions):
-        yield Fault("I4", "wrong", f"{stored.name}: the feed ends at {len(positions)}, not {marked}")
+        yield Fault(
+            "I4", "wrong", f"{stored.name}: the feed ends at {len(positions)}, not {marked}"
+        )
 
 
 def _inbox(stored: Stored, bus: Sequence[Row], home: Path) -> Iterator[Fault]:
@@ -194,31 +197,32 @@ def _answers(services: dict[str, Stored], done: Sequence[Done]) -> Iterator[Faul
         yield Fault("I9", "lost", f"{name} of {subject} was answered {count} times more than told")
     for (subject, name), count in (told - promised).items():
         yield Fault("I3", "doubled", f"{name} of {subject} was told {count} times too often")
-    tables: dict[tuple[str, str], dict[str, Row]] = {}
-
-    def find(service: str, table: str, record: UUID) -> Row | None:
-        if (service, table) not in tables:
-            rows = services[service].rows(table)
-            tables[service, table] = {next(_key(row)): row for row in rows}
-        return tables[service, table].get(record.hex)
-
-    for each in done:
-        subject, name = each.told[0]
-        row = find(each.service, _table_of(name), subject)
-        if row is None or row["version"] < each.version:
-            yield Fault("I9", "lost", f"{name} of {subject} was answered and is not there")
-        if each.part is not None and find(each.service, *each.part) is None:
-            yield Fault("I9", "lost", f"a row of {each.part[0]} was answered and is not there")
     for name, stored in services.items():
-        keys = sum(each.is_post and each.trace_id != "" for each in done if each.service == name)
+        answered = [each for each in done if each.service == name]
+        yield from _records(stored, answered)
+        keys = sum(each.is_post and each.trace_id != "" for each in answered)
         kept = len(stored.rows("idempotency_answer"))
         if kept != keys:
             yield Fault("I3", "wrong", f"{name}: {keys} keys were answered, {kept} are kept")
 
 
-def _key(row: Row) -> Iterator[str]:
-    """The columns' values in order; the first after rowid is the key of these tables."""
-    return (value for column, value in row.items() if column != "rowid")
+def _records(stored: Stored, done: Sequence[Done]) -> Iterator[Fault]:
+    """I9: every record that was answered is there, with at least that version."""
+    tables = {_table_of(each.told[0][1]) for each in done}
+    tables |= {each.part[0] for each in done if each.part is not None}
+    rows = {table: {_key(row): row for row in stored.rows(table)} for table in tables}
+    for each in done:
+        subject, name = each.told[0]
+        row = rows[_table_of(name)].get(subject.hex)
+        if row is None or row["version"] < each.version:
+            yield Fault("I9", "lost", f"{name} of {subject} was answered and is not there")
+        if each.part is not None and each.part[1].hex not in rows[each.part[0]]:
+            yield Fault("I9", "lost", f"a row of {each.part[0]} was answered and is not there")
+
+
+def _key(row: Row) -> str:
+    """Return the key of a row; it is the first column of these tables."""
+    return next(str(value) for column, value in row.items() if column != "rowid")
 
 
 def _audited(services: dict[str, Stored], done: Iterable[Done]) -> Iterator[Fault]:

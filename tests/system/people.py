@@ -5,6 +5,7 @@ that was not answered again, with the same key, the same body and the same If-Ma
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,14 @@ class Done:
 class Site:
     """The country as its users know it: four addresses, up or down; and what they were told."""
 
-    def __init__(self, home: Path, port_base: int) -> None:
-        self.home = home
+    def __init__(self, home: Path, port_base: int, done: Sequence[Done] = ()) -> None:
+        """`done` is what was answered before in the folder this one is a copy of."""
         self.port_base = port_base
-        self.done: list[Done] = []
+        self.done = [*done]
         self.repeated = 0
         """Requests sent again because no answer had come."""
         self._starts = 0
+        self._is_closed = False
         self._changed = threading.Condition()
         self._issuer = LocalIssuer(home)
 
@@ -52,12 +54,17 @@ class Site:
             self._starts += 1
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """Send everybody home who waits for the country to come back."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
     def wait_up(self, after: int) -> int:
         """Wait for another start than the one called `after`; return its number."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._starts > after, 2 * PATIENCE), (
-                "it stays away"
-            )
+            self._changed.wait_for(lambda: self._starts > after or self._is_closed, 2 * PATIENCE)
+            assert self._starts > after, "the country did not come back"
             return self._starts
 
     def person(self, role: str, organisation: UUID, name: str) -> "Person":

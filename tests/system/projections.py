@@ -20,7 +20,15 @@ from tests.system.files import Fault, Row, Stored
 
 PROJECTIONS = ("case_fact", "plan_fact", "referral_fact")
 _KEY = MasterKey(bytes(32))
-_CASE = ("organisation_id", "country", "beneficiary_kind", "sex", "age_group", "is_minor", "urgency")
+_CASE = (
+    "organisation_id",
+    "country",
+    "beneficiary_kind",
+    "sex",
+    "age_group",
+    "is_minor",
+    "urgency",
+)
 _CONSENT = (
     "case_id", "scope", "recipient_organisation_id", "recipient_countries", "purposes",
     "data_groups", "given_by", "granted_on", "expires_on", "is_withdrawn",
@@ -104,4 +112,6 @@ async def _build(path: Path, records: Sequence[Row]) -> None:
 def dump(stored: Stored, table: str) -> list[str]:
     """Return a table's rows as text in one order, whatever order they were written in."""
     rows = ({k: v for k, v in row.items() if k != "rowid"} for row in stored.rows(table))
-    return sorted(json.dumps(row, sort_keys=True, default=lambda raw: UUID(raw).hex) for row in rows)
+    return sorted(
+        json.dumps(row, sort_keys=True, default=lambda raw: UUID(raw).hex) for row in rows
+    )

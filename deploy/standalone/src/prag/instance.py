@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from common.clock import utcnow
+from common.crash import crash
 from prag.folder import claim
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
 from prag.manifest import LAYOUT, TIME_ZONES, Layout, Manifest, TroubleError, read_manifest
@@ -101,6 +102,7 @@ class Instance:
         for name in old:
             safe_copy = self.home / "backups" / f"{name}-before-migration.db"
             databases.migrate(self.files.database(name), PARTS[name].migrations, safe_copy)
+            crash("migration.between")
         if manifest is None:
             databases.make_empty(self.files.bus)
 

@@ -81,7 +81,7 @@ def _is_simple(value: object) -> bool:
     if isinstance(value, int):
         return -_GREATEST <= value <= _GREATEST
     if isinstance(value, list | tuple):
-        return all([_is_simple(item) for item in value])
+        return all(map(_is_simple, value))
     if isinstance(value, dict):
-        return all([isinstance(k, str) and k.isascii() and _is_simple(v) for k, v in value.items()])
+        return all(map(str.isascii, value)) and all(map(_is_simple, value.values()))
     return False

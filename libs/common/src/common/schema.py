@@ -1,18 +1,20 @@
 """The forms of bodies: strict models and strings that cannot hide anything."""
 
+import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     PlainSerializer,
     StringConstraints,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from common.clock import utcnow
 
@@ -84,7 +86,34 @@ def _to_rfc3339(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-Instant = Annotated[AwareDatetime, PlainSerializer(_to_rfc3339, return_type=str)]
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _only_rfc3339(value: object) -> object:
+    # pydantic would also read a number, as seconds or milliseconds by its size.
+    if isinstance(value, str):
+        if not _RFC3339.fullmatch(value):
+            raise PydanticKnownError("datetime_parsing", {"error": "not RFC 3339"})
+    elif not isinstance(value, datetime):
+        raise PydanticKnownError("datetime_type")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # within hours of the first or the last year
+        raise PydanticKnownError("datetime_parsing", {"error": "not in UTC"}) from None
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_only_rfc3339),
+    AfterValidator(_in_utc),
+    PlainSerializer(_to_rfc3339, return_type=str),
+]
 """An RFC 3339 time; answers are in UTC."""
 
 PastInstant = Annotated[Instant, AfterValidator(_not_in_future)]

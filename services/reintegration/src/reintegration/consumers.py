@@ -1,4 +1,9 @@
-from common.contracts.intake import CaseIdentityRecorded, CaseOpened, CaseProfileChanged
+from common.contracts.intake import (
+    CaseAssigned,
+    CaseIdentityRecorded,
+    CaseOpened,
+    CaseProfileChanged,
+)
 from common.contracts.referral import ReferralAccepted
 from common.events import Event
 from common.inbox import Handlers
@@ -28,6 +33,12 @@ async def on_identity_recorded(unit: Unit, event: Event) -> None:
     unit.update(KnownCase, {"case_id": identity.case_id}, is_minor=identity.is_minor)
 
 
+async def on_case_assigned(unit: Unit, event: Event) -> None:
+    """Learn whose case it is now: that of the organisation whose worker carries it."""
+    assigned = CaseAssigned.model_validate(event.data)
+    unit.update(KnownCase, {"case_id": assigned.case_id}, organisation_id=assigned.organisation_id)
+
+
 async def on_referral_accepted(unit: Unit, event: Event) -> None:
     """Open a plan, or let the referral join the case's open one."""
     accepted = ReferralAccepted.model_validate(event.data)
@@ -38,5 +49,6 @@ HANDLERS: Handlers = {
     CaseOpened.type: on_case_opened,
     CaseProfileChanged.type: on_profile_changed,
     CaseIdentityRecorded.type: on_identity_recorded,
+    CaseAssigned.type: on_case_assigned,
     ReferralAccepted.type: on_referral_accepted,
 }

@@ -25,6 +25,7 @@ logger = structlog.get_logger(__name__)
 
 _AT_ONCE = 3
 _PAUSE_SECONDS = 0.01
+_PATIENCE_SECONDS = 60.0
 
 
 async def load(
@@ -44,20 +45,20 @@ async def load(
         heard = select(InboxAggregate.last_seq).where(
             InboxAggregate.topic == topic, InboxAggregate.subject == subject
         )
-        while True:
-            rows = await runtimes[service].database.fetch(heard)
-            if rows and rows[0].last_seq >= version:
-                return
-            await asyncio.sleep(_PAUSE_SECONDS)
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                rows = await runtimes[service].database.fetch(heard)
+                if rows and rows[0].last_seq >= version:
+                    return
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def tell(facts: dict[str, Any]) -> None:
         async with turns:
             try:
                 await Story(facts, cast, caller, known, journal.began).tell()
-            except SampleError as error:
-                logger.warning(
-                    "sample.not_told", operation=facts["key"], error=error.code, status=error.status
-                )
+            except (SampleError, TimeoutError) as error:
+                what = getattr(error, "code", type(error).__name__)
+                logger.warning("sample.not_told", operation=facts["key"], error=what)
             else:
                 journal.note(facts["key"])
 

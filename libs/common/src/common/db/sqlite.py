@@ -12,24 +12,35 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
-from sqlalchemy import Connection, Dialect, create_engine
+from sqlalchemy import ClauseElement, Connection, Dialect, create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import StaticPool
 
 from common.crash import crash
-from common.db.base import Parameters, Shape, check_count, duplicate, shape_of, statement_of, statements
+from common.db.base import (
+    Parameters,
+    Shape,
+    check_count,
+    duplicate,
+    shape_of,
+    statement_of,
+    statements,
+)
 from common.sealing import SubjectKeyRing
 from common.unit import AnySelect, Step, Unit, Values
 
+A = TypeVar("A")
 R = TypeVar("R")
+Read = tuple[AnySelect, Parameters]
 Converters = list[tuple[str, Callable[[Any], Any] | None]]
 logger = structlog.get_logger(__name__)
 
 _WAL_SAFE = (3, 51, 3)
 _GROUP = 64
+"""At most so many reads, and so many Units, in one turn of the thread."""
 _UNCHECKED = {"insert", "put"}
 PRAGMAS = (
     "foreign_keys=ON",
@@ -57,15 +68,18 @@ class SqliteDatabase:
         )
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
-        self._waiting: list[tuple[list[Step], asyncio.Future[None]]] = []
+        self._reads: list[tuple[Read, asyncio.Future[Any]]] = []
+        self._units: list[tuple[list[Step], asyncio.Future[Any]]] = []
         self._drain_task: asyncio.Task[None] | None = None
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
-        async with self._turn:
-            return await self.read(statement, parameters)
+        done = self._promise()
+        self._reads.append(((statement, parameters), done))
+        rows: Sequence[Any] = await done
+        return rows
 
     async def read(self, statement: AnySelect, parameters: Parameters) -> Sequence[Any]:
-        return await self._run(lambda connection: connection.execute(statement, parameters).all())
+        return await self._run(partial(_read, (statement, parameters)))
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["SqliteBatch"]:
@@ -85,10 +99,8 @@ class SqliteDatabase:
     async def write(self, unit: Unit) -> None:
         if not unit.steps:
             return
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((unit.steps, done))
-        if self._drain_task is None or self._drain_task.done():
-            self._drain_task = asyncio.create_task(self._drain())
+        done = self._promise()
+        self._units.append((unit.steps, done))
         await done
         self.outbox_written.set()
 
@@ -99,23 +111,39 @@ class SqliteDatabase:
         self._thread.shutdown()
         self._engine.dispose()
 
+    def _promise(self) -> asyncio.Future[Any]:
+        """Return what the next turn of the thread will set, and see to it that there is one."""
+        if self._drain_task is None or self._drain_task.done():
+            self._drain_task = asyncio.create_task(self._drain())
+        return asyncio.get_running_loop().create_future()
+
     async def _drain(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
-            work = partial(_apply_group, [steps for steps, _ in group])
-            outcomes: Sequence[BaseException | None]
-            try:
-                async with self._turn:
-                    outcomes = await self._run(work)
-            except BaseException as error:  # noqa: BLE001  every waiter must hear of it
-                outcomes = [error] * len(group)
-            for (_, done), outcome in zip(group, outcomes, strict=True):
-                if done.done():
-                    continue
-                if outcome is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(outcome)
+        while self._reads or self._units:
+            reads, self._reads = self._reads[:_GROUP], self._reads[_GROUP:]
+            await self._take_turn(reads, _read_group)
+            units, self._units = self._units[:_GROUP], self._units[_GROUP:]
+            await self._take_turn(units, _apply_group)
+
+    async def _take_turn(
+        self,
+        asked: list[tuple[A, asyncio.Future[Any]]],
+        work: Callable[[list[A], Connection], Sequence[Any]],
+    ) -> None:
+        """Do all that was asked in one turn of the thread; tell each caller what became of it."""
+        if not asked:
+            return
+        try:
+            async with self._turn:
+                outcomes = await self._run(partial(work, [what for what, _ in asked]))
+        except BaseException as error:  # noqa: BLE001  every caller must hear of it
+            outcomes = [error] * len(asked)
+        for (_, done), outcome in zip(asked, outcomes, strict=True):
+            if done.done():
+                continue
+            if isinstance(outcome, BaseException):
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)
 
     async def apply(self, steps: list[Step]) -> None:
         """Apply the steps inside the open batch."""
@@ -157,6 +185,21 @@ class SqliteBatch:
 
     async def write(self, unit: Unit) -> None:
         await self._database.apply(unit.steps)
+
+
+def _read(read: Read, connection: Connection) -> Sequence[Any]:
+    statement, parameters = read
+    return connection.execute(statement, parameters).all()
+
+
+def _read_group(group: list[Read], connection: Connection) -> list[Sequence[Any] | Exception]:
+    outcomes: list[Sequence[Any] | Exception] = []
+    for read in group:
+        try:
+            outcomes.append(_read(read, connection))
+        except Exception as error:  # noqa: BLE001  it is told to the one who asked
+            outcomes.append(error)
+    return outcomes
 
 
 def _apply_group(group: list[list[Step]], connection: Connection) -> list[Exception | None]:
@@ -244,7 +287,8 @@ def _prepared(shape: Shape, dialect: Dialect) -> tuple[str, Converters]:
     Kept because SQLAlchemy does this for each row anew, which costs more than SQLite's own work.
     """
     _, table, names, _, _ = shape
-    compiled = statement_of(shape, dialect.name).compile(dialect=dialect, column_keys=names)
+    statement = cast(ClauseElement, statement_of(shape, dialect.name))
+    compiled = statement.compile(dialect=dialect, column_keys=names)
     written = [column for column in table.columns if column.key in names]
     return str(compiled), [
         (column.key, column.type.dialect_impl(dialect).bind_processor(dialect))

@@ -20,6 +20,7 @@ from common.errors import (
     BadRequestError,
     ConflictError,
     ForbiddenError,
+    InvalidError,
     NotFoundError,
     UnauthorizedError,
     UnavailableError,
@@ -52,6 +53,7 @@ class PragRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         answer = super().get_route_handler()
         operation = self.name
+        takes_body = self.body_field is not None
         known = {p.alias for p in self.dependant.query_params} | _dependency_queries(self.dependant)
         known |= {
             p["name"]
@@ -64,7 +66,8 @@ class PragRoute(APIRoute):
             runtime = runtime_of(request)
             try:
                 with span(operation):
-                    response = await Call(runtime, request, operation, answer, known).run()
+                    call = Call(runtime, request, operation, answer, known)
+                    response = await call.run(takes_body=takes_body)
             except Exception as error:  # noqa: BLE001  the last resort: every error has one rendering
                 response = render_error(request, error)
             status = f"{response.status_code // 100}xx"
@@ -87,7 +90,7 @@ class Call:
         self._known = known
         self._principal: Principal | None = None
 
-    async def run(self) -> Response:
+    async def run(self, *, takes_body: bool) -> Response:
         request = self._request
         if not self._runtime.authorisation.is_public(self._operation):
             self._principal = self._authenticate()
@@ -98,7 +101,10 @@ class Call:
             if request.method not in _WRITES:
                 return await self._attempts(None)
             raw = await read_json(request, limit=self._runtime.settings.max_body_bytes)
-            if request.query_params.get("validate_only") == "true":
+            if raw and not takes_body and await request.json() != {}:
+                # Never passed over: whoever sends it means something by it.
+                raise InvalidError("field.unknown")
+            if self._is_dry():
                 return await self._validate()
             if request.method != "POST" or self._principal is None:
                 return await self._attempts(None)
@@ -135,6 +141,13 @@ class Call:
         if not set(self._request.query_params) <= allowed:
             is_list = any("." in name or name == "cursor" for name in self._known)
             raise BadRequestError("filter.unknown" if is_list else "query.unknown")
+
+    def _is_dry(self) -> bool:
+        """Tell whether to check only. Any other spelling is refused: it must not write by mistake."""
+        given = self._request.query_params.getlist("validate_only")
+        if given not in ([], ["true"], ["false"]):
+            raise BadRequestError("query.invalid")
+        return given == ["true"]
 
     # --- doing it
 

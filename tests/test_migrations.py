@@ -46,7 +46,7 @@ def tables(connection: Connection) -> list[Table]:
     return [table for table in metadata.sorted_tables if table.name != "alembic_version"]
 
 
-def some_value(column: Any) -> Any:  # noqa: ANN401, PLR0911  a reflected column
+def some_value(column: Any) -> Any:  # noqa: PLR0911  a reflected column
     kind = column.type
     if isinstance(kind, Uuid) or (column.type.__class__.__name__ == "CHAR"):
         return uuid.UUID(int=1).hex if column.type.__class__.__name__ == "CHAR" else uuid.UUID(int=1)

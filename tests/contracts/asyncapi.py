@@ -35,7 +35,7 @@ def describe_events() -> dict[str, Any]:
     }
 
 
-def _message(kind: Any) -> dict[str, Any]:  # noqa: ANN401  a subclass of EventData
+def _message(kind: Any) -> dict[str, Any]:
     data = kind.model_json_schema()
     return {
         "name": kind.type,

@@ -69,7 +69,7 @@ def schema_of(event: type[EventData]) -> dict[str, Any]:
     return stripped
 
 
-def _without_words(node: Any) -> Any:  # noqa: ANN401  (a JSON tree)
+def _without_words(node: Any) -> Any:
     if isinstance(node, list):
         return [_without_words(item) for item in node]
     if not isinstance(node, dict):
@@ -128,7 +128,7 @@ def free_texts(schema: Schema) -> list[str]:
     return faults
 
 
-def _faults(place: str, node: Any, defs: Schema) -> Iterator[str]:  # noqa: ANN401  (a JSON tree)
+def _faults(place: str, node: Any, defs: Schema) -> Iterator[str]:
     if not isinstance(node, dict) or not (node.keys() - {"default", "title", "description"}):
         yield f"{place}: anything fits"
         return

@@ -80,7 +80,7 @@ BAD: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "annotation"), BAD, ids=[name for name, _ in BAD])
-def test_the_lint_refuses_a_seeded_bad_field(name: str, annotation: Any) -> None:  # noqa: ANN401
+def test_the_lint_refuses_a_seeded_bad_field(name: str, annotation: Any) -> None:
     """Seeded: drop any one branch of the lint; the field of that branch is no longer refused."""
     bad = type("Bad", (EventData,), {"__annotations__": {"case_id": UUID, name: annotation}})
 

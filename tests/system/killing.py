@@ -71,8 +71,8 @@ class Outcome:
     """Requests that had no answer when it died."""
     seconds: float
     """To `ready` after the kill."""
-    healthy_seconds: float
-    """To `ready` without one, shortly before."""
+    queued: float
+    """Seconds of these in which it waited for a processor that others used."""
 
 
 def runs_of(name: str, seed: int) -> list[Run]:
@@ -95,17 +95,28 @@ class Killer:
         self._empty = make_empty(folder / "empty.db")
         self._home = folder / "prepared"
         self._done: list[Done] = []
-        self._start_seconds = 0.0
 
     def prepare(self) -> None:
         with Country(self._home, "--empty") as country:
-            self._start_seconds = _seconds_to_ready(country)
+            country.wait_ready()
             site = Site(self._home, country.port_base)
             site.is_up()
             prepare(site)
             poll(lambda: is_drained(self._home))
             assert country.end() == 0
         self._done = site.done
+
+    def live(self, home: Path, seed: int) -> list[Done]:
+        """Let a country live undisturbed in `home` and end; return what was answered."""
+        shutil.copytree(self._home, home)
+        with Country(home, "--empty") as country:
+            country.wait_ready()
+            site = Site(home, country.port_base, self._done)
+            site.is_up()
+            run_load(site, seed)
+            poll(lambda: is_drained(home))
+            assert country.end() == 0
+        return site.done
 
     def kill(self, run: Run) -> Outcome:
         """Do one run. AssertionError where the point was not reached or the country stays away."""
@@ -119,13 +130,13 @@ class Killer:
         _start_and_die(run, home, ports)
         country = Country(home, "--empty", port_base=ports)
         with country, ThreadPoolExecutor(1) as others:
-            seconds = _seconds_to_ready(country)
+            times = _wait_ready(country)
             site = Site(home, ports)
             site.is_up()
             prepare(site)
             load = others.submit(run_load, site, run.seed)
             faults = self._end(country, site, load, home)
-        return Outcome(run, faults, site.repeated, seconds, self._start_seconds)
+        return Outcome(run, faults, site.repeated, *times)
 
     def _kill_used(self, run: Run, home: Path) -> Outcome:
         shutil.copytree(self._home, home)
@@ -134,16 +145,16 @@ class Killer:
         with ThreadPoolExecutor(1) as others:
             load = others.submit(run_load, site, run.seed)
             try:
-                healthy = _live_and_die(run, home, site, load)
+                _live_and_die(run, home, site, load)
                 if run.moment == "start":
                     _start_and_die(run, home, ports)
                 with Country(home, "--empty", port_base=ports) as country:
-                    seconds = _seconds_to_ready(country)
+                    times = _wait_ready(country)
                     site.is_up()
                     faults = self._end(country, site, load, home)
             finally:
                 site.close()
-        return Outcome(run, faults, site.repeated, seconds, healthy)
+        return Outcome(run, faults, site.repeated, *times)
 
     def _end(
         self, country: Country, site: Site, load: "Future[None]", home: Path
@@ -164,17 +175,20 @@ def _armed(run: Run) -> str:
     return f"{run.point}:{run.n}"
 
 
-def _seconds_to_ready(country: Country) -> float:
+def _wait_ready(country: Country) -> tuple[float, float]:
+    """Return the seconds until it was ready, and how many of them it waited for a processor."""
     asked = monotonic()
     country.wait_ready()
-    return monotonic() - asked
+    schedule = Path(f"/proc/{country.process.pid}/schedstat")
+    queued = int(schedule.read_text().split()[1]) / 1e9 if schedule.exists() else 0.0
+    return monotonic() - asked, queued
 
 
-def _live_and_die(run: Run, home: Path, site: Site, load: "Future[None]") -> float:
-    """Start, work, die at the point or by a kill from outside; return the seconds the start took."""
+def _live_and_die(run: Run, home: Path, site: Site, load: "Future[None]") -> None:
+    """Start, work, and die at the point or by a kill from outside."""
     crash_at = "" if run.moment == "start" else _armed(run)
     with Country(home, "--empty", port_base=site.port_base, crash_at=crash_at) as country:
-        seconds = _seconds_to_ready(country)
+        country.wait_ready()
         site.is_up()
         if run.moment != "load":
             enough = len(site.done) + 10 + run.seed % 80
@@ -182,7 +196,6 @@ def _live_and_die(run: Run, home: Path, site: Site, load: "Future[None]") -> flo
             country.send(signal.SIGTERM if run.moment == "stop" else signal.SIGKILL)
         poll(lambda: country.exit_code is not None or (run.moment == "load" and load.done()))
         assert country.exit_code == KILLED, f"{run} was not reached: {_cause(load)}"
-    return seconds
 
 
 def _start_and_die(run: Run, home: Path, ports: int) -> None:

@@ -77,6 +77,7 @@ class Sealer:
             .order_by(AuditEntry.id)
             .limit(_BATCH)
         )
+        AUDIT_UNSEALED.labels(self._service).set(len(rows))
         if not rows:
             return 0
         seq, previous = await self._head()

@@ -5,10 +5,7 @@ the last id it saw loses every event that commits later with a smaller one.
 """
 
 import asyncio
-import fcntl
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import IO
 
 import structlog
 from sqlalchemy import select
@@ -18,6 +15,7 @@ from common.clock import utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.tables import OutboxMessage, RelayLease
+from common.telemetry import OUTBOX_PENDING, RELAY_EPOCH, RELAY_PUBLISHED
 from common.unit import DuplicateError, StaleError
 
 logger = structlog.get_logger(__name__)
@@ -36,11 +34,13 @@ class Relay:
         database: Database,
         bus: Bus,
         *,
+        service: str = "",
         batch: int = BATCH,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._bus = bus
+        self._service = service
         self._batch = batch
         self._pause = pause
         self._epoch = 0
@@ -63,6 +63,7 @@ class Relay:
                 continue
             self._epoch = lease.epoch + 1 if lease else 1
             self._position = lease.feed_position if lease else 0
+            RELAY_EPOCH.labels(self._service).set(self._epoch)
             return
 
     async def publish_waiting(self) -> int:
@@ -79,6 +80,7 @@ class Relay:
             .order_by(OutboxMessage.id)
             .limit(self._batch)
         )
+        OUTBOX_PENDING.labels(self._service).set(len(waiting))
         if not waiting:
             return 0
         crash("relay.before_send")
@@ -89,6 +91,7 @@ class Relay:
         crash("relay.after_send")
         await self._mark([row.id for row in waiting])
         crash("relay.after_mark")
+        RELAY_PUBLISHED.labels(self._service).inc(len(waiting))
         return len(waiting)
 
     async def _mark(self, ids: Sequence[int]) -> None:
@@ -123,17 +126,6 @@ class Relay:
             failures = 0
             if published == 0:
                 await _wait(written, _IDLE_SECONDS)
-
-
-def lock_file(path: Path) -> IO[str]:
-    """Hold an exclusive lock for this process's life; BlockingIOError when another holds it."""
-    handle = path.open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        raise
-    return handle
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

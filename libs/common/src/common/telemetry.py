@@ -17,14 +17,15 @@ HTTP_SECONDS = Histogram(
 HTTP_DENIED = Counter(
     "prag_http_denied_total", "Requests refused by authorisation", ["service", "operation"]
 )
-OUTBOX_PENDING = Gauge("prag_outbox_pending", "Events waiting for the relay", ["service"])
+OUTBOX_PENDING = Gauge(
+    "prag_outbox_pending", "Events the relay found waiting, at most one batch", ["service"]
+)
 RELAY_EPOCH = Gauge("prag_relay_epoch", "Epoch under which this relay leads", ["service"])
 RELAY_PUBLISHED = Counter("prag_relay_published_total", "Events published", ["service"])
 STALE_EPOCH = Counter(
     "prag_stale_epoch_rejected_total", "Marks refused to a former leader", ["service"]
 )
 INBOX = Counter("prag_inbox_total", "Deliveries by what became of them", ["service", "outcome"])
-INBOX_PENDING = Gauge("prag_inbox_pending", "Events that wait for an earlier one", ["service"])
 CONSUMER_LAG_AT = Gauge(
     "prag_consumer_last_progress_timestamp_seconds", "When the consumer last advanced", ["service"]
 )

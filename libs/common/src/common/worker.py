@@ -14,6 +14,7 @@ from common.db import OUTAGE
 from common.inbox import Handlers
 from common.relay import Relay
 from common.runtime import Runtime
+from common.telemetry import STALE_EPOCH
 from common.unit import StaleError
 
 logger = structlog.get_logger(__name__)
@@ -61,10 +62,12 @@ async def run_worker(
 async def _lead(runtime: Runtime) -> None:
     """Relay; when another relay took the lead, stand for it again."""
     while True:
-        relay = Relay(runtime.database, runtime.bus)
+        relay = Relay(runtime.database, runtime.bus, service=runtime.name)
         try:
             await relay.run()
         except (StaleError, *OUTAGE) as error:
+            if isinstance(error, StaleError):
+                STALE_EPOCH.labels(runtime.name).inc()
             logger.warning("relay.lost_lead", service=runtime.name, error=type(error).__name__)
             await asyncio.sleep(1)
 

@@ -234,9 +234,9 @@ def _audited(services: dict[str, Stored], done: Iterable[Done]) -> Iterator[Faul
                 for record in json.loads(row["object_ids"]):
                     changes[row["trace_id"] or stored.name][UUID(record).hex] += 1
     for each in done:
-        subject, name = each.told[0]
         found = changes[each.trace_id or each.service]
-        if found[subject.hex] == 0:
-            yield Fault("I6", "lost", f"{name} of {subject} has no audit entry")
+        for subject, name in each.told:
+            if found[subject.hex] == 0:
+                yield Fault("I6", "lost", f"{name} of {subject} has no audit entry")
         if each.trace_id and max(found.values(), default=0) > 1:
-            yield Fault("I6", "doubled", f"{name} of {subject} has more than one audit entry")
+            yield Fault("I6", "doubled", f"a change of {each.told[0]} has two audit entries")

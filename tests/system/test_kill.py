@@ -57,8 +57,10 @@ class Runs:
         self._pool.shutdown(cancel_futures=True)
 
     def table(self) -> str:
-        """One line a point. The last two are the median and the longest time from the start after the
-        kill to `ready`, without what the process waited for a processor.
+        """Return one line a point.
+
+        The last two columns are the median and the longest time from the start after the kill to
+        `ready`, without what the process waited for a processor that others used.
         """
         heads = (
             "point",

@@ -1,5 +1,7 @@
 """The judge of the kill test is judged: it finds nothing in a healthy country and every planted fault."""
 
+# ruff: noqa: S608  these statements are put together from this file's own words
+
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -73,7 +75,11 @@ PLANTS: dict[str, tuple[Callable[[Path], None], tuple[str, str]]] = {
         ("I1", "lost"),
     ),
     "a changed byte on the bus": (
-        sql("bus", f"UPDATE record SET value = replace(value, '\"RS\"', '\"ME\"') WHERE {_RECORD}"),
+        sql(
+            "bus",
+            "UPDATE record SET value = CAST(replace(value, '\"RS\"', '\"ME\"') AS BLOB)"
+            f" WHERE {_RECORD}",
+        ),
         ("I1", "wrong"),
     ),
     "a changed byte in the outbox": (
@@ -136,9 +142,9 @@ PLANTS: dict[str, tuple[Callable[[Path], None], tuple[str, str]]] = {
     "a request that took effect twice": (
         sql(
             "intake",
-            "UPDATE outbox_message SET subject = (SELECT max(subject) FROM outbox_message"
-            " WHERE type LIKE '%notice.received%') WHERE id = (SELECT min(id) FROM outbox_message"
-            " WHERE type LIKE '%notice.received%')".replace("SET subject", "SET seq = 99, subject"),
+            "UPDATE outbox_message SET seq = 99, subject = (SELECT max(subject)"
+            " FROM outbox_message WHERE type LIKE '%notice.received%')"
+            " WHERE id = (SELECT min(id) FROM outbox_message WHERE type LIKE '%notice.received%')",
         ),
         ("I3", "doubled"),
     ),

@@ -19,6 +19,7 @@ from common.db.base import Database, unit_of
 from common.events import Event
 from common.sealing import MasterKey
 from common.tables import AuditEntry, AuditHead, AuditLink, KnownAuditHead
+from common.telemetry import AUDIT_UNSEALED
 from common.unit import DuplicateError, Unit
 
 GENESIS = hashlib.sha256(b"prag-audit-v1").digest()

@@ -116,6 +116,8 @@ async def _judge(stage: Stage, cell: Cell) -> list[str]:
     is_dry = cell.operation.is_write and expected == OK
     answer = await stage.call(cell.operation, cell.ready, cell.who, validate_only=is_dry)
     faults = [] if _seen(answer) == expected else [f"{cell}: {_seen(answer)}, not {expected}"]
+    if not cell.operation.documents(answer.status_code, validate_only=is_dry):
+        faults.append(f"{cell}: {answer.status_code} is not in the description")
     faults += _listed_faults(cell, answer) if cell.ready.listed and answer.is_success else []
     # Without a relation the role decides alone, so one identity asks for all.
     is_asked = cell.granted or cell.identity == "own"

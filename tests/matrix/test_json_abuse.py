@@ -136,6 +136,8 @@ async def _judge(stage: Stage, trial: Trial) -> Iterable[str]:
         trial.operation, trial.ready, trial.ready.by, headers=headers, content=attack.content
     )
     found = list(_faults_of_item(answer, attack) if _is_bulk(answer) else _faults(answer, trial))
+    if not trial.operation.documents(answer.status_code):
+        found.append("has a status that is not in the description")
     if MARK in answer.text or str(NUMBER) in answer.text or MARK in str(answer.headers):
         found.append("echoes what was sent")
     return [f"{trial}: {fault}: {answer.text[:300]}" for fault in found]

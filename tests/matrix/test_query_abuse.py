@@ -161,4 +161,6 @@ async def _judge(stage: Stage, trial: Trial, ready: Ready, operation: Operation)
         return [f"answered {answer.status_code}"]
     if answer.headers["content-type"] != PROBLEM:
         return ["is no problem+json"]
+    if not operation.documents(answer.status_code):
+        return [f"answered {answer.status_code}, which is not in the description"]
     return ["echoes what was sent"] if MARK in answer.text + str(answer.headers) else []

@@ -91,6 +91,11 @@ class Operation:
         return int(status), self.about["responses"][status]["content"][JSON]["schema"]
 
 
+    def documents(self, status: int, *, validate_only: bool = False) -> bool:
+        """Tell whether the description names this status; a check only is answered with 200."""
+        return str(status) in self.about["responses"] or (validate_only and status == 200)
+
+
 @cache
 def application(service: ServiceName) -> FastAPI:
     """Return the service's application for reading what it is made of; it has no database."""

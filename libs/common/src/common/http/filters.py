@@ -24,6 +24,14 @@ _OPERATORS: Mapping[Kind, tuple[str, ...]] = {
     "time": _ORDERED,
     "number": _ORDERED,
 }
+_MEANINGS = {
+    "": "Only what has exactly this value.",
+    "in": "Only what has one of these values, separated by commas; 50 at most.",
+    "gte": "Only what has this value or a later or greater one.",
+    "gt": "Only what has a later or greater value.",
+    "lte": "Only what has this value or an earlier or lesser one.",
+    "lt": "Only what has an earlier or lesser value.",
+}
 _MAX_IN = 50
 _MAX_NUMBER = 2**31 - 1
 _FORMS: Mapping[Kind, re.Pattern[str]] = {
@@ -92,7 +100,14 @@ class Filters:
             schema = {**schema, "enum": sorted(field.choices)}
         if name.endswith(".in"):
             schema = {"type": "string"}
-        return {"name": name, "in": "query", "required": False, "schema": schema}
+        meaning = _MEANINGS[name.partition(".")[2]]
+        return {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": schema,
+            "description": meaning,
+        }
 
 
 def _condition(field: Filter, operator: str, raw: str, key: str) -> Any:  # noqa: ANN401

@@ -29,11 +29,12 @@ _LANGUAGE = {
     "description": "en, sq, sr-Latn, sr-Cyrl, mk, bs, ro or bg; decides the language of problem details.",
 }
 _ALWAYS = {
+    "400": "A query parameter is not known or cannot be read.",
     "503": "The service cannot keep its promises just now; nothing was changed. Try again later."
 }
 _GUARDED = {"401": "No valid token.", "403": "The caller's role may not do this."}
 _BODY = {
-    "400": "The body is not strict JSON.",
+    "400": "The body is not strict JSON, or a query parameter is not known.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "A field breaks a rule; `errors` has a pointer and a code for each.",
@@ -79,9 +80,8 @@ def _complete(operation: dict[str, Any], method: str, path: str, *, public: bool
     problems = dict(_ALWAYS) | ({} if public else _GUARDED)
     if "{" in path:
         problems["404"] = "No such record, or none the caller may know of."
-    if any(p["in"] == "query" for p in parameters):
-        problems["400"] = "An unknown or unreadable query parameter."
-        problems["422"] = "A query parameter is out of its bounds."
+    if any(p["in"] in {"query", "path"} for p in parameters):
+        problems["422"] = "A parameter has the wrong form or is out of its bounds."
     if method in {"post", "put", "patch", "delete"}:
         parameters.append(_VALIDATE_ONLY)
         problems |= _BODY | {"409": "The record's state does not allow this; `code` says why."}

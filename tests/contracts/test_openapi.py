@@ -1,0 +1,218 @@
+"""The API descriptions: valid, whole, bounded, and what the services serve."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.routing import Mount, Route
+
+from common.settings import ServiceName
+from tests.contracts.openapi import stale
+from tests.kit import open_service
+from tests.surface.fields import fields
+from tests.surface.operations import (
+    JSON,
+    PROBLEM,
+    SERVICES,
+    Operation,
+    all_operations,
+    application,
+    authorisation,
+    description,
+    operations,
+)
+
+OPERATIONS = [pytest.param(operation, id=str(operation)) for operation in all_operations()]
+WITH_BODY = [
+    pytest.param(operation, id=str(operation)) for operation in all_operations() if operation.body
+]
+
+
+@pytest.mark.row("F76")
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_description_is_valid_openapi_3_1(service: ServiceName) -> None:
+    """Seeded: a `$ref` into nowhere, a path parameter that the path lacks."""
+    document = description(service)
+
+    assert document["openapi"].startswith("3.1.")
+    assert [str(fault) for fault in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+@pytest.mark.row("F76", "X17")
+def test_the_published_files_are_what_the_code_says() -> None:
+    """Seeded: change a route's docstring, or add an event, without `make api-docs`."""
+    assert stale() == [], "run `make api-docs`"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_serves_its_description(service: ServiceName, tmp_path: Path) -> None:
+    async with open_service(service, tmp_path) as kit:
+        served = await kit.stranger().get("/openapi.json")
+
+    assert served.json() == description(service)
+
+
+# --- nothing is left out
+
+
+@pytest.mark.row("F76")
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_under_v1_is_described(service: ServiceName) -> None:
+    """Seeded: `include_in_schema=False` on a route, or `app.add_route("/v1/…")`."""
+    routed = {
+        (method, path)
+        for method, path in _routed(application(service).routes)
+        if path.startswith("/v1")
+    }
+    described = {(operation.method, operation.path) for operation in operations(service)}
+
+    assert routed == described
+    assert all(path.startswith("/v1/") for _, path in described)
+
+
+def _routed(routes: Any) -> Iterator[tuple[str, str]]:
+    """Yield method and path of everything that answers, whatever kind of route it is."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _routed(inner.routes)
+        elif isinstance(route, Route | APIRoute):
+            yield from ((method, route.path) for method in (route.methods or set()) - {"HEAD"})
+        else:
+            assert isinstance(route, Mount), f"{route}: what does it answer?"
+            yield "GET", route.path
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_operations_have_names_of_their_own_and_rows(service: ServiceName) -> None:
+    """The authorisation table and the description name the same operations."""
+    names = [operation.name for operation in operations(service)]
+
+    assert len(names) == len(set(names))
+    assert set(names) == set(authorisation(service))
+
+
+# --- each says what a caller needs
+
+
+@pytest.mark.row("F76")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_says_what_a_caller_needs_to_know(operation: Operation) -> None:
+    """Seeded: a route without docstring; a problem response without its media type."""
+    about = operation.about
+    is_public = authorisation(operation.service)[operation.name] == "PUBLIC"
+
+    assert about["summary"]
+    assert len(about["description"]) > 20
+    assert about["tags"]
+    assert bool(about.get("security")) == (not is_public)
+    for place in ("path", "query", "header"):
+        for name, parameter in operation.parameters(place).items():
+            assert parameter.get("description") or place == "path", f"no description of {name}"
+            assert parameter["schema"], name
+
+
+@pytest.mark.row("F79")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_names_its_problems(operation: Operation) -> None:
+    """Seeded: drop a status from `common.http.openapi`."""
+    responses = operation.about["responses"]
+    expected = {"400", "503"}
+    if authorisation(operation.service)[operation.name] != "PUBLIC":
+        expected |= {"401", "403"}
+    if operation.parameters("path"):
+        expected |= {"404", "422"}
+    if operation.is_write:
+        expected |= {"409", "413", "415", "422"}
+    if operation.takes_version:
+        expected |= {"412", "428"}
+
+    assert expected <= responses.keys()
+    for status, response in responses.items():
+        assert response["description"]
+        if status >= "4":
+            assert response["content"][PROBLEM]["schema"] == {
+                "$ref": "#/components/schemas/Problem"
+            }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_write_says_how_it_is_repeated_and_made_on_what(operation: Operation) -> None:
+    """A POST has its key, a change its version, every write its rehearsal."""
+    headers = {name.lower(): each for name, each in operation.parameters("header").items()}
+    is_change = operation.method in {"PUT", "PATCH"}
+
+    assert ("idempotency-key" in headers) == (operation.method == "POST")
+    assert ("validate_only" in operation.parameters("query")) == operation.is_write
+    assert operation.takes_version or not is_change
+    assert all(
+        headers[name]["required"] for name in ("idempotency-key", "if-match") if name in headers
+    )
+
+
+# --- bodies
+
+
+@pytest.mark.row("F76")
+@pytest.mark.parametrize("operation", WITH_BODY)
+def test_a_body_has_examples_that_are_what_its_schema_says(operation: Operation) -> None:
+    """Seeded: a request model without `examples(…)`, or an example with a misspelt field."""
+    body = operation.body
+    assert body is not None
+    validator = Draft202012Validator({**body, "components": operation.components})
+
+    assert operation.about["requestBody"]["required"]
+    assert list(operation.about["requestBody"]["content"]) == [JSON]
+    assert operation.examples
+    for example in operation.examples:
+        assert [fault.message for fault in validator.iter_errors(example)] == []
+
+
+@pytest.mark.parametrize("operation", WITH_BODY)
+def test_a_body_is_closed_and_bounded(operation: Operation) -> None:
+    """Nobody may send a field more, a text without end, a list without end, a number without end.
+
+    Seeded: `BaseModel` for `StrictModel`; a `list[str]` without max_length.
+    """
+    assert operation.body is not None
+    assert operation.body["additionalProperties"] is False
+    faults = [
+        f"{field}: {fault}"
+        for field in fields(operation)
+        for option in field.options
+        for fault in _unbounded(option)
+    ]
+    assert faults == []
+
+
+def _unbounded(option: Mapping[str, Any]) -> Iterator[str]:
+    match option["type"]:
+        case "string":
+            closed = {"enum", "const", "format", "maxLength", "x-codelist"} & option.keys()
+            if not closed and not option.get("pattern", "").endswith("$"):
+                yield "a text without end"
+        case "array":
+            if "maxItems" not in option:
+                yield "a list without end"
+        case "integer" | "number":
+            if not {"minimum", "maximum"} <= option.keys():
+                yield "a number without end"
+        case "object":
+            if option.get("additionalProperties") is not False:
+                yield "open to unknown fields"
+        case kind:
+            assert kind == "boolean"
+
+
+def test_a_description_holds_no_machine_and_no_person() -> None:
+    """What is published names no host, no path of a machine."""
+    for service in SERVICES:
+        text = json.dumps(description(service))
+        assert "localhost" not in text
+        assert "127.0.0.1" not in text
+        assert "/tmp" not in text  # noqa: S108

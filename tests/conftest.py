@@ -49,12 +49,19 @@ class PostgresUrls:
     def new(self) -> str:
         self._made += 1
         name = f"t{os.getpid()}_{self._made}"
-        root = create_engine(self._base.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool,
-                             isolation_level="AUTOCOMMIT")
+        root = create_engine(
+            self._base.replace("postgresql://", "postgresql+psycopg://"),
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+        )
         with root.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
         root.dispose()
-        return str(root.url.set(drivername="postgresql+asyncpg", database=name).render_as_string(hide_password=False))
+        return str(
+            root.url.set(drivername="postgresql+asyncpg", database=name).render_as_string(
+                hide_password=False
+            )
+        )
 
 
 @pytest.fixture(scope="session")

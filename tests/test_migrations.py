@@ -49,7 +49,9 @@ def tables(connection: Connection) -> list[Table]:
 def some_value(column: Any) -> Any:  # noqa: PLR0911  a reflected column
     kind = column.type
     if isinstance(kind, Uuid) or (column.type.__class__.__name__ == "CHAR"):
-        return uuid.UUID(int=1).hex if column.type.__class__.__name__ == "CHAR" else uuid.UUID(int=1)
+        return (
+            uuid.UUID(int=1).hex if column.type.__class__.__name__ == "CHAR" else uuid.UUID(int=1)
+        )
     if isinstance(kind, Boolean):
         return True
     if isinstance(kind, Integer):
@@ -64,19 +66,27 @@ def some_value(column: Any) -> Any:  # noqa: PLR0911  a reflected column
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_up_down_up_with_data_leaves_the_schema_of_the_models(service: str, database_url: str) -> None:
+def test_up_down_up_with_data_leaves_the_schema_of_the_models(
+    service: str, database_url: str
+) -> None:
     # Fails when a migration misses a column of the models, or a downgrade leaves a table behind.
     upgrade(folder(service), database_url)
     with connect(database_url) as connection:
         for table in tables(connection):
             connection.execute(insert(table), {c.name: some_value(c) for c in table.columns})
         connection.commit()
-        counts = {t.name: connection.scalar(select(func.count()).select_from(t)) for t in tables(connection)}
+        counts = {
+            t.name: connection.scalar(select(func.count()).select_from(t))
+            for t in tables(connection)
+        }
     assert set(counts.values()) == {1}
 
     upgrade(folder(service), database_url)
     with connect(database_url) as connection:
-        kept = {t.name: connection.scalar(select(func.count()).select_from(t)) for t in tables(connection)}
+        kept = {
+            t.name: connection.scalar(select(func.count()).select_from(t))
+            for t in tables(connection)
+        }
     assert kept == counts
 
     downgrade(folder(service), database_url)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -12,7 +11,7 @@ from common import relay as relay_module
 from common.bus import Bus, BusError, Record
 from common.clock import utcnow
 from common.db import Database
-from common.relay import Relay, lock_file
+from common.relay import Relay
 from common.tables import OutboxMessage, RelayLease
 from common.unit import StaleError, Unit
 from tests.common.things import Around, BusAround, first_seqs, made, new_unit, on_bus
@@ -273,18 +272,6 @@ async def test_a_lead_taken_while_the_former_leader_marks_goes_on_from_its_mark(
     await successor.publish_waiting()
 
     assert await feed(database) == [1, 2, 3, 4, 5, 6]
-
-
-def test_only_one_process_holds_the_relays_file(tmp_path: Path) -> None:
-    # Fails when the lock is shared: two relays of one SQLite file would both start.
-    path = tmp_path / "relay.lock"
-    held_open = lock_file(path)
-
-    with pytest.raises(BlockingIOError):
-        lock_file(path)
-
-    held_open.close()
-    lock_file(path).close()
 
 
 async def test_an_empty_outbox_is_nothing_to_send(database: Database, bus: Bus) -> None:

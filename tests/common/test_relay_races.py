@@ -26,7 +26,7 @@ from tests.common.things import first_seqs, held, made, move, new_unit, on_bus
 from tests.conftest import MASTER
 
 WRITERS = 12
-TRANSACTIONS = 15
+TRANSACTIONS = 10
 
 
 class HeldCommits(PostgresDatabase):
@@ -39,7 +39,7 @@ class HeldCommits(PostgresDatabase):
     async def write(self, unit: Unit) -> None:
         async with self.batch() as batch:
             await batch.write(unit)
-            await held(self._chance.uniform(0, 0.04))
+            await held(self._chance.uniform(0, 0.03))
 
 
 class CursorRelay(Relay):

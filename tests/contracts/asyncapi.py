@@ -1,8 +1,9 @@
 """The event catalogue as an AsyncAPI 3.0 document, made from the contracts themselves."""
 
+import inspect
 from typing import Any
 
-from common.events import topic_of
+from common.events import EventData, topic_of
 from tests.contracts.snapshot import event_classes
 
 _ENVELOPE_NOTE = (
@@ -18,13 +19,14 @@ def describe_events() -> dict[str, Any]:
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
     for _, kind in sorted(event_classes().items()):
-        topic = topic_of(kind.type)
-        channel = channels.setdefault(_name(topic), {"address": topic, "messages": {}})
-        channel["messages"][_name(kind.type)] = {"$ref": f"#/components/messages/{_name(kind.type)}"}
-        operations.setdefault(
-            f"receive_{_name(topic)}", {"action": "receive", "channel": {"$ref": f"#/channels/{_name(topic)}"}}
-        )
-        messages[_name(kind.type)] = _message(kind)
+        topic, name = _name(topic_of(kind.type)), _name(kind.type)
+        channel = channels.setdefault(topic, {"address": topic_of(kind.type), "messages": {}})
+        channel["messages"][name] = {"$ref": f"#/components/messages/{name}"}
+        operations[f"send_{topic}"] = {
+            "action": "send",
+            "channel": {"$ref": f"#/channels/{topic}"},
+        }
+        messages[name] = _message(kind)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Prag events", "version": "1.0.0", "description": _ENVELOPE_NOTE},
@@ -35,11 +37,14 @@ def describe_events() -> dict[str, Any]:
     }
 
 
-def _message(kind: Any) -> dict[str, Any]:
+def _message(kind: type[EventData]) -> dict[str, Any]:
+    words = _words(kind)
     data = kind.model_json_schema()
+    data.pop("description", None)
     return {
         "name": kind.type,
-        "summary": (kind.__doc__ or "").strip().split("\n")[0],
+        "summary": words.partition("\n")[0],
+        "description": words,
         "contentType": "application/cloudevents+json",
         "payload": {
             "type": "object",
@@ -57,6 +62,12 @@ def _message(kind: Any) -> dict[str, Any]:
             },
         },
     }
+
+
+def _words(kind: type[EventData]) -> str:
+    """Return what the event's class, or else the one it is a kind of, says of it."""
+    said = (inspect.cleandoc(each.__doc__ or "") for each in kind.__mro__)
+    return next(words for words in said if words)
 
 
 def _name(dotted: str) -> str:

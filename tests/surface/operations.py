@@ -90,7 +90,6 @@ class Operation:
         [status] = [code for code in self.about["responses"] if code.startswith("2")]
         return int(status), self.about["responses"][status]["content"][JSON]["schema"]
 
-
     def documents(self, status: int, *, validate_only: bool = False) -> bool:
         """Tell whether the description names this status; a check only is answered with 200."""
         return str(status) in self.about["responses"] or (validate_only and status == 200)

@@ -33,17 +33,17 @@ class Point:
 
 
 POINTS = {
-    "db.before_commit": Point(("load", "load", "start"), (10, 200), (1, 4)),
-    "db.after_commit": Point(("load", "load", "start"), (10, 200), (1, 4)),
-    "bus.before_commit": Point(passes=(5, 40)),
-    "bus.after_commit": Point(passes=(5, 40)),
-    "relay.before_send": Point(passes=(5, 40)),
-    "relay.after_send": Point(passes=(5, 40)),
-    "relay.after_mark": Point(passes=(5, 40)),
-    "consumer.before_commit": Point(passes=(10, 180)),
-    "consumer.after_commit": Point(passes=(10, 80)),
-    "http.after_write": Point(passes=(5, 120)),
-    "audit.after_link": Point(passes=(1, 4)),
+    "db.before_commit": Point(("load", "load", "start"), (10, 150), (1, 4)),
+    "db.after_commit": Point(("load", "load", "start"), (10, 150), (1, 4)),
+    "bus.before_commit": Point(passes=(5, 30)),
+    "bus.after_commit": Point(passes=(5, 30)),
+    "relay.before_send": Point(passes=(5, 30)),
+    "relay.after_send": Point(passes=(5, 30)),
+    "relay.after_mark": Point(passes=(5, 30)),
+    "consumer.before_commit": Point(passes=(10, 120)),
+    "consumer.after_commit": Point(passes=(10, 60)),
+    "http.after_write": Point(passes=(5, 90)),
+    "audit.after_link": Point(passes=(1, 3)),
     "audit.after_head": Point(("stop", "stop", "start"), (1, 3), (1, 2)),
     "migration.between": Point(("new", "new", "new"), (1, 3)),
     "migration.before_commit": Point(("new", "new", "new"), (1, 4)),
@@ -191,7 +191,7 @@ def _live_and_die(run: Run, home: Path, site: Site, load: "Future[None]") -> Non
         country.wait_ready()
         site.is_up()
         if run.moment != "load":
-            enough = len(site.done) + 10 + run.seed % 80
+            enough = len(site.done) + 10 + run.seed % 70
             poll(lambda: len(site.done) >= enough or load.done())
             country.send(signal.SIGTERM if run.moment == "stop" else signal.SIGKILL)
         poll(lambda: country.exit_code is not None or (run.moment == "load" and load.done()))

@@ -19,7 +19,7 @@ SENDER, RECEIVER, AUTHORITY, MINISTRY = (
 SERVICE = uuid5(RECEIVER, "service")
 HOT_CASE = uuid5(SENDER, "hot case")
 WORKERS = 3
-PERSONS = 3
+PERSONS = 2
 """How many persons each case worker helps, one after the other."""
 
 
@@ -64,7 +64,7 @@ def _register(contact: Person, organisation: UUID, name: str) -> int:
 
 def _directory(site: Site) -> None:
     contact = site.person("NATIONAL_CONTACT_POINT", MINISTRY, "jelena")
-    for number in range(8):
+    for number in range(6):
         organisation = new_id()
         version = _register(contact, organisation, f"Kuća {number}")
         contact.change(
@@ -129,7 +129,7 @@ def _hot_case(site: Site, number: int) -> None:
     """Two people change one case at the same time: by appending, and by If-Match."""
     worker = site.person("SOCIAL_WORKER", SENDER, f"ana{number}")
     assigned = 0
-    for _ in range(6):
+    for _ in range(5):
         consent, version = _share(worker, HOT_CASE)
         while version is not None:
             new = worker.change(

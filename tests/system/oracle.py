@@ -227,12 +227,7 @@ def _key(row: Row) -> str:
 
 def _audited(services: dict[str, Stored], done: Iterable[Done]) -> Iterator[Fault]:
     """I6: each change has its entry, once."""
-    changes: dict[str, Counter[str]] = defaultdict(Counter)
-    for stored in services.values():
-        for row in stored.rows("audit_entry"):
-            if row["action"] in {"create", "update"}:
-                for record in json.loads(row["object_ids"]):
-                    changes[row["trace_id"] or stored.name][UUID(record).hex] += 1
+    changes = _entries(services)
     for each in done:
         found = changes[each.trace_id or each.service]
         for subject, name in each.told:
@@ -240,3 +235,14 @@ def _audited(services: dict[str, Stored], done: Iterable[Done]) -> Iterator[Faul
                 yield Fault("I6", "lost", f"{name} of {subject} has no audit entry")
         if each.trace_id and max(found.values(), default=0) > 1:
             yield Fault("I6", "doubled", f"a change of {each.told[0]} has two audit entries")
+
+
+def _entries(services: dict[str, Stored]) -> dict[str, Counter[str]]:
+    """Count the changes on record, by request and record; a service's own under its name."""
+    changes: dict[str, Counter[str]] = defaultdict(Counter)
+    for stored in services.values():
+        for row in stored.rows("audit_entry"):
+            if row["action"] in {"create", "update"}:
+                for record in json.loads(row["object_ids"]):
+                    changes[row["trace_id"] or stored.name][UUID(record).hex] += 1
+    return changes

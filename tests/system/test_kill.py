@@ -91,7 +91,7 @@ def runs(
     killer = Killer(tmp_path_factory.mktemp("kill"))
     killer.prepare()
     points = [
-        item.callspec.params["point"]
+        str(item.callspec.params["point"])
         for item in request.session.items
         if isinstance(item, pytest.Function) and "runs" in item.fixturenames
     ]

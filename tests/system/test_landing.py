@@ -1,13 +1,15 @@
 """The start page: in the reader's language, without scripts, without data."""
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from common.messages import LANGUAGES, text
-from prag import landing
+from prag import landing, wellknown
+from prag.issuer import LocalIssuer
 from prag.manifest import SERVICES, TIME_ZONES
 
 PORT_BASE = 1  # privileged ports, where nobody listens
@@ -82,3 +84,19 @@ async def test_every_service_has_its_health_and_its_documents(client: httpx.Asyn
             assert f'href="http://127.0.0.1:{port}{path}"' in page
     assert page.count(text("ui.unhealthy", "en")) == len(SERVICES)
     assert f'href="http://127.0.0.1:{PORT_BASE + 3}/dashboard"' in page
+
+
+async def test_the_issuers_public_keys_are_published_and_nothing_else(tmp_path: Path) -> None:
+    # Fails when the file is served as it stands: it also names revoked tokens.
+    issuer = LocalIssuer(tmp_path)
+    issuer.revoke("some-token")
+    app = FastAPI()
+    app.include_router(wellknown.router(issuer))
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://prag"
+    ) as client:
+        shown = (await client.get("/.well-known/jwks.json")).json()
+
+    assert set(shown) == {"keys"}
+    assert all("d" not in key and key["alg"] == "ES256" for key in shown["keys"])

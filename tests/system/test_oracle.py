@@ -57,7 +57,7 @@ def sql(name: str, statement: str) -> Callable[[Path], None]:
     return plant
 
 
-_ONE = "(SELECT max(id) FROM case_file)"
+_HOT = "version = (SELECT max(version) FROM case_file)"
 _EVENT = "(SELECT max(event_id) FROM outbox_message WHERE type LIKE 'intake.case.%')"
 _RECORD = "topic = 'intake.case' AND \"offset\" = 3"
 _TAKEN = (
@@ -136,7 +136,7 @@ PLANTS: dict[str, tuple[Callable[[Path], None], tuple[str, str]]] = {
         ("I9", "lost"),
     ),
     "a record that went back": (
-        sql("intake", f"UPDATE case_file SET version = version - 1 WHERE id = {_ONE}"),
+        sql("intake", f"UPDATE case_file SET version = version - 1 WHERE {_HOT}"),
         ("I9", "lost"),
     ),
     "a request that took effect twice": (

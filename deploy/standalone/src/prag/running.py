@@ -21,7 +21,7 @@ from common.db import OUTAGE
 from common.runtime import Runtime, open_runtime
 from common.settings import ServiceName
 from common.tables import OutboxMessage
-from prag import landing
+from prag import landing, wellknown
 from prag.greeting import greet
 from prag.instance import Instance
 from prag.parts import PARTS
@@ -102,6 +102,7 @@ class _Country:
         for (name, runtime), held in zip(self._runtimes.items(), self._sockets, strict=True):
             app = self._apps[name] = PARTS[name].create_app(runtime)
             app.include_router(pages)
+            app.include_router(wellknown.router(self._instance.issuer))
             server = _Server(
                 uvicorn.Config(
                     app,

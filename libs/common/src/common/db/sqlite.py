@@ -73,8 +73,10 @@ class SqliteDatabase:
         self._drain_task: asyncio.Task[None] | None = None
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
-        async with self._turn:
-            return await self.read(statement, parameters)
+        done = self._promise()
+        self._reads.append(((statement, parameters), done))
+        rows: Sequence[Any] = await done
+        return rows
 
     async def read(self, statement: AnySelect, parameters: Parameters) -> Sequence[Any]:
         return await self._run(partial(_read, (statement, parameters)))

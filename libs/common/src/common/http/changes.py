@@ -33,7 +33,7 @@ def changes_router() -> APIRouter:
         cursor: Annotated[
             str | None, Query(max_length=20, description="`next` of the page before")
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        limit: Annotated[int, Query(ge=1, le=500, description="Events a page")] = 100,
     ) -> ChangePage:
         """Read this service's events from a position on.
 

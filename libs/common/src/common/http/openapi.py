@@ -30,7 +30,7 @@ _LANGUAGE = {
 }
 _ALWAYS = {
     "400": "A query parameter is not known or cannot be read.",
-    "503": "The service cannot keep its promises just now; nothing was changed. Try again later."
+    "503": "The service cannot keep its promises just now; nothing was changed. Try again later.",
 }
 _GUARDED = {"401": "No valid token.", "403": "The caller's role may not do this."}
 _BODY = {

@@ -1,4 +1,4 @@
-"""The load generator: one process that speaks HTTP/1.1 over keep-alive connections.
+"""The load generator: a process that speaks HTTP/1.1 over keep-alive connections.
 
 It reads one `Drive` a line on its standard input and answers each with one `Outcome` a line. Each
 connection has one request under way; none is sent after the time or the count has run out, and
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Self, cast
 
 import uvloop
@@ -22,13 +21,14 @@ from common.clock import new_id
 CONNECTIONS = 16
 _PATIENCE_SECONDS = 30
 """How long the last answers may take; a server that hangs ends the run."""
+_IDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """What to send. `{id}` and `{key}` in path, headers and body become a new UUID each time.
+    """What to send. `{id}` and `{key}` in the path, a header or the body become new UUIDs.
 
-    With `ids` given, `{id}` runs through them in turn instead.
+    With `ids` given, `{id}` runs through them in turn instead. Only answers with `status` count.
     """
 
     port: int
@@ -37,15 +37,14 @@ class Drive:
     headers: dict[str, str]
     body: str
     status: int
-    """The only status that counts as answered."""
     seconds: float
-    count: int = 1_000_000
+    count: int = 100_000
     ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went: answers a second, their delays in ms, and the ids of the first few."""
+    """How a drive went: answers, answers a second, delays in ms, and the first ids sent."""
 
     answered: int
     failed: int
@@ -56,7 +55,7 @@ class Outcome:
 
 
 class LoadProcess:
-    """The generator as a child process; `drive` blocks until the outcome is there."""
+    """The generator as a child process."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -64,68 +63,67 @@ class LoadProcess:
         )
         return self
 
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        __: BaseException | None,
-        ___: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
     def drive(self, drive: Drive) -> Outcome:
-        """Return the outcome; RuntimeError if any answer had another status."""
-        assert self._process.stdin is not None  # noqa: S101  both are pipes
-        assert self._process.stdout is not None  # noqa: S101
-        self._process.stdin.write(json.dumps(asdict(drive)).encode() + b"\n")
-        self._process.stdin.flush()
-        outcome = Outcome(**json.loads(self._process.stdout.readline()))
-        if outcome.failed:
-            raise RuntimeError(f"{drive.method} {drive.path}: {outcome.failed} requests failed")
+        """Return the outcome once it is there; RuntimeError if a request had no such answer."""
+        pipes = self._process
+        if pipes.stdin is None or pipes.stdout is None:
+            raise RuntimeError("the load generator has no pipes")
+        pipes.stdin.write(json.dumps(asdict(drive)).encode() + b"\n")
+        pipes.stdin.flush()
+        outcome = Outcome(**json.loads(pipes.stdout.readline()))
+        if outcome.failed or not outcome.answered:
+            raise RuntimeError(
+                f"{drive.method} {drive.path}: {outcome.answered} answered, {outcome.failed} failed"
+            )
         return outcome
 
 
 class _Load:
-    """One drive under way: what is left to send and what came back."""
+    """One drive under way: what is left to send, and what came back."""
 
     def __init__(self, drive: Drive) -> None:
+        lines = [f"{drive.method} {drive.path} HTTP/1.1", "Host: 127.0.0.1"]
+        lines += [f"{name}: {value}" for name, value in drive.headers.items()]
+        self._head = "\r\n".join(lines)
         self._drive = drive
-        self._head, self._body = _template(drive)
         self._ids = _ids(drive.ids)
+        self._sent: list[str] = []
+        self._delays: list[float] = []
+        self._failed = 0
         self._left = drive.count
         self._started = perf_counter()
-        self.delays: list[float] = []
-        self.failed = 0
-        self.used: list[str] = []
 
     def next_request(self) -> bytes | None:
-        """Return the bytes of the next request; None when nothing more shall be sent."""
-        if self._left == 0 or perf_counter() - self._started >= self._drive.seconds:
+        """Return the next request; None when nothing more shall be sent."""
+        if not self._left or perf_counter() - self._started >= self._drive.seconds:
             return None
         self._left -= 1
-        id_ = next(self._ids)
-        if len(self.used) < 1000:  # noqa: PLR2004  enough to read back
-            self.used.append(id_)
-        key = str(new_id())
-        body = self._body.replace("{id}", id_).replace("{key}", key).encode()
+        id_, key = next(self._ids), str(new_id())
+        if len(self._sent) < _IDS:
+            self._sent.append(id_)
         head = self._head.replace("{id}", id_).replace("{key}", key)
-        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        body = self._drive.body.replace("{id}", id_).replace("{key}", key).encode()
+        return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
-    def answered(self, status: int, delay: float) -> None:
+    def note(self, status: int, delay: float) -> None:
         if status == self._drive.status:
-            self.delays.append(delay)
+            self._delays.append(delay)
         else:
-            self.failed += 1
+            self._failed += 1
 
     def outcome(self) -> Outcome:
         seconds = perf_counter() - self._started
-        delays = sorted(self.delays) or [0.0]
+        delays = sorted(self._delays) or [0.0]
         return Outcome(
-            answered=len(self.delays),
-            failed=self.failed,
-            rate=len(self.delays) / seconds,
+            answered=len(self._delays),
+            failed=self._failed,
+            rate=len(self._delays) / seconds,
             p50_ms=delays[len(delays) // 2] * 1000,
             p99_ms=delays[len(delays) * 99 // 100] * 1000,
-            ids=tuple(self.used),
+            ids=tuple(self._sent),
         )
 
 
@@ -134,9 +132,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, load: _Load) -> None:
         self._load = load
-        self._buffer = b""
+        self._read = b""
         self._sent_at = 0.0
-        self._transport: asyncio.WriteTransport | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -144,25 +141,21 @@ class _Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
+        self._read += data
+        head, end, body = self._read.partition(b"\r\n\r\n")
+        length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
+        if not end or len(body) < int(length or 0):
             return
-        head = self._buffer[:end].lower()
-        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-        if len(self._buffer) < end + 4 + length:
-            return
-        self._buffer = b""
-        self._load.answered(int(head[9:12]), perf_counter() - self._sent_at)
+        self._read = b""
+        self._load.note(int(head[9:12]), perf_counter() - self._sent_at)
         self._send()
 
     def connection_lost(self, _: Exception | None) -> None:
         if not self.done.done():
-            self._load.failed += 1
+            self._load.note(0, 0.0)
             self.done.set_result(None)
 
     def _send(self) -> None:
-        assert self._transport is not None  # noqa: S101
         request = self._load.next_request()
         if request is None:
             self.done.set_result(None)
@@ -170,12 +163,6 @@ class _Connection(asyncio.Protocol):
             return
         self._sent_at = perf_counter()
         self._transport.write(request)
-
-
-def _template(drive: Drive) -> tuple[str, str]:
-    lines = [f"{drive.method} {drive.path} HTTP/1.1", "Host: 127.0.0.1"]
-    lines += [f"{name}: {value}" for name, value in drive.headers.items()]
-    return "\r\n".join(lines) + "\r\n", drive.body
 
 
 def _ids(given: Sequence[str]) -> Iterator[str]:
@@ -186,28 +173,25 @@ def _ids(given: Sequence[str]) -> Iterator[str]:
 async def _run(drive: Drive) -> Outcome:
     loop = asyncio.get_running_loop()
     load = _Load(drive)
-    connections = [
-        (await loop.create_connection(lambda: _Connection(load), "127.0.0.1", drive.port))[1]
-        for _ in range(CONNECTIONS)
-    ]
     async with asyncio.timeout(drive.seconds + _PATIENCE_SECONDS):
+        connections = [
+            (await loop.create_connection(lambda: _Connection(load), "127.0.0.1", drive.port))[1]
+            for _ in range(CONNECTIONS)
+        ]
         await asyncio.gather(*(connection.done for connection in connections))
     return load.outcome()
 
 
 def _drive_of(line: str) -> Drive:
     fields: dict[str, Any] = json.loads(line)
-    return Drive(**{**fields, "ids": tuple(fields["ids"])})
+    return Drive(**fields | {"ids": tuple(fields["ids"])})
 
 
 def main() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         for line in sys.stdin:
-            outcome = runner.run(_run(_drive_of(line)))
-            print(json.dumps(asdict(outcome)), flush=True)
+            print(json.dumps(asdict(runner.run(_run(_drive_of(line))))), flush=True)
 
-
-__all__ = ["CONNECTIONS", "Drive", "LoadProcess", "Outcome"]
 
 if __name__ == "__main__":
     main()

@@ -1,15 +1,15 @@
-"""The reference: the same API as plain FastAPI + pydantic + SQLAlchemy ORM would be written.
+"""The reference: the same API as one would write it with FastAPI, pydantic and SQLAlchemy's ORM.
 
-Three inserts in one transaction (case, outbox row, audit row), in a threadpool, with one writer
-connection. No token is looked at, nothing is sealed, no key makes a repetition harmless and no
-commit is shared. `python -m bench.plain FILE PORT JOURNAL SYNCHRONOUS`
+Three inserts in one transaction (case, outbox row, audit row), in a threadpool, over one
+connection. No token is looked at, nothing is sealed, no key makes a repetition harmless, no commit
+is shared. `python -m bench.plain FILE PORT JOURNAL SYNCHRONOUS`
 """
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
@@ -18,13 +18,15 @@ from sqlalchemy import JSON, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import QueuePool
 
+from common.clock import new_id, utcnow
+
 
 class Base(DeclarativeBase):
-    type_annotation_map = {list[str]: JSON(), dict[str, Any]: JSON()}  # noqa: RUF012
+    type_annotation_map = {list[str]: JSON(), dict[str, Any]: JSON()}  # noqa: RUF012  as documented
 
 
 class Case(Base):
-    __tablename__ = "case"
+    __tablename__ = "case_file"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     beneficiary_kind: Mapped[str]
@@ -89,24 +91,26 @@ class CaseRead(BaseModel):
 def create_app(engine: Engine) -> FastAPI:
     app = FastAPI()
 
-    def session() -> Iterator[Session]:
-        with Session(engine) as opened:
-            yield opened
+    def open_session() -> Iterator[Session]:
+        with Session(engine) as session:
+            yield session
 
     @app.post("/v1/cases", status_code=201)
-    def create_case(body: CaseCreate, session: Annotated[Session, Depends(session)]) -> CaseRead:
-        now = datetime.now(UTC)  # noqa: TID251  the reference uses nothing of ours
+    def create_case(
+        body: CaseCreate, session: Annotated[Session, Depends(open_session)]
+    ) -> CaseRead:
+        now = utcnow()
         case = Case(**body.model_dump(), recorded_at=now)
-        payload = {"id": str(uuid4()), "case_id": str(body.id), "urgency": body.urgency}  # noqa: TID251
+        told = {"id": str(new_id()), "case_id": str(body.id), "urgency": body.urgency}
         session.add(case)
-        session.add(Outbox(subject=body.id, type="case.opened", payload=payload, created_at=now))
+        session.add(Outbox(subject=body.id, type="case.opened", payload=told, created_at=now))
         session.add(Audit(at=now, actor="nobody", action="create", object_id=body.id))
         answer = CaseRead.model_validate(case)
         session.commit()
         return answer
 
     @app.get("/v1/cases/{case_id}")
-    def get_case(case_id: UUID, session: Annotated[Session, Depends(session)]) -> CaseRead:
+    def get_case(case_id: UUID, session: Annotated[Session, Depends(open_session)]) -> CaseRead:
         case = session.get(Case, case_id)
         if case is None:
             raise HTTPException(404)
@@ -129,7 +133,7 @@ def open_engine(path: str, journal: str, synchronous: str) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def set_pragmas(connection: Any, _: object) -> None:  # noqa: ANN401  sqlite3's own
+    def set_pragmas(connection: Any, _: object) -> None:  # noqa: ANN401  the driver's own type
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute(f"PRAGMA synchronous={synchronous}")
 

@@ -1,8 +1,9 @@
 """What the tests of the consumer share: a consumer whose deliveries are counted, and a slow bus."""
 
+import asyncio
 from collections.abc import Sequence
 
-from common.bus import Delivery, Record, Subscription
+from common.bus import Bus, Delivery, Record, Subscription
 from common.bus.base import PositionOf
 from common.clock import new_id
 from common.consumer import Consumer
@@ -35,19 +36,36 @@ class TwoAtATime:
 
     def __init__(self, inner: Subscription) -> None:
         self._inner = inner
+        self.is_empty = asyncio.Event()
+        """Set once everything there was has been handed out and come back for more."""
 
     async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
-        return await self._inner.poll(limit=min(limit, 2), seconds=seconds)
+        found = await self._inner.poll(limit=min(limit, 2), seconds=min(seconds, 0.05))
+        if not found:
+            self.is_empty.set()
+        return found
 
     async def close(self) -> None:
         await self._inner.close()
 
 
 class FewAtATime(BusAround):
+    def __init__(self, inner: Bus) -> None:
+        super().__init__(inner)
+        self.subscriptions: asyncio.Queue[TwoAtATime] = asyncio.Queue()
+
     async def subscribe(
         self, topics: Sequence[str], *, group: str, position_of: PositionOf
     ) -> Subscription:
-        return TwoAtATime(await super().subscribe(topics, group=group, position_of=position_of))
+        inner = await super().subscribe(topics, group=group, position_of=position_of)
+        subscription = TwoAtATime(inner)
+        await self.subscriptions.put(subscription)
+        return subscription
+
+    async def emptied(self, readers: int) -> None:
+        """Wait until so many readers have taken all there is."""
+        for _ in range(readers):
+            await (await self.subscriptions.get()).is_empty.wait()
 
 
 def record_of(event: Event) -> Record:

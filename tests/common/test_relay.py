@@ -75,7 +75,7 @@ async def test_an_event_leaves_when_its_commit_wakes_the_relay(
     subscription = await bus.subscribe(["intake.thing"], group="reader", position_of=from_the_start)
     for number in range(1, 4):
         await made(database, fixed_id(number))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not await subscription.poll():
                 pass
 
@@ -98,7 +98,7 @@ async def test_a_bus_that_fails_is_waited_out_and_nothing_is_lost_or_overtaken(
         pauses.append(seconds)
 
     running = asyncio.create_task(Relay(database, failing, pause=pause).run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while None in await feed(database):
             pass
     running.cancel()
@@ -126,7 +126,7 @@ async def test_a_bus_that_hangs_is_given_up_and_asked_again(
     await made(database, fixed_id(1))
     running = asyncio.create_task(Relay(database, HangingBus(bus, 1)).run())
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while None in await feed(database):
             pass
     running.cancel()

@@ -229,7 +229,7 @@ async def test_two_relays_started_by_mistake_lose_and_turn_nothing(
             tasks.create_task(
                 write_steps(database, things, Random(chance.random()), outcome.committed)  # noqa: S311
             )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await database.fetch(
             select(OutboxMessage.id).where(OutboxMessage.published_at.is_(None)).limit(1)
         ):

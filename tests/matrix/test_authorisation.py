@@ -109,6 +109,27 @@ async def test_the_answer_to_every_role_and_relation_is_what_the_table_says(stag
     assert faults == [], "\n".join(faults)
 
 
+@pytest.mark.row("F59")
+async def test_a_part_of_another_record_is_as_absent_as_none(stage: Stage) -> None:
+    """A consent under another case, an agreement under another plan, though both are the caller's.
+
+    Seeded: look the part up by its own id alone.
+    """
+    nested = [o for o in operations(stage.kit.runtime.name) if len(o.record_ids) > 1]
+    for operation in nested:
+        build, example = builder_of(operation), next(iter(operation.examples), None)
+        ready, foreign = await build(stage, example), await build(stage, example)
+        part = operation.record_ids[-1]
+        crossed = replace(ready, path={**ready.path, part: foreign.path[part]})
+        absent = replace(ready, path={**ready.path, part: str(new_id())})
+
+        answer = await stage.call(operation, crossed, ready.by)
+
+        assert _seen(answer) == (404, "not_found"), operation
+        assert _trace(answer) == _trace(await stage.call(operation, absent, ready.by)), operation
+        assert (await stage.call(operation, ready, ready.by)).is_success
+
+
 async def _judge(stage: Stage, cell: Cell) -> list[str]:
     """Ask for the record and for one that does not exist; return what is not as it should be."""
     expected = cell.expected

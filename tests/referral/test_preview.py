@@ -159,14 +159,17 @@ async def test_a_note_is_stored_sealed_and_told_to_nobody(kit: Kit) -> None:
     assert (read["note"], read["reason_note"]) == ("Само аспирин.", None)
 
 
-# A draft is the sender's alone; a receiver that reads the feed must not learn of it either.
-async def test_the_change_feed_tells_the_receiver_of_a_referral_from_its_submission_on(
+# Until it acknowledges, a receiver sees a preview without the case; the feed must not undo that.
+# Fails when an event before the acknowledgement names the receiver among its readers.
+async def test_the_change_feed_tells_the_receiver_of_a_referral_from_its_acknowledgement_on(
     kit: Kit,
 ) -> None:
     case, _ = await ready(kit)
     kept_back = await drafted(kit, case)
     await step(sender(kit), kept_back, "cancel", {"reason": "NEED_ENDED"})
+    await sent(kit, case)
     referral_id = await sent(kit, case)
+    await step(receiver(kit), referral_id, "acknowledge")
     relay = Relay(kit.runtime.database, kit.runtime.bus)
     await relay.lead()
     await relay.publish_waiting()
@@ -180,8 +183,8 @@ async def test_the_change_feed_tells_the_receiver_of_a_referral_from_its_submiss
         for caller, client in (("sender", sender(kit)), ("receiver", receiver(kit)))
     }
 
-    assert told["receiver"] == [(str(referral_id), "referral.referral.submitted.v1")]
-    assert len(told["sender"]) == 4
+    assert told["receiver"] == [(str(referral_id), "referral.referral.acknowledged.v1")]
+    assert len(told["sender"]) == 7
 
 
 # --- nothing at all

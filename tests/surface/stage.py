@@ -111,7 +111,8 @@ class Stage:
 
     async def publish(self) -> None:
         """Publish what the service has to tell, as its relay does."""
-        relay = Relay(self.kit.runtime.database, self.kit.runtime.bus)
+        runtime = self.kit.runtime
+        relay = Relay(runtime.database, runtime.bus, service=runtime.name)
         await relay.lead()
         while await relay.publish_waiting():
             pass

@@ -45,8 +45,6 @@ def prepare(site: Site) -> None:
     )
     worker = site.person("SOCIAL_WORKER", SENDER, "ana")
     _open_case(worker, HOT_CASE)
-    for person in (contact, worker):
-        person.close()
 
 
 def _register(contact: Person, organisation: UUID, name: str) -> int:
@@ -75,7 +73,6 @@ def _directory(site: Site) -> None:
             expected=version,
             method="PATCH",
         )
-    contact.close()
 
 
 def _open_case(worker: Person, case: UUID) -> int:
@@ -144,7 +141,6 @@ def _hot_case(site: Site, number: int) -> None:
                 break
             version = worker.get("intake", f"/v1/cases/{HOT_CASE}")["version"]
         _withdraw(worker, HOT_CASE, consent)
-    worker.close()
 
 
 class CaseWork:
@@ -165,8 +161,6 @@ class CaseWork:
         self._chance.shuffle(endings)
         for ending in endings[:PERSONS]:
             self._help(ending)
-        for person in (self._hotline, self._worker, self._officer, self._shelter, self._ministry):
-            person.close()
 
     def _help(self, ending: Callable[[UUID, UUID, UUID, int], None]) -> None:
         case = new_id()

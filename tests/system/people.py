@@ -44,6 +44,7 @@ class Site:
         self.done = [*done]
         self.repeated = 0
         """Requests sent again because no answer had come."""
+        self._people: list[Person] = []
         self._starts = 0
         self._is_closed = False
         self._changed = threading.Condition()
@@ -55,10 +56,12 @@ class Site:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Send everybody home who waits for the country to come back."""
+        """Send everybody home, also those who wait for the country to come back."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+        for person in self._people:
+            person.close()
 
     def wait_up(self, after: int) -> int:
         """Wait for another start than the one called `after`; return its number."""
@@ -68,7 +71,9 @@ class Site:
             return self._starts
 
     def person(self, role: str, organisation: UUID, name: str) -> "Person":
-        return Person(self, self._issuer.token(role, organisation, name))
+        person = Person(self, self._issuer.token(role, organisation, name))
+        self._people.append(person)
+        return person
 
 
 class Person:

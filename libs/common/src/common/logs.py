@@ -1,10 +1,12 @@
 """Structured logs that pass only declared keys; an error is its type, never its text."""
 
+import json
 import logging
 import sys
 import threading
 import traceback
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -61,6 +63,15 @@ class _TypeOnly(logging.Filter):
         return True
 
 
+class _Json(logging.Formatter):
+    """Library records in the form of our own: one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        entry = {"event": record.getMessage(), "level": record.levelname.lower(), "timestamp": at}
+        return json.dumps(entry, ensure_ascii=False)
+
+
 def _report(
     kind: type[BaseException], _: BaseException | None, trace: TracebackType | None
 ) -> None:
@@ -88,6 +99,7 @@ def configure(stream: Any = None) -> None:  # noqa: ANN401
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.addFilter(_TypeOnly())
+    handler.setFormatter(_Json())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _report

@@ -1,4 +1,8 @@
-"""Metrics of one process. Labels come from fixed sets; never an id, never a count of persons."""
+"""Metrics of one process, for a scraper on the same machine only.
+
+Labels come from fixed sets; never an id. Request counts tell how busy a service is, which is why
+they are not for the world.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
 

@@ -91,4 +91,8 @@ async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None
             await job(runtime)
         except OUTAGE as error:
             logger.warning("job.waits", operation=name, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001  one bad record must not stop a country
+            logger.error(  # noqa: TRY400  its text may hold values
+                "job.failed", service=runtime.name, operation=name, error=type(error).__name__
+            )
         await asyncio.sleep(seconds)

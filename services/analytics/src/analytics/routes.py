@@ -24,15 +24,15 @@ async def get_indicator(
     unit: UnitDep,
     _principal: CurrentPrincipal,
     as_of: Annotated[
-        PastInstant | None, Query(description="Compute the figure as it was known at this time")
+        PastInstant | None, Query(description="Compute over what had happened by this time")
     ] = None,
 ) -> IndicatorRead:
     """Read a national indicator: exact numbers by year, sex and age group.
 
     Persons assisted counts distinct cases of presumed and identified victims, each once, in the
     year in which their first plan was started. Persons at risk and secondary beneficiaries are
-    counted apart and never added to it. The answer carries the formula's version and the data cut;
-    the same cut gives the same numbers. Exact numbers stay inside the ministry.
+    counted apart and never added to it. The answer carries the formula's version and the data cut:
+    equal `query_hash` means equal numbers, and an event that arrives late changes the hash. Exact numbers stay inside the ministry.
     """
     figure = await queries.get_figure(unit, INDICATORS[indicator], as_of)
     unit.audit("read", "indicator", [indicator])

@@ -66,6 +66,9 @@ class ServiceChanged(ServiceEntry):
     type: ClassVar[str] = "referral.directory.service_changed.v1"
 
 
+_KNOWN_TO_RECEIVER = frozenset({"ACKNOWLEDGED", "ACCEPTED", "DECLINED", "COMPLETED"})
+
+
 class ReferralEvent(EventData):
     """A step of a referral, taken on the calendar day `on` of its country."""
 
@@ -81,10 +84,13 @@ class ReferralEvent(EventData):
     on: date
 
     def readers(self) -> list[UUID]:
-        """Return both sides from the submission on; a draft is the sender's alone."""
-        if "DRAFT" in {self.status, self.previous_status} and self.status != "SUBMITTED":
-            return [self.sending_organisation_id]
-        return super().readers()
+        """Return both sides once the receiver has acknowledged; until then the sender alone.
+
+        Before that a receiver sees a preview without the case (F37), which the feed must not undo.
+        """
+        if {self.status, self.previous_status} & _KNOWN_TO_RECEIVER:
+            return super().readers()
+        return [self.sending_organisation_id]
 
 
 class ReferralDrafted(ReferralEvent):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from common.crash import crash
@@ -100,7 +100,9 @@ def _outages(*, rolled_back: type[Exception] = OutageError) -> Iterator[None]:
         yield
     except DBAPIError as error:
         code = getattr(error.orig, "sqlstate", None) or ""
-        if code.startswith(_OUTAGES):
+        # Without a code: asyncpg lost its place in the conversation with a server that went away.
+        is_cut = not code and isinstance(error, InternalError)
+        if is_cut or code.startswith(_OUTAGES):
             raise OutageError(code) from None
         if code.startswith(_ROLLED_BACK):
             raise rolled_back from None

@@ -38,8 +38,9 @@ def changes_router() -> APIRouter:
         """Read this service's events from a position on.
 
         Same events, same bytes and same order within an aggregate as on the bus. A caller sees the
-        events that concern its own organisation; national roles see all. An event may come again
-        after a restore; drop what you have seen by its `id`.
+        events that concern its own organisation and that it may know of: a receiver sees a
+        referral from its acknowledgement on, before that it finds the preview in its list. An
+        event may come again after a restore; drop what you have seen by its `id`.
         """
         after = _position(cursor)
         statement = select(OutboxMessage.feed_position, OutboxMessage.payload).where(

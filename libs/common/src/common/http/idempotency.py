@@ -20,6 +20,7 @@ from common.unit import Unit
 
 KEPT = timedelta(hours=24)
 WAIT_SECONDS = 10.0
+SECURE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "etag", "location")
 _KEPT = select(IdempotencyAnswer).where(IdempotencyAnswer.key == bindparam("key"))
@@ -58,7 +59,9 @@ class Repetition:
             raise InvalidError("idempotency.key_reused")
         stored = json.loads(self._box.open(kept.answer, place=self.key))
         return Response(
-            base64.b64decode(stored["body"]), status_code=kept.status, headers=stored["headers"]
+            base64.b64decode(stored["body"]),
+            status_code=kept.status,
+            headers={**SECURE_HEADERS, **stored["headers"]},
         )
 
     def keep(self, unit: Unit, response: Response) -> None:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import structlog
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -26,7 +28,7 @@ from common.errors import (
     UnavailableError,
 )
 from common.http.body import read_json
-from common.http.idempotency import InFlight, Repetition
+from common.http.idempotency import SECURE_HEADERS, InFlight, Repetition
 from common.http.problem import render_error
 from common.http.request import runtime_of
 from common.runtime import Runtime
@@ -39,7 +41,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _ATTEMPTS = 20
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-SECURE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
@@ -138,7 +139,10 @@ class Call:
         if not self._request.scope["query_string"]:
             return
         allowed = self._known | ({"validate_only"} if self._request.method in _WRITES else set())
-        if not set(self._request.query_params) <= allowed:
+        given = self._request.query_params
+        if len(given.multi_items()) != len(given):
+            raise BadRequestError("query.invalid")
+        if not set(given) <= allowed:
             is_list = any("." in name or name == "cursor" for name in self._known)
             raise BadRequestError("filter.unknown" if is_list else "query.unknown")
 
@@ -200,13 +204,25 @@ class Call:
         return response
 
     async def _validate(self) -> Response:
-        self._new_unit()
+        """Do everything but write. A bulk call answers per item, as it would."""
+        unit = self._new_unit()
         response = await self._answer(self._request)
-        return (
-            response
-            if response.status_code >= HTTPStatus.BAD_REQUEST
-            else JSONResponse({"valid": True}, headers=SECURE_HEADERS)
-        )
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            return response
+        if response.status_code == HTTPStatus.MULTI_STATUS:
+            response.headers.update(SECURE_HEADERS)
+            return response
+        if await self._takes_a_taken_id(unit):
+            raise ConflictError("already_exists")
+        return JSONResponse({"valid": True}, headers=SECURE_HEADERS)
+
+    async def _takes_a_taken_id(self, unit: Unit) -> bool:
+        new = [step for step in unit.steps if step.kind == "insert" and "version" in step.values]
+        for step in new:
+            taken = select(step.table.c.id).where(step.table.c.id == step.values["id"])
+            if "id" in step.values and await unit.rows(taken):
+                return True
+        return False
 
     def _new_unit(self) -> Unit:
         runtime, state = self._runtime, self._request.state
@@ -243,12 +259,12 @@ class Call:
         if self._principal is None:
             return
         unit = self._new_unit()
-        ids = [
-            v
-            for v in self._request.path_params.values()
-            if isinstance(v, str) and _UUID.fullmatch(v)
-        ]
-        unit.audit("deny", "request", ids, decision="deny")
+        given = [str(value) for value in self._request.path_params.values()]
+        ids = [value for value in given if _UUID.fullmatch(value)]
+        # The first is the record asked for: whoever it concerns can be told who was refused.
+        about = UUID(ids[0]) if ids else None
+        unit.audit("deny", "request", ids, about=about, decision="deny")
+        logger.info("request.denied", service=self._runtime.name, operation=self._operation)
         await self._write(unit)
 
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
-from common.http.request import RuntimeDep
+from common.http.request import runtime_of
 from intake.domain.here import Here
 
 
-async def _here(runtime: RuntimeDep) -> Here:
+async def _here(request: Request) -> Here:
+    runtime = runtime_of(request)
     return Here(runtime.settings.country, runtime.settings.time_zone)
 
 

@@ -1,0 +1,147 @@
+"""The processes that are measured: started, awaited, looked at, ended."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Self
+
+import psutil
+
+from common.migrations import upgrade
+from intake.app import MIGRATIONS
+from prag.files import write_private
+from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
+
+_START_SECONDS = 60
+_STOP_SECONDS = 20
+_SERVICES = 4
+MEGABYTE = 1_000_000
+
+
+class Server:
+    """A child process that answers on `ports`; ended when the block is left."""
+
+    def __init__(self, command: Sequence[str], ports: Sequence[int], **settings: str) -> None:
+        self.port = ports[0]
+        self._ports = ports
+        self._command = command
+        self._settings = settings
+        self.start_seconds = 0.0
+        """From the command to the first answer of `/readyz` on every port."""
+
+    def __enter__(self) -> Self:
+        environment = {**os.environ, **self._settings}  # noqa: TID251  handed on as it is
+        started = perf_counter()
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, env=environment)
+        try:
+            for port in self._ports:
+                self._await_ready(port, until=started + _START_SECONDS)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.start_seconds = perf_counter() - started
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def cpu_seconds(self) -> float:
+        times = [process.cpu_times() for process in self._all()]
+        return sum(t.user + t.system for t in times)
+
+    def idle_megabytes(self) -> float:
+        """Return the resident memory once the process has come to rest, of its children too."""
+        process = psutil.Process(self._process.pid)
+        while process.cpu_percent(interval=0.5) > 10:  # noqa: PLR2004  per cent of one core
+            pass
+        return float(sum(each.memory_info().rss for each in self._all())) / MEGABYTE
+
+    def _all(self) -> list[psutil.Process]:
+        process = psutil.Process(self._process.pid)
+        return [process, *process.children(recursive=True)]
+
+    def _await_ready(self, port: int, *, until: float) -> None:
+        while not _is_ready(port):
+            if self._process.poll() is not None:
+                raise RuntimeError(f"{' '.join(self._command)} ended by itself")
+            if perf_counter() > until:
+                raise TimeoutError(f"{' '.join(self._command)} is not ready")
+            sleep(0.005)
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError, HTTPException):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200  # noqa: PLR2004
+    return False
+
+
+def plain(folder: Path, journal: str, synchronous: str) -> Server:
+    """Return the reference with its own file, new for each start."""
+    [port] = _free_ports(1)
+    file = folder / f"plain-{port}.db"
+    command = [sys.executable, "-m", "bench.plain", str(file), str(port), journal, synchronous]
+    return Server(command, [port])
+
+
+def intake(folder: Path) -> Server:
+    """Return the API process of intake on a migrated, empty SQLite file in `folder`."""
+    [port] = _free_ports(1)
+    issuer = LocalIssuer(folder)
+    write_private(folder / "keys" / "master.key", os.urandom(32))
+    upgrade(MIGRATIONS, database_url(folder))
+    return Server(
+        [sys.executable, "-m", "intake.api"],
+        [port],
+        PRAG_COUNTRY="RS",
+        PRAG_DATABASE_URL=database_url(folder),
+        PRAG_BUS_URL=f"local://{folder}/bus.db",
+        PRAG_OIDC_ISSUER=ISSUER,
+        PRAG_OIDC_AUDIENCE=AUDIENCE,
+        PRAG_OIDC_JWKS_FILE=str(issuer.jwks_file),
+        PRAG_MASTER_KEY_FILE=str(folder / "keys" / "master.key"),
+        PRAG_PORT_BASE=str(port),
+    )
+
+
+def country(folder: Path) -> Server:
+    """Return the whole country in one process, as `prag up --empty` starts it."""
+    ports = _free_ports(_SERVICES)
+    prag = Path(sys.executable).with_name("prag")
+    command = [str(prag), "up", "--country", "RS", "--empty"]
+    return Server(command, ports, PRAG_HOME=str(folder), PRAG_PORT_BASE=str(ports[0]))
+
+
+def database_url(folder: Path) -> str:
+    return f"sqlite:///{folder}/intake.db"
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return neighbouring ports that nobody listens on just now."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            first: int = probe.getsockname()[1]
+        ports = [*range(first, first + count)]
+        if ports[-1] < 2**16 and all(map(_is_free, ports)):
+            return ports
+    raise RuntimeError(f"no {count} neighbouring ports are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False

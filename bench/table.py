@@ -38,7 +38,7 @@ class Series:
         """Return the medians; the ratio is the median of the rounds' own ratios."""
         value = median(self.values)
         ratio = median(
-            mine / theirs for mine, theirs in zip(self.values, peer.values, strict=True)
+            mine / theirs for mine, theirs in zip(self.values, peer.values, strict=False)
         )
         goal, met = None, None
         if ratio_at_least is not None:
@@ -60,7 +60,9 @@ def show(rows: list[Row]) -> None:
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     print()
     for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
     missed = [row for row in rows if row.met is False]
     print()
     print(f"MISSED: {'; '.join(row.name for row in missed)}" if missed else "All goals are met.")

@@ -55,7 +55,7 @@ class PostgresUrls:
             isolation_level="AUTOCOMMIT",
         )
         with root.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
         root.dispose()
         return str(
             root.url.set(drivername="postgresql+asyncpg", database=name).render_as_string(

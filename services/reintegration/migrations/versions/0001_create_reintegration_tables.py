@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("closed_on", sa.Date(), nullable=True),
         sa.Column("closed_from", sa.String(40), nullable=True),
         sa.Column("closure_reason", sa.String(length=40), nullable=True),
+        sa.Column("consent_withdrawn_on", sa.Date(), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plan")),
@@ -79,8 +80,10 @@ def upgrade() -> None:
         sa.Column("referral_id", sa.Uuid(), nullable=False),
         sa.Column("plan_id", sa.Uuid(), nullable=False),
         sa.Column("sending_organisation_id", sa.Uuid(), nullable=False),
+        sa.Column("receiving_organisation_id", sa.Uuid(), nullable=False),
         sa.Column("service_type", sa.String(length=40), nullable=False),
         sa.Column("accepted_on", sa.Date(), nullable=False),
+        sa.Column("ended_on", sa.Date(), nullable=True),
         sa.ForeignKeyConstraint(["plan_id"], ["plan.id"], name=op.f("fk_plan_referral_plan_id")),
         sa.PrimaryKeyConstraint("referral_id", name=op.f("pk_plan_referral")),
     )

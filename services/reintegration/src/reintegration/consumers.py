@@ -4,11 +4,11 @@ from common.contracts.intake import (
     CaseOpened,
     CaseProfileChanged,
 )
-from common.contracts.referral import ReferralAccepted
+from common.contracts.referral import ReferralAccepted, ReferralCancelled, ReferralCompleted
 from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
-from reintegration.commands.plan import open_plan
+from reintegration.commands.referral import end_referral, open_plan
 from reintegration.models import KnownCase
 
 
@@ -45,10 +45,22 @@ async def on_referral_accepted(unit: Unit, event: Event) -> None:
     await open_plan(unit, accepted, country=event.country)
 
 
+async def on_referral_completed(unit: Unit, event: Event) -> None:
+    """Learn that a referral carries its plan no longer; the plan itself goes on."""
+    await end_referral(unit, ReferralCompleted.model_validate(event.data))
+
+
+async def on_referral_cancelled(unit: Unit, event: Event) -> None:
+    """Stop the plan when consent was withdrawn and nothing else carries it."""
+    await end_referral(unit, ReferralCancelled.model_validate(event.data))
+
+
 HANDLERS: Handlers = {
     CaseOpened.type: on_case_opened,
     CaseProfileChanged.type: on_profile_changed,
     CaseIdentityRecorded.type: on_identity_recorded,
     CaseAssigned.type: on_case_assigned,
     ReferralAccepted.type: on_referral_accepted,
+    ReferralCompleted.type: on_referral_completed,
+    ReferralCancelled.type: on_referral_cancelled,
 }

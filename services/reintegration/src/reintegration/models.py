@@ -56,6 +56,8 @@ class Plan(Base):
     closed_on: Mapped[date | None]
     closed_from: Mapped[Phase | None]
     closure_reason: Mapped[str | None] = mapped_column(String(40))
+    consent_withdrawn_on: Mapped[date | None]
+    """Since when no referral to the organisation carries the plan, as consent was withdrawn."""
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
@@ -68,8 +70,11 @@ class PlanReferral(Base):
     referral_id: Mapped[UUID] = mapped_column(primary_key=True)
     plan_id: Mapped[UUID] = mapped_column(ForeignKey("plan.id"), index=True)
     sending_organisation_id: Mapped[UUID]
+    receiving_organisation_id: Mapped[UUID]
     service_type: Mapped[str] = mapped_column(String(40))
     accepted_on: Mapped[date]
+    ended_on: Mapped[date | None]
+    """The day on which it was completed or cancelled: from then on it does not carry the plan."""
 
 
 class PlanStep(Base):

@@ -121,6 +121,10 @@ class PlanRead(ReadModel):
     is_overdue: bool
     closed_on: date | None
     closure_reason: str | None
+    consent_withdrawn_on: date | None = Field(
+        description="The day from which the person's consent no longer carries the plan: no step "
+        "is taken and no text is opened until a new referral is accepted."
+    )
     updated_at: Instant
 
 
@@ -252,7 +256,8 @@ class MoneyRead(ReadModel):
 class AgreementRead(ReadModel):
     """One version of an agreement. `effective_on` is the day of the last signature it needed.
 
-    `duties` is null once the person's data were erased.
+    `duties` and `money` are null for whoever is not of the plan's organisation, and for everybody
+    once consent was withdrawn; `duties` also once the person's data were erased.
     """
 
     id: UUID

@@ -67,13 +67,18 @@ class PlanPhaseOverdue(EventData):
 
 
 class PlanSuspended(EventData):
-    """Work on a plan rests. Its month clock does not, but it is not called overdue meanwhile."""
+    """Work on a plan rests. Its month clock does not, but it is not called overdue meanwhile.
+
+    `reason` is CONSENT_WITHDRAWN when the person's consent no longer carries the plan; that is told
+    of a closed plan too, whose texts are not opened any more.
+    """
 
     type: ClassVar[str] = "reintegration.plan.suspended.v1"
 
     plan_id: UUID
     case_id: UUID
     suspended_on: date
+    reason: Code | None = None
 
 
 class PlanResumed(EventData):

@@ -54,7 +54,9 @@ async def open_case(unit: Unit, body: CaseCreate, *, principal: Principal, here:
     status = domain.identification_at_opening(body.beneficiary_kind)
     domain.check_primary(body.beneficiary_kind, has_primary=body.primary_case_id is not None)
     await _require_primary(unit, body.primary_case_id, principal)
-    country = body.country or here.country
+    if body.country not in (None, here.country):
+        # Whose word counts is the rule of the country whose register this is, not the caller's.
+        raise InvalidError("field.choice", pointer="/country")
     contact_on = here.day_of(body.occurred_at) if body.occurred_at else here.today
     told = ToldAge(
         body.birth_date, body.estimated_age, body.estimated_age_margin, estimated_on=contact_on
@@ -62,17 +64,17 @@ async def open_case(unit: Unit, body: CaseCreate, *, principal: Principal, here:
     ages = age_facts(told, contact_on=contact_on, today=here.today)
     check_legal_basis(body.legal_basis, is_minor=ages.is_minor)
     role = ActorRole(principal.role)
-    check_opening(status, role, country=country, is_minor=ages.was_minor)
+    check_opening(status, role, country=here.country, is_minor=ages.was_known_minor)
     box = await unit.new_box(body.id)
     case = unit.create(
         Case,
-        _opened(body, status, ages, principal=principal, country=country, here=here),
+        _opened(body, status, ages, principal=principal, here=here),
         about=body.id,
         **{name: getattr(body, name) for name in _PLAIN | _AT_OPENING},
         **seal(box, Case, body.id, birth_date=body.birth_date, note=body.note),
         **age_columns(ages),
         organisation_id=principal.organisation_id,
-        country=country,
+        country=here.country,
         status=CaseStatus.ACTIVE,
         identification_status=status,
         estimated_on=None if body.estimated_age is None else contact_on,
@@ -84,7 +86,7 @@ async def open_case(unit: Unit, body: CaseCreate, *, principal: Principal, here:
         opened_at=utcnow(),
     )
     if status is IdentificationStatus.PRESUMED:
-        record_presumption(unit, body.id, role, decided_on=contact_on)
+        record_presumption(unit, body.id, role, decided_on=here.today)
     return case
 
 
@@ -188,13 +190,12 @@ def _opened(
     ages: AgeFacts,
     *,
     principal: Principal,
-    country: str,
     here: Here,
 ) -> CaseOpened:
     return CaseOpened(
         case_id=body.id,
         organisation_id=principal.organisation_id,
-        country=country,
+        country=here.country,
         beneficiary_kind=body.beneficiary_kind,
         identification_status=status,
         sex=body.sex,

@@ -26,6 +26,7 @@ async def grant_consent(
         is_minor=is_minor(birth, on=here.today),
         own_country=here.country,
         today=here.today,
+        born_from=None if birth is None else birth.earliest,
     )
     consent_id = body.id or new_id()
     granted = ConsentGranted(

@@ -15,13 +15,14 @@ from common.unit import Unit
 from intake.commands.sealing import case_box, open_sealed
 from intake.domain import age
 from intake.domain.here import Here
-from intake.domain.identity import DATA_GROUPS, fields_in, groups_shared
+from intake.domain.identity import DATA_GROUPS, fields_in, groups_shared, purpose_opening
 from intake.models import Case, CaseIdentity, IdentificationDecision, Notice
 from intake.queries import case as cases
 from intake.queries.consent import list_consents
 from intake.queries.identification import list_decisions
 from intake.queries.identity import find_identity
 from intake.schemas.case import CaseNoteRead
+from intake.schemas.identification import IdentificationRead
 from intake.schemas.identity import IdentityRead
 
 _LISTS = frozenset({"other_names", "phones", "documents"})
@@ -29,6 +30,8 @@ _TEXTS = ("place_code", "place_text", "note", "contact", "triage_note")
 _REPORT_BASIS = "PUBLIC_TASK"
 """On which ground a report is read: nobody has yet asked the person (nrm.bg, measure 1)."""
 _DECISION = IdentificationDecision.__tablename__
+_EXPLOITATION = "EXPLOITATION"
+"""The data group of what a decision says was done to the person."""
 
 
 async def disclose_identity(
@@ -106,17 +109,37 @@ async def disclose_note(unit: Unit, case_id: UUID, *, principal: Principal) -> C
 
 
 async def disclose_decisions(
-    unit: Unit, case_id: UUID, *, principal: Principal
-) -> list[tuple[IdentificationDecision, str | None]]:
+    unit: Unit, case_id: UUID, *, principal: Principal, here: Here
+) -> list[IdentificationRead]:
     """Open the history of identification, oldest step first, each with its note.
 
-    To an organisation the case was referred to, the notes stay closed.
+    To an organisation the case was referred to, the notes stay closed, and what happened to the
+    person opens with a consent in force that names it and the data group EXPLOITATION.
     """
     case, relation = await cases.see_case(unit, case_id, principal=principal)
     decisions = await list_decisions(unit, case_id)
-    if relation == "referred" or not any(decision.note for decision in decisions):
+    if relation == "referred":
+        purpose = await _exploitation_opened(unit, case, principal, here)
+        if purpose is None:
+            unit.audit("read", _DECISION, [str(case_id)], about=case_id)
+        else:
+            # As for identity: a withdrawal that comes now stops this answer.
+            unit.require_unchanged(Case, id=case.id, version=case.version)
+            unit.disclose(
+                _DECISION,
+                [str(case_id)],
+                about=case_id,
+                data_groups=[_EXPLOITATION],
+                purpose=purpose,
+                legal_basis="CONSENT",
+            )
+        return [
+            IdentificationRead.of(each, note=None, with_elements=purpose is not None)
+            for each in decisions
+        ]
+    if not any(decision.note for decision in decisions):
         unit.audit("read", _DECISION, [str(case_id)], about=case_id)
-        return [(decision, None) for decision in decisions]
+        return [IdentificationRead.of(each, note=None) for each in decisions]
     box = await case_box(unit, case_id)
     unit.disclose(
         _DECISION,
@@ -127,9 +150,25 @@ async def disclose_decisions(
         legal_basis=case.legal_basis,
     )
     return [
-        (each, open_sealed(box, IdentificationDecision, each.id, "note", each.note))
+        IdentificationRead.of(
+            each, note=open_sealed(box, IdentificationDecision, each.id, "note", each.note)
+        )
         for each in decisions
     ]
+
+
+async def _exploitation_opened(
+    unit: Unit, case: Case, principal: Principal, here: Here
+) -> str | None:
+    birth = (await cases.told_age(unit, case)).birth()
+    return purpose_opening(
+        await list_consents(unit, case.id),
+        _EXPLOITATION,
+        recipient=principal.organisation_id,
+        country=here.country,
+        is_minor=age.is_minor(birth, on=here.today),
+        today=here.today,
+    )
 
 
 async def _consented(

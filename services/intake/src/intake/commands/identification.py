@@ -39,9 +39,11 @@ async def decide_identification(
     last = await queries.find_last(unit, case_id)
     birth = (await cases.told_age(unit, case)).birth()
     facts = domain.CaseFacts(
-        country=case.country,
+        country=here.country,
         status=case.identification_status,
         is_minor=age.is_minor(birth, on=case.contact_on),
+        is_age_known=birth is not None,
+        born_from=None if birth is None else birth.earliest,
         last_decided_on=last.decided_on if last else None,
     )
     status = domain.decide(facts, _decision(body, principal), today=here.today)

@@ -30,6 +30,9 @@ DOUBT_YEARS = {"": 0, "~": 2, "?": 2, "%": 4}
 """Years by which EDTF's qualifiers widen a date on both sides: `~` approximate, `?` uncertain,
 `%` both. EDTF gives them no size; this one is Prag's and errs towards the child."""
 
+EARLIEST = date(2000, 1, 1)
+"""The year of the Palermo Protocol: no act in the register is older, where no birth says more."""
+
 _FIRST_YEAR, _LAST_YEAR = 1800, 2199
 
 
@@ -172,8 +175,8 @@ class AgeFacts:
 
     is_minor: bool
     """Today."""
-    was_minor: bool
-    """At the first contact."""
+    was_known_minor: bool
+    """At the first contact, by what is known; False when no age is known at all."""
     group: AgeGroup
     """At the first contact."""
     basis: AgeBasis
@@ -189,10 +192,18 @@ def age_facts(told: ToldAge, *, contact_on: date, today: date) -> AgeFacts:
     birth = told.birth()
     return AgeFacts(
         is_minor=is_minor(birth, on=today),
-        was_minor=is_minor(birth, on=contact_on),
+        was_known_minor=birth is not None and is_minor(birth, on=contact_on),
         group=age_group(birth, on=contact_on),
         basis=AgeBasis.UNKNOWN if birth is None else birth.precision,
     )
+
+
+def earliest_day(born_from: date | None) -> date:
+    """Return the first day on which anything can have been done for a person in the register.
+
+    `born_from` is the earliest possible day of birth; None where none is known.
+    """
+    return EARLIEST if born_from is None else born_from
 
 
 def check_birth(birth: Birth, *, on: date) -> None:
@@ -209,12 +220,12 @@ def check_birth(birth: Birth, *, on: date) -> None:
 
 def minimum_age(birth: Birth | None, *, on: date) -> int:
     """Completed years the person has at least; 0 when nothing is known."""
-    return 0 if birth is None else max(_completed_years(birth.latest, on), 0)
+    return 0 if birth is None else max(completed_years(birth.latest, on), 0)
 
 
 def maximum_age(birth: Birth | None, *, on: date) -> int | None:
     """Completed years the person has at most; None when nothing is known."""
-    return None if birth is None else max(_completed_years(birth.earliest, on), 0)
+    return None if birth is None else max(completed_years(birth.earliest, on), 0)
 
 
 def is_minor(birth: Birth | None, *, on: date) -> bool:
@@ -234,11 +245,11 @@ def age_group(birth: Birth | None, *, on: date) -> AgeGroup:
     age = minimum_age(birth, on=on)
     if age >= ADULT_AT:
         middle = birth.earliest + (birth.latest - birth.earliest) // 2
-        age = _completed_years(middle, on)
+        age = completed_years(middle, on)
     return next(group for least, group in _GROUPS if age >= least)
 
 
-def _completed_years(born: date, on: date) -> int:
+def completed_years(born: date, on: date) -> int:
     # Born on 29 February, the birthday of a common year is 1 March: a child one day longer.
     return on.year - born.year - ((on.month, on.day) < (born.month, born.day))
 

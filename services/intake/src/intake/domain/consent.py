@@ -8,12 +8,13 @@ section 10 rule 6.
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import TypeVar
 from uuid import UUID
 
 from common.errors import ConflictError, ForbiddenError, InvalidError
+from intake.domain.age import completed_years, earliest_day
 
 Item = TypeVar("Item")
 
@@ -95,6 +96,9 @@ REQUIRES: Mapping[ConsentScope, tuple[Requirement, ...]] = {
     ConsentScope.PHOTO_MEDIA: (),
 }
 
+LONGEST = 10
+"""Years for which a consent may be given at most; the day itself is included."""
+
 SHARING = frozenset(
     {
         ConsentScope.SHARE_NATIONAL,
@@ -141,6 +145,7 @@ class Consent:
     scope: ConsentScope
     given_by: ConsentGiver
     granted_on: date
+    guardian: GuardianKind | None = None
     expires_on: date | None = None
     withdrawn_on: date | None = None
     recipient_organisation_id: UUID | None = None
@@ -162,7 +167,9 @@ class Disclosure:
     data_groups: AbstractSet[str] = frozenset()
 
 
-def check_grant(grant: Grant, *, is_minor: bool, own_country: str, today: date) -> None:
+def check_grant(
+    grant: Grant, *, is_minor: bool, own_country: str, today: date, born_from: date | None = None
+) -> None:
     """Refuse a consent that is not one. Raises InvalidError with a pointer, or ForbiddenError.
 
     `consent.requirement_missing`: the scope must name more. `consent.country_not_foreign` and
@@ -170,15 +177,22 @@ def check_grant(grant: Grant, *, is_minor: bool, own_country: str, today: date) 
     `consent.not_for_children`, `consent.guardian_required`, `consent.guardian_not_applicable`,
     `consent.guardian_incomplete`, `consent.guardian_not_entitled`, `consent.guardian_suspected`,
     `consent.assent_refused`: who may agree for whom. `field.date_in_future`,
-    `consent.expires_before_granted`: dates.
+    `field.range`, `consent.expires_before_granted`: dates; `born_from` is the earliest possible day
+    of birth.
     """
     _check_requirements(grant)
     _check_countries(grant, own_country)
     _check_giver(grant, is_minor=is_minor)
     if grant.granted_on > today:
         raise InvalidError("field.date_in_future", pointer="/granted_on")
-    if grant.expires_on is not None and grant.expires_on < grant.granted_on:
+    if grant.granted_on < earliest_day(born_from):
+        raise InvalidError("field.range", pointer="/granted_on")
+    if grant.expires_on is None:
+        return
+    if grant.expires_on < grant.granted_on:
         raise InvalidError("consent.expires_before_granted", pointer="/expires_on")
+    if completed_years(grant.granted_on, grant.expires_on - timedelta(days=1)) >= LONGEST:
+        raise InvalidError("field.range", pointer="/expires_on")
 
 
 def check_withdrawal(consent: Consent, *, withdrawn_on: date, today: date) -> None:
@@ -210,7 +224,9 @@ def covers(consents: Iterable[Consent], disclosure: Disclosure) -> bool:
     """Tell whether consents that hold that day cover the disclosure whole.
 
     Each must fit scope, recipient, country and purpose; their data groups add up. A child's own
-    word needs a guardian's beside it, so only a guardian's consent counts for a minor.
+    word needs a guardian's beside it, so only a guardian's consent counts for a minor; for an adult
+    today, also one who was a child when a parent agreed, only her own word or that of a guardian a
+    court has appointed.
     """
     fitting = [consent for consent in consents if _fits(consent, disclosure)]
     if any(not consent.data_groups for consent in fitting):
@@ -239,10 +255,16 @@ def _fits(consent: Consent, disclosure: Disclosure) -> bool:
     return (
         consent.scope is disclosure.scope
         and is_valid(consent, on=disclosure.on)
-        and (consent.given_by is ConsentGiver.GUARDIAN or not disclosure.is_minor)
+        and _speaks_for(consent, is_minor=disclosure.is_minor)
         and not (disclosure.is_minor and disclosure.scope in NOT_FOR_CHILDREN)
         and _reaches(consent, disclosure)
     )
+
+
+def _speaks_for(consent: Consent, *, is_minor: bool) -> bool:
+    if consent.given_by is ConsentGiver.SELF:
+        return not is_minor
+    return is_minor or consent.guardian in GUARDIANS[is_minor]
 
 
 def _reaches(consent: Consent, disclosure: Disclosure) -> bool:

@@ -7,7 +7,14 @@ from datetime import date
 from enum import StrEnum
 
 from common.errors import ConflictError, ForbiddenError, InvalidError
-from intake.domain.roles import ActorRole, DecidingAuthority, entitlement, screeners
+from intake.domain.age import earliest_day
+from intake.domain.roles import (
+    AUTHORITY_OF,
+    ActorRole,
+    DecidingAuthority,
+    entitlement,
+    screeners,
+)
 
 RULE_VERSION = "identification.2026-1"
 """Edition of the tables here and in `roles`; stored with each decision."""
@@ -62,13 +69,22 @@ class CaseFacts:
     """What a decision depends on. `last_decided_on` is None before the first decision.
 
     `is_minor` is meant at the first contact, the nearest known day to the exploitation: who was a
-    child then does not need a means proven years later.
+    child then does not need a means proven years later. It is also True when no age is known:
+    a child is presumed to protect (domain.md section 4), not to widen who decides or what is
+    proven, so that leaving the age out gains nothing. `born_from` is the earliest possible day of
+    birth.
     """
 
     country: str
     status: IdentificationStatus
     is_minor: bool
     last_decided_on: date | None = None
+    is_age_known: bool = True
+    born_from: date | None = None
+
+    @property
+    def is_known_minor(self) -> bool:
+        return self.is_minor and self.is_age_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +142,7 @@ def decide(case: CaseFacts, decision: Decision, *, today: date) -> Identificatio
         raise ConflictError("identification.illegal_step", legal=legal)
     _require_role(
         decision.role,
-        roles_for(case.status, decision.status, country=case.country, is_minor=case.is_minor),
+        roles_for(case.status, decision.status, country=case.country, is_minor=case.is_known_minor),
     )
     check_legal_basis(decision.legal_basis, is_minor=case.is_minor)
     _check_dates(case, decision, today)
@@ -134,6 +150,7 @@ def decide(case: CaseFacts, decision: Decision, *, today: date) -> Identificatio
         decision.status in EXPLAINED or is_reopening(case.status, decision.status)
     ):
         raise InvalidError("identification.note_required", pointer="/note")
+    _check_speaker(decision)
     if decision.status in {S.IDENTIFIED, S.NOT_VICTIM}:
         _check_authority(case, decision)
     if decision.status is S.IDENTIFIED:
@@ -168,17 +185,34 @@ def _check_dates(case: CaseFacts, decision: Decision, today: date) -> None:
         raise InvalidError("field.date_in_future", pointer="/decided_on")
     if case.last_decided_on is not None and decision.decided_on < case.last_decided_on:
         raise InvalidError("identification.decided_before_previous", pointer="/decided_on")
+    if decision.decided_on < earliest_day(case.born_from):
+        raise InvalidError("field.range", pointer="/decided_on")
+
+
+def _check_speaker(decision: Decision) -> None:
+    """Refuse a step in the name of an authority that nobody present speaks for."""
+    present = {
+        AUTHORITY_OF[role]
+        for role in {decision.role, *decision.participants}
+        if role in AUTHORITY_OF
+    }
+    if decision.decided_by not in present:
+        raise InvalidError(
+            "identification.authority_absent", pointer="/decided_by", present=sorted(present)
+        )
 
 
 def _check_authority(case: CaseFacts, decision: Decision) -> None:
-    row = entitlement(case.country, is_minor=case.is_minor)
+    row = entitlement(case.country, is_minor=case.is_known_minor)
     if decision.decided_by not in row.authorities:
         raise InvalidError(
             "identification.authority_not_entitled",
             pointer="/decided_by",
             entitled=sorted(row.authorities),
         )
-    missing = row.together - decision.participants - {decision.role}
+    # Who joins to protect a child joins a presumed child too.
+    together = row.together | entitlement(case.country, is_minor=case.is_minor).together
+    missing = together - decision.participants - {decision.role}
     if missing:
         raise InvalidError(
             "identification.participant_missing", pointer="/participants", missing=sorted(missing)
@@ -189,11 +223,11 @@ def _check_elements(case: CaseFacts, decision: Decision) -> None:
     """Hold the decision against the definition: an act, by a means, for a purpose.
 
     Palermo Protocol art. 3(a); for a child the means is not needed, art. 3(c); domain.md section 10
-    rule 3. Consent of the victim is not asked for: it is irrelevant, art. 3(b).
+    rule 3. An unknown age is held to the adult's elements. Consent of the victim is not asked for: it is irrelevant, art. 3(b).
     """
     if not decision.purposes - NO_PURPOSE:
         raise InvalidError("identification.purpose_missing", pointer="/exploitation_types")
     if not decision.acts:
         raise InvalidError("identification.act_missing", pointer="/acts")
-    if not decision.means and not case.is_minor:
+    if not decision.means and not case.is_known_minor:
         raise InvalidError("identification.means_missing", pointer="/means")

@@ -22,6 +22,32 @@ def fields_in(groups: AbstractSet[str]) -> frozenset[str]:
     return frozenset().union(*(FIELDS[group] for group in groups))
 
 
+def purpose_opening(
+    consents: Iterable[Consent],
+    group: str,
+    *,
+    recipient: UUID,
+    country: str,
+    is_minor: bool,
+    today: date,
+) -> str | None:
+    """Return a purpose for which SHARE_NATIONAL consents open one data group to the recipient."""
+    consents = list(consents)
+    for purpose in sorted(frozenset().union(*(consent.purposes for consent in consents))):
+        asked = Disclosure(
+            scope=ConsentScope.SHARE_NATIONAL,
+            is_minor=is_minor,
+            on=today,
+            recipient_organisation_id=recipient,
+            country=country,
+            purpose=purpose,
+            data_groups=frozenset({group}),
+        )
+        if covers(consents, asked):
+            return purpose
+    return None
+
+
 def groups_shared(
     consents: Iterable[Consent],
     *,

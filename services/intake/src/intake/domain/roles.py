@@ -54,8 +54,7 @@ AUTHORITY_OF: Mapping[ActorRole, DecidingAuthority] = {
     ActorRole.LABOUR_INSPECTOR: DecidingAuthority.NON_POLICE_GOVERNMENT,
     ActorRole.CONSULAR_OFFICER: DecidingAuthority.NON_POLICE_GOVERNMENT,
 }
-"""The authority a role speaks for when the caller names none: at the opening of a case that is
-presumed from the start. A role that is not here decides nothing."""
+"""The authority a role speaks for. A role that is not here decides nothing."""
 
 SCREENERS = frozenset(
     {

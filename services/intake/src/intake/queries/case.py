@@ -2,12 +2,12 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, or_, select, true
 
 from common.auth import Principal
 from common.db.base import Database
 from common.errors import NotFoundError
-from common.unit import Unit
+from common.unit import AnySelect, Unit
 from intake.domain.age import AgeBasis, ToldAge
 from intake.domain.case import BeneficiaryKind, CaseStatus
 from intake.models import Case, KnownReferral
@@ -18,15 +18,17 @@ TAKEN_ON = ("ACCEPTED", "COMPLETED")
 """Statuses of a referral in which its receiver works with the person and may know the facts."""
 
 _CASE = select(Case).where(Case.id == bindparam("id"))
-_REFERRED = (
-    select(KnownReferral)
+_SEEN: AnySelect = select(
+    Case,
+    exists()
     .where(
-        KnownReferral.case_id == bindparam("case_id"),
-        KnownReferral.receiving_organisation_id == bindparam("organisation_id"),
+        KnownReferral.case_id == Case.id,
+        KnownReferral.receiving_organisation_id == bindparam("reader"),
         KnownReferral.status.in_(TAKEN_ON),
     )
-    .limit(1)
-)
+    .label("is_referred"),
+).where(Case.id == bindparam("id"))
+"""One statement whether the case is absent or another's: the time taken tells neither."""
 
 
 async def see_case(
@@ -36,8 +38,8 @@ async def see_case(
 
     NotFoundError where none does; PreconditionFailedError unless it is at the version `expected`.
     """
-    case = await unit.find(_CASE, id=case_id)
-    relation = None if case is None else await _relation(unit, case, principal)
+    case = await unit.find(_SEEN, id=case_id, reader=principal.organisation_id)
+    relation = None if case is None else _relation(case, principal, is_referred=case.is_referred)
     if case is None or relation is None:
         raise NotFoundError
     return unit.shows(case, expected), relation
@@ -95,7 +97,7 @@ async def told_age(unit: Unit, case: Case) -> ToldAge:
     return ToldAge(written, case.estimated_age, case.estimated_age_margin, case.estimated_on)
 
 
-async def _relation(unit: Unit, case: Case, principal: Principal) -> Relation | None:
+def _relation(case: Case, principal: Principal, *, is_referred: bool) -> Relation | None:
     relations = principal.relations
     is_own = case.organisation_id == principal.organisation_id
     if is_own and "own" in relations:
@@ -105,12 +107,7 @@ async def _relation(unit: Unit, case: Case, principal: Principal) -> Relation | 
         return "assigned"
     if "all" in relations:
         return "all"
-    if "referred" in relations:
-        referral = await unit.find(
-            _REFERRED, case_id=case.id, organisation_id=principal.organisation_id
-        )
-        return None if referral is None else "referred"
-    return None
+    return "referred" if is_referred and "referred" in relations else None
 
 
 def _visible(principal: Principal) -> ColumnElement[bool]:

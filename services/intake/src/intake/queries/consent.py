@@ -47,6 +47,7 @@ def as_domain(row: Any, *, withdrawn_on: date | None = None) -> domain.Consent: 
         consent_id=row.id,
         scope=row.scope,
         given_by=row.given_by,
+        guardian=row.guardian,
         granted_on=row.granted_on,
         expires_on=row.expires_on,
         withdrawn_on=withdrawn_on or getattr(row, "withdrawn_on", None),

@@ -40,13 +40,13 @@ async def decide_identification(
 
 @identification.get("")
 async def list_identification(
-    case_id: UUID, unit: UnitDep, principal: CurrentPrincipal
+    case_id: UUID, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> IdentificationHistory:
     """Read every step of a case's identification, oldest first; each stays as it was decided.
 
     Notes are sealed; opening them is entered in the audit trail. An organisation the case was
-    referred to reads the steps without the notes.
+    referred to reads the steps without the notes, and exploitation_types, acts and means only under
+    a consent in force that names it and EXPLOITATION.
     """
-    found = await disclose_decisions(unit, case_id, principal=principal)
-    items = tuple(IdentificationRead.of(decision, note=note) for decision, note in found)
-    return IdentificationHistory(items=items)
+    found = await disclose_decisions(unit, case_id, principal=principal, here=here)
+    return IdentificationHistory(items=tuple(found))

@@ -48,7 +48,6 @@ class CaseCreate(StrictModel):
             },
             {
                 "id": "6a7d1e90-2c44-4e0f-9d55-7b1b0c2d3e4f",
-                "country": "XK",
                 "beneficiary_kind": "AT_RISK",
                 "sex": "MALE",
                 "urgency": "NORMAL",
@@ -71,7 +70,7 @@ class CaseCreate(StrictModel):
     )
 
     id: UUID = Field(description="Chosen by the caller; sending it again changes nothing.")
-    country: OurCountry | None = Field(default=None, description="The instance's own, if absent.")
+    country: OurCountry | None = Field(default=None, description="The instance's own; no other is taken.")
     beneficiary_kind: Annotated[BeneficiaryKind, listed("beneficiary_kinds")] = Field(
         description="PRESUMED, AT_RISK or SECONDARY; VICTIM follows from identification only."
     )

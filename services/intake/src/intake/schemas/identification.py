@@ -33,6 +33,7 @@ class IdentificationDecide(StrictModel):
             {
                 "status": "PRESUMED",
                 "decided_by": "NGO",
+                "participants": ["NGO_CASE_MANAGER"],
                 "legal_basis": "REASONABLE_GROUNDS",
                 "decided_on": "2025-11-20",
             },
@@ -53,13 +54,16 @@ class IdentificationDecide(StrictModel):
     status: Annotated[IdentificationStatus, listed("identification_status")]
     decided_by: Annotated[DecidingAuthority, listed("deciding_authorities")]
     participants: Roles = Field(
-        default=(), description="Further roles that took part, where the country decides jointly."
+        default=(), description="Further roles that took part, where the country decides jointly. "
+        "decided_by is the authority of one of them, or the caller's own."
     )
     legal_basis: Annotated[str, code_of("legal_bases", uses="IDENTIFICATION")]
     decided_on: Day
     exploitation_types: Purposes = ()
     acts: Acts = ()
-    means: Means = Field(default=(), description="Not needed for a child.")
+    means: Means = Field(
+        default=(), description="Not needed for a child; needed while no age is known."
+    )
     note: Annotated[LongText | None, P1] = Field(
         default=None,
         description="Needed where somebody is turned down, and where new facts reopen the matter.",
@@ -79,18 +83,26 @@ class IdentificationRead(ReadModel):
     legal_basis: str = Field(json_schema_extra={"x-codelist": "legal_bases"})
     decided_on: date
     rule_version: RuleVersion
-    exploitation_types: tuple[str, ...] = Field(
-        json_schema_extra={"x-codelist": "exploitation_types"}
+    exploitation_types: tuple[str, ...] | None = Field(
+        description="null, as acts and means, where no consent opens EXPLOITATION to the reader.",
+        json_schema_extra={"x-codelist": "exploitation_types"},
     )
-    acts: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "ics_tip"})
-    means: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "ics_tip"})
+    acts: tuple[str, ...] | None = Field(json_schema_extra={"x-codelist": "ics_tip"})
+    means: tuple[str, ...] | None = Field(json_schema_extra={"x-codelist": "ics_tip"})
     note: Annotated[str | None, P1]
     recorded_at: Instant
 
     @classmethod
-    def of(cls, row: object, *, note: str | None) -> "IdentificationRead":
-        """Return the columns of a decision with its note, which the caller has opened or not."""
+    def of(
+        cls, row: object, *, note: str | None, with_elements: bool = True
+    ) -> "IdentificationRead":
+        """Return the columns of a decision with its note, which the caller has opened or not.
+
+        Without its elements (exploitation_types, acts, means) what happened stays closed.
+        """
         columns = {name: getattr(row, name) for name in cls.model_fields if name != "note"}
+        if not with_elements:
+            columns |= dict.fromkeys(("exploitation_types", "acts", "means"))
         return cls.model_validate(columns | {"note": note})
 
 

@@ -15,7 +15,7 @@ from reintegration.domain.agreement import AgreementStatus, Signature
 from reintegration.domain.plan import require_open
 from reintegration.models import Agreement, AgreementSignature, Plan
 from reintegration.queries import agreement as queries
-from reintegration.queries.plan import find_case, get_plan
+from reintegration.queries.plan import find_case, get_carried
 from reintegration.schemas import AgreementCreate
 
 
@@ -23,11 +23,11 @@ async def create_agreement(
     unit: Unit, plan_id: UUID, terms: AgreementCreate, *, principal: Principal, today: date
 ) -> tuple[Plan, Agreement, list[Signature]]:
     """Hand over the next version of a plan's agreement with the signatures it comes with."""
-    plan = await get_plan(unit, plan_id, principal=principal)
+    plan = await get_carried(unit, plan_id, principal=principal)
     require_open(plan.phase)
     is_minor = await _is_minor(unit, plan)
     domain.check_terms(terms.parties, terms.review_on, is_minor=is_minor, today=today)
-    signatures = _checked(terms, today)
+    signatures = _checked(terms, plan.opened_on, today)
     agreement_id = new_id()
     version = domain.next_version(await queries.find_newest_version(unit, plan.id))
     effective_on = domain.effective_on(signatures, is_minor=is_minor)
@@ -80,7 +80,7 @@ async def sign_agreement(
     today: date,
 ) -> None:
     """Hand over a party's signature; with the last one needed the version comes into force."""
-    plan = await get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await get_carried(unit, plan_id, principal=principal, expected=expected)
     require_open(plan.phase)
     agreement = await queries.get_agreement(unit, plan.id, agreement_id)
     signed = (await queries.list_signatures(unit, [agreement]))[agreement.id]
@@ -90,6 +90,7 @@ async def sign_agreement(
         status=agreement.status,
         parties=agreement.parties,
         signed=earlier,
+        opened_on=plan.opened_on,
         today=today,
     )
     version = agreement.agreement_version
@@ -113,7 +114,7 @@ async def sign_agreement(
     _add_signature(unit, agreement.id, signature)
 
 
-def _checked(terms: AgreementCreate, today: date) -> list[Signature]:
+def _checked(terms: AgreementCreate, opened_on: date, today: date) -> list[Signature]:
     signatures: list[Signature] = []
     for number, given in enumerate(terms.signatures):
         signature = Signature(given.party, given.signed_on)
@@ -122,6 +123,7 @@ def _checked(terms: AgreementCreate, today: date) -> list[Signature]:
             status=AgreementStatus.DRAFT,
             parties=terms.parties,
             signed=signatures,
+            opened_on=opened_on,
             today=today,
             place=f"/signatures/{number}",
         )

@@ -1,77 +1,24 @@
 from datetime import date
-from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from common.auth import Principal
-from common.clock import new_id, utcnow
 from common.codelists import codes
-from common.contracts.referral import ReferralEvent
 from common.contracts.reintegration import (
     PlanClosed,
-    PlanOpened,
     PlanPhaseChanged,
     PlanPhaseOverdue,
-    PlanReferralLinked,
     PlanReopened,
     PlanResumed,
     PlanSuspended,
 )
-from common.events import EventData
 from common.unit import Unit
+from reintegration.commands.steps import change_plan, record_step
 from reintegration.domain import plan as domain
 from reintegration.domain.phases import CURRENT_POLICY, PHASE_POLICIES, Phase, due_on
 from reintegration.domain.plan import Action, Direction, PhaseMove, Reason
-from reintegration.models import Plan, PlanReferral, PlanStep
+from reintegration.models import Plan
 from reintegration.queries import plan as queries
 from reintegration.queries.agreement import has_active_agreement
-
-
-async def open_plan(unit: Unit, accepted: ReferralEvent, *, country: str) -> None:
-    """Open a plan for the case of an accepted referral, or let the referral join the open one.
-
-    The plan's id follows from the referral's, so that hearing the same events again from the
-    beginning makes the same plans.
-    """
-    plan = await queries.find_open_plan(unit, accepted.case_id)
-    plan_id = uuid5(accepted.referral_id, "plan") if plan is None else plan.id
-    if plan is None:
-        unit.create(
-            Plan,
-            PlanOpened(
-                plan_id=plan_id,
-                case_id=accepted.case_id,
-                referral_id=accepted.referral_id,
-                organisation_id=accepted.receiving_organisation_id,
-                country=country,
-                opened_on=accepted.on,
-            ),
-            about=accepted.case_id,
-            id=plan_id,
-            organisation_id=accepted.receiving_organisation_id,
-            case_id=accepted.case_id,
-            referral_id=accepted.referral_id,
-            country=country,
-            phase=Phase.PLANNED,
-            episode_began_on=accepted.on,
-            policy_version=CURRENT_POLICY.version,
-            opened_on=accepted.on,
-        )
-    else:
-        linked = PlanReferralLinked(
-            plan_id=plan.id,
-            case_id=plan.case_id,
-            referral_id=accepted.referral_id,
-            linked_on=accepted.on,
-        )
-        _change(unit, plan, linked)
-    unit.add(
-        PlanReferral,
-        referral_id=accepted.referral_id,
-        plan_id=plan_id,
-        sending_organisation_id=accepted.sending_organisation_id,
-        service_type=accepted.service_type,
-        accepted_on=accepted.on,
-    )
 
 
 async def start_plan(
@@ -83,7 +30,7 @@ async def start_plan(
     entered_on: date,
     today: date,
 ) -> Plan:
-    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     move = domain.start(
         plan.phase,
         is_suspended=plan.is_suspended,
@@ -100,7 +47,7 @@ async def start_plan(
         policy_version=CURRENT_POLICY.version,
         due_on=due_on(move.to_phase, entered_on, CURRENT_POLICY),
     )
-    await _record(unit, plan, changed, Action.START, today, move=move)
+    await record_step(unit, plan, changed, Action.START, today, move=move)
     return changed
 
 
@@ -115,7 +62,7 @@ async def change_phase(
     note: str | None,
     today: date,
 ) -> Plan:
-    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     domain.require_legal(Action.CHANGE_PHASE, plan.phase, is_suspended=plan.is_suspended)
     entered_on = _entered_on(plan)
     policy = PHASE_POLICIES[plan.policy_version]
@@ -137,7 +84,7 @@ async def change_phase(
         due_on=due_on(move.to_phase, entered_on, policy),
         overdue_phase=None,
     )
-    await _record(
+    await record_step(
         unit, plan, changed, Action.CHANGE_PHASE, today, move=move, reason=reason, note=note
     )
     return changed
@@ -152,12 +99,12 @@ async def suspend_plan(
     note: str | None,
     today: date,
 ) -> Plan:
-    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     domain.require_legal(Action.SUSPEND, plan.phase, is_suspended=plan.is_suspended)
     told = PlanSuspended(plan_id=plan.id, case_id=plan.case_id, suspended_on=today)
     # Told again of a phase outstayed, should the plan still be in it when work goes on.
-    changed = _change(unit, plan, told, is_suspended=True, overdue_phase=None)
-    await _record(unit, plan, changed, Action.SUSPEND, today, note=note)
+    changed = change_plan(unit, plan, told, is_suspended=True, overdue_phase=None)
+    await record_step(unit, plan, changed, Action.SUSPEND, today, note=note)
     return changed
 
 
@@ -170,11 +117,11 @@ async def resume_plan(
     note: str | None,
     today: date,
 ) -> Plan:
-    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     domain.require_legal(Action.RESUME, plan.phase, is_suspended=plan.is_suspended)
     told = PlanResumed(plan_id=plan.id, case_id=plan.case_id, resumed_on=today)
-    changed = _change(unit, plan, told, is_suspended=False)
-    await _record(unit, plan, changed, Action.RESUME, today, note=note)
+    changed = change_plan(unit, plan, told, is_suspended=False)
+    await record_step(unit, plan, changed, Action.RESUME, today, note=note)
     return changed
 
 
@@ -189,7 +136,7 @@ async def close_plan(
     note: str | None,
     today: date,
 ) -> Plan:
-    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     domain.close(
         plan.phase,
         is_suspended=plan.is_suspended,
@@ -216,7 +163,7 @@ async def close_plan(
         due_on=None,
         overdue_phase=None,
     )
-    await _record(unit, plan, changed, Action.CLOSE, closed_on, reason=reason, note=note)
+    await record_step(unit, plan, changed, Action.CLOSE, closed_on, reason=reason, note=note)
     return changed
 
 
@@ -230,7 +177,7 @@ async def reopen_plan(
     note: str | None,
     today: date,
 ) -> Plan:
-    plan = await queries.get_plan(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     other = await queries.find_open_plan(unit, plan.case_id)
     phase, episode = domain.reopen(
         plan.phase,
@@ -260,7 +207,7 @@ async def reopen_plan(
         closure_reason=None,
         due_on=due_on(phase, plan.entered_on, policy) if plan.entered_on else None,
     )
-    await _record(unit, plan, changed, Action.REOPEN, today, reason=reason, note=note)
+    await record_step(unit, plan, changed, Action.REOPEN, today, reason=reason, note=note)
     return changed
 
 
@@ -285,45 +232,7 @@ async def report_overdue(unit: Unit, plan_id: UUID, *, today: date) -> None:
         due_on=found.due_on,
         month=found.month,
     )
-    _change(unit, plan, told, overdue_phase=plan.phase)
-
-
-def _change(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
-    return unit.change(Plan, plan, *events, about=plan.case_id, updated_at=utcnow(), **values)
-
-
-async def _record(
-    unit: Unit,
-    before: Plan,
-    after: Plan,
-    action: Action,
-    happened_on: date,
-    *,
-    move: PhaseMove | None = None,
-    reason: str | None = None,
-    note: str | None = None,
-) -> None:
-    step_id = new_id()
-    sealed = None
-    if note is not None:
-        box = await unit.box(before.case_id) or await unit.new_box(before.case_id)
-        sealed = box.seal(note, table=PlanStep.__tablename__, row=step_id, column="note")
-    unit.add(
-        PlanStep,
-        id=step_id,
-        plan_id=before.id,
-        plan_version=after.version,
-        episode=after.episode,
-        action=action,
-        from_phase=before.phase,
-        to_phase=after.phase,
-        direction=move.direction if move else None,
-        is_early=move.is_early if move else False,
-        reason=reason,
-        happened_on=happened_on,
-        month=move.month if move else None,
-        note=sealed,
-    )
+    change_plan(unit, plan, told, overdue_phase=plan.phase)
 
 
 def _phase_changed(

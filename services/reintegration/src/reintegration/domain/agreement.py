@@ -66,13 +66,16 @@ def check_signature(
     status: AgreementStatus,
     parties: Collection[str],
     signed: Collection[Signature],
+    opened_on: date,
     today: date,
     place: str = "",
 ) -> None:
     """Refuse a signature that does not count. `place` is its JSON pointer within the body.
 
+    Nobody can have signed the agreement of a plan before the plan was opened, on `opened_on`.
+
     Raises ConflictError `agreement.superseded` and `agreement.already_signed`, InvalidError
-    `agreement.not_a_party` and `agreement.signed_in_future`.
+    `agreement.not_a_party`, `agreement.signed_in_future` and `plan.day_out_of_range`.
     """
     if status is AgreementStatus.SUPERSEDED:
         raise ConflictError("agreement.superseded")
@@ -80,6 +83,8 @@ def check_signature(
         raise InvalidError("agreement.not_a_party", pointer=f"{place}/party")
     if signature.signed_on > today:
         raise InvalidError("agreement.signed_in_future", pointer=f"{place}/signed_on")
+    if signature.signed_on < opened_on:
+        raise InvalidError("plan.day_out_of_range", pointer=f"{place}/signed_on")
     if any(earlier.party == signature.party for earlier in signed):
         raise ConflictError("agreement.already_signed")
 

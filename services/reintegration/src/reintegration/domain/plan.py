@@ -6,7 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from common.errors import ConflictError, InvalidError
+from common.errors import ConflictError, ForbiddenError, InvalidError
 from reintegration.domain.phases import (
     CURRENT_POLICY,
     Phase,
@@ -64,6 +64,8 @@ class Overdue:
 RUNNING: Final = (Phase.CRISIS, Phase.TRANSITION, Phase.REINTEGRATION, Phase.FOLLOW_UP)
 """The phases between start and closure, in order."""
 
+_UNDER_AGREEMENT: Final = (Phase.REINTEGRATION, Phase.FOLLOW_UP)
+
 _STEPS: Final[Mapping[Phase, tuple[Action, ...]]] = {
     Phase.PLANNED: (Action.START, Action.SUSPEND, Action.CLOSE),
     Phase.CRISIS: (Action.CHANGE_PHASE, Action.SUSPEND, Action.CLOSE),
@@ -86,6 +88,12 @@ def require_open(phase: Phase) -> None:
     """Raise ConflictError `plan.illegal_step` for a closed plan: it has to be reopened first."""
     if phase is Phase.CLOSED:
         raise ConflictError("plan.illegal_step", legal=[Action.REOPEN.value])
+
+
+def require_consent(withdrawn_on: date | None) -> None:
+    """Raise ForbiddenError `consent.missing` for a plan that no consent carries any more."""
+    if withdrawn_on is not None:
+        raise ForbiddenError("consent.missing")
 
 
 def start(
@@ -120,16 +128,17 @@ def change_phase(
 
     The next phase on or after its day needs nothing; an early one, a skip and a step back need a
     reason (F45). Raises ConflictError `plan.illegal_phase` with the phases that may be named,
-    ConflictError `plan.agreement_required` on the way into REINTEGRATION (F46), InvalidError
-    `plan.reason_required` or, for a reason that belongs to another direction, `plan.reason_unfit`.
+    ConflictError `plan.agreement_required` on the way into REINTEGRATION, and forward past it, while
+    no agreement is in force (F46), InvalidError `plan.reason_required` or, for a reason that belongs
+    to another direction, `plan.reason_unfit`.
     """
     require_legal(Action.CHANGE_PHASE, phase, is_suspended=is_suspended)
     if to_phase not in RUNNING or to_phase is phase:
         legal = [other.value for other in RUNNING if other is not phase]
         raise ConflictError("plan.illegal_phase", pointer="/to_phase", legal=legal)
-    if to_phase is Phase.REINTEGRATION and not has_active_agreement:
-        raise ConflictError("plan.agreement_required")
     direction = _direction(phase, to_phase)
+    if to_phase in _UNDER_AGREEMENT and not has_active_agreement:
+        raise ConflictError("plan.agreement_required")
     is_early = direction is Direction.FORWARD and today < begins_on(to_phase, entered_on, policy)
     if reason is None and (is_early or direction is not Direction.FORWARD):
         raise InvalidError("plan.reason_required", pointer="/reason")

@@ -8,6 +8,7 @@ from common.auth import Principal
 from common.db.base import Database
 from common.errors import NotFoundError
 from common.unit import Unit
+from reintegration.domain.plan import require_consent
 from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
 
 _OPEN_OF_CASE = select(Plan).where(Plan.case_id == bindparam("case_id"), Plan.phase != "CLOSED")
@@ -45,6 +46,34 @@ async def get_plan(
     return unit.shows(plan, expected)
 
 
+async def get_carried(
+    unit: Unit, plan_id: UUID, *, principal: Principal, expected: int | None = None
+) -> Plan:
+    """Return a plan for a step of it, like `get_plan`.
+
+    ForbiddenError `consent.missing` for a plan whose person has withdrawn consent.
+    """
+    plan = await get_plan(unit, plan_id, principal=principal, expected=expected)
+    require_consent(plan.consent_withdrawn_on)
+    return plan
+
+
+def may_open(plan: Plan, principal: Principal) -> bool:
+    """Say whether the texts of a plan may be opened for a caller who may know of it.
+
+    They are the receiving organisation's, as long as the person's consent carries the plan. The
+    owner of the case follows the plan by codes and dates.
+    """
+    return plan.organisation_id == principal.organisation_id and plan.consent_withdrawn_on is None
+
+
+def keeps_only_the_fact(plan: Plan, principal: Principal) -> bool:
+    """Say whether consent was withdrawn from the caller, who keeps only the fact and the dates."""
+    return (
+        plan.organisation_id == principal.organisation_id and plan.consent_withdrawn_on is not None
+    )
+
+
 def list_plans(principal: Principal) -> Select[Plan]:
     """Return the statement of all plans the caller may know of."""
     return select(Plan).where(visible(principal))
@@ -53,6 +82,11 @@ def list_plans(principal: Principal) -> Select[Plan]:
 async def find_plan(unit: Unit, plan_id: UUID) -> Plan | None:
     """Return a plan whoever it belongs to: for what the service does by itself."""
     return await unit.find(_PLAN, id=plan_id)
+
+
+async def find_referral(unit: Unit, referral_id: UUID) -> PlanReferral | None:
+    """Return a referral that a plan rests on; None for one that was never accepted."""
+    return await unit.find(select(PlanReferral).where(PlanReferral.referral_id == referral_id))
 
 
 async def find_open_plan(unit: Unit, case_id: UUID) -> Plan | None:

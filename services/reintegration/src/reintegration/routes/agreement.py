@@ -3,14 +3,15 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
+from common.auth import Principal
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
 from common.unit import Unit
 from reintegration.commands import agreement as commands
 from reintegration.domain.agreement import Signature as SignatureGiven
 from reintegration.domain.agreement import is_review_due
-from reintegration.models import Agreement, Plan
+from reintegration.models import Agreement, AgreementSignature, Plan
 from reintegration.queries import agreement as queries
-from reintegration.queries.plan import get_plan
+from reintegration.queries.plan import get_plan, may_open
 from reintegration.routes.today import Today
 from reintegration.schemas import (
     AgreementCreate,
@@ -52,21 +53,23 @@ async def list_agreements(
     """Read all versions of a plan's agreement, newest first.
 
     The duties are kept sealed under the key of the case. That they were opened, and by whom, is
-    recorded before they leave.
+    recorded before they leave. The owner of the case that is not the plan's organisation reads
+    codes and dates only: `duties` and `money` are null, as they are for everybody once the person
+    has withdrawn consent.
     """
     plan = await get_plan(unit, plan_id, principal=principal)
     found = await queries.list_agreements(unit, plan.id)
-    return Agreements(items=await _open(unit, plan, found, today))
+    return Agreements(items=await _open(unit, plan, found, principal, today))
 
 
 @agreements.get("/{agreement_id}")
 async def get_agreement(
     plan_id: UUID, agreement_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
 ) -> AgreementRead:
-    """Read one version of a plan's agreement. The ETag is the plan's."""
+    """Read one version of a plan's agreement, as in the list. The ETag is the plan's."""
     plan = await get_plan(unit, plan_id, principal=principal)
     found = await queries.get_agreement(unit, plan.id, agreement_id)
-    [agreement] = await _open(unit, plan, [found], today)
+    [agreement] = await _open(unit, plan, [found], principal, today)
     return agreement
 
 
@@ -100,22 +103,25 @@ async def sign_agreement(
 
 
 async def _open(
-    unit: Unit, plan: Plan, found: Sequence[Agreement], today: date
+    unit: Unit, plan: Plan, found: Sequence[Agreement], principal: Principal, today: date
 ) -> list[AgreementRead]:
     signatures = await queries.list_signatures(unit, found)
     table = Agreement.__tablename__
+    ids = [str(agreement.id) for agreement in found]
+    if not may_open(plan, principal):
+        unit.audit("read", table, ids, about=plan.case_id)
+        return [
+            _read(agreement, _given(signatures[agreement.id]), None, today).model_copy(
+                update={"money": None}
+            )
+            for agreement in found
+        ]
     box = await unit.box(plan.case_id)
-    unit.disclose(
-        table,
-        [str(agreement.id) for agreement in found],
-        about=plan.case_id,
-        data_groups=["SUPPORT"],
-        purpose="ASSISTANCE",
-    )
+    unit.disclose(table, ids, about=plan.case_id, data_groups=["SUPPORT"], purpose="ASSISTANCE")
     return [
         _read(
             agreement,
-            [SignatureGiven(row.party, row.signed_on) for row in signatures[agreement.id]],
+            _given(signatures[agreement.id]),
             box.open(agreement.duties, table=table, row=agreement.id, column="duties")
             if box
             else None,
@@ -123,6 +129,10 @@ async def _open(
         )
         for agreement in found
     ]
+
+
+def _given(rows: Sequence[AgreementSignature]) -> list[SignatureGiven]:
+    return [SignatureGiven(row.party, row.signed_on) for row in rows]
 
 
 def _read(

@@ -4,6 +4,7 @@ from uuid import UUID
 from fastapi import Request
 from sqlalchemy import and_, bindparam, case, false, true
 
+from common.auth import Principal
 from common.codelists import all_codes
 from common.http import (
     CurrentPrincipal,
@@ -70,7 +71,7 @@ async def list_plans(
         unit,
         statement,
         page_request,
-        lambda plan: _read(plan, today),
+        lambda plan: _shown(plan, principal, today),
         time=Plan.recorded_at,
         id=Plan.id,
     )
@@ -85,14 +86,17 @@ async def get_plan(
     """Read a plan: its phase, its month, the day it is due, and every step it has taken.
 
     Months count from entry into the programme, the month of entry being month 1, and are never set
-    back: not by a step back, a suspension, or closing and reopening.
+    back: not by a step back, a suspension, or closing and reopening. Once the person has withdrawn
+    consent (`consent_withdrawn_on`), its organisation keeps only the fact and the dates: no history,
+    month, term or reason.
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
-    steps = await queries.list_steps(unit, plan.id)
+    hidden = queries.keeps_only_the_fact(plan, principal)
+    steps = [] if hidden else await queries.list_steps(unit, plan.id)
     referrals = await queries.list_referrals(unit, plan.id)
     unit.audit("read", Plan.__tablename__, [str(plan.id)], about=plan.case_id)
     return PlanDetail(
-        **_read(plan, today).model_dump(),
+        **_shown(plan, principal, today).model_dump(),
         history=[_read_step(step) for step in steps],
         referrals=[PlanReferralRead.model_validate(referral) for referral in referrals],
     )
@@ -103,9 +107,12 @@ async def list_notes(plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal) 
     """Read the notes written at the steps of a plan of your own organisation.
 
     Notes are kept sealed under the key of the case. That they were opened, and by whom, is recorded
-    before they leave.
+    before they leave. Once the person has withdrawn consent, none is opened: the list is empty.
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
+    if not queries.may_open(plan, principal):
+        unit.audit("read", Plan.__tablename__, [str(plan.id)], about=plan.case_id)
+        return PlanNotes(items=[])
     noted = [step for step in await queries.list_steps(unit, plan.id) if step.note is not None]
     box = await unit.box(plan.case_id)
     items = [
@@ -168,7 +175,7 @@ async def change_phase(
 
     The next phase, on its day or later, needs no reason. An early change, a skipped phase and a
     step back need one that fits (code list phase_change_reasons); a step back does not set the
-    months back. REINTEGRATION is entered only with an agreement in force.
+    months back. REINTEGRATION and FOLLOW_UP need an agreement in force.
     """
     plan = await commands.change_phase(
         unit,
@@ -270,6 +277,14 @@ async def reopen_plan(
         today=today,
     )
     return _read(plan, today)
+
+
+def _shown(plan: Plan, principal: Principal, today: date) -> PlanRead:
+    read = _read(plan, today)
+    if not queries.keeps_only_the_fact(plan, principal):
+        return read
+    hidden = {"month": None, "due_on": None, "is_overdue": False, "closure_reason": None}
+    return read.model_copy(update=hidden)
 
 
 def _read(plan: Plan, today: date) -> PlanRead:

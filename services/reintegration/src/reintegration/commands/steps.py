@@ -1,0 +1,48 @@
+"""How a step of a plan is handed over: the changed row, and its line in the history."""
+
+from datetime import date
+from typing import Any
+
+from common.clock import new_id, utcnow
+from common.events import EventData
+from common.unit import Unit
+from reintegration.domain.plan import Action, PhaseMove
+from reintegration.models import Plan, PlanStep
+
+
+def change_plan(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
+    return unit.change(Plan, plan, *events, about=plan.case_id, updated_at=utcnow(), **values)
+
+
+async def record_step(
+    unit: Unit,
+    before: Plan,
+    after: Plan,
+    action: Action,
+    happened_on: date,
+    *,
+    move: PhaseMove | None = None,
+    reason: str | None = None,
+    note: str | None = None,
+) -> None:
+    step_id = new_id()
+    sealed = None
+    if note is not None:
+        box = await unit.box(before.case_id) or await unit.new_box(before.case_id)
+        sealed = box.seal(note, table=PlanStep.__tablename__, row=step_id, column="note")
+    unit.add(
+        PlanStep,
+        id=step_id,
+        plan_id=before.id,
+        plan_version=after.version,
+        episode=after.episode,
+        action=action,
+        from_phase=before.phase,
+        to_phase=after.phase,
+        direction=move.direction if move else None,
+        is_early=move.is_early if move else False,
+        reason=reason,
+        happened_on=happened_on,
+        month=move.month if move else None,
+        note=sealed,
+    )

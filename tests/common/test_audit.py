@@ -99,6 +99,7 @@ def forge(url: str, *statements: str) -> None:
 # --- the chain
 
 
+@pytest.mark.row("F65")
 async def test_a_chain_goes_on_over_restarts_and_its_heads_are_signed_and_told(
     database: Database, bus: Bus, tmp_path: Path
 ) -> None:

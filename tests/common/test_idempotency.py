@@ -37,6 +37,7 @@ async def effects(database: Database) -> tuple[int, int, int]:
     )
 
 
+@pytest.mark.row("F80")
 async def test_a_hundred_at_once_with_one_key_have_one_effect_and_one_answer(
     tiny: Tiny, database: Database
 ) -> None:
@@ -102,6 +103,7 @@ async def test_a_command_that_meets_its_own_effect_gives_the_first_answer(
         await instance.close()
 
 
+@pytest.mark.row("F80")
 async def test_a_key_with_another_body_is_refused_and_one_is_needed(
     tiny: Tiny, database: Database
 ) -> None:
@@ -171,6 +173,7 @@ async def test_a_refused_call_keeps_no_answer(tiny: Tiny, database: Database) ->
     assert await effects(database) == (1, 1, 1)
 
 
+@pytest.mark.row("F80")
 async def test_a_twin_that_never_ends_is_not_waited_for(
     tiny_sqlite: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +214,7 @@ async def test_validate_only_changes_nothing_and_needs_no_key(
 # --- preconditions
 
 
+@pytest.mark.row("F81")
 async def test_a_change_needs_the_version_that_was_read(tiny: Tiny, database: Database) -> None:
     # Fails when If-Match is optional, is not compared, or a malformed one counts as a match.
     thing_id = await tiny.created()

@@ -42,6 +42,7 @@ async def walk(tiny: Tiny, database: Database, limit: int, chance: Random) -> li
 
 
 @pytest.mark.parametrize("limit", [1, 7])
+@pytest.mark.row("F77")
 async def test_a_walk_meets_every_row_once_while_newer_ones_arrive(
     tiny: Tiny, database: Database, limit: int
 ) -> None:
@@ -141,6 +142,7 @@ async def test_a_page_has_one_to_two_hundred_items(tiny_sqlite: Tiny) -> None:
 # --- the feed
 
 
+@pytest.mark.row("C7")
 async def test_the_feed_is_read_by_its_positions_and_shows_ones_own_events(
     tiny: Tiny, database: Database
 ) -> None:

@@ -384,3 +384,17 @@ async def test_a_case_is_put_into_a_workers_hands(kit: Kit) -> None:
     )
     assert len(await kit.audit(operation="assign_case")) == 1
     assert (named.status_code, len(await kit.events(CASE))) == (422, 2)
+
+
+@pytest.mark.parametrize("kind", ["AT_RISK", "PRESUMED"])
+async def test_no_case_is_opened_under_another_countrys_rules(kit: Kit, kind: str) -> None:
+    """Seeded: take the body's country; a Serbian register would let the Kosovo advocate presume."""
+    caller = kit.caller("SOCIAL_WORKER")
+
+    refused = await caller.post("/v1/cases", json=case(country="XK", beneficiary_kind=kind))
+    taken = await caller.post("/v1/cases", json=case(country="RS", beneficiary_kind=kind))
+
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (422, "field.choice")
+    assert problem["errors"][0]["pointer"] == "/country"
+    assert (taken.status_code, taken.json()["country"]) == (201, "RS")

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import Engine, event
 
 from common.clock import new_id
 from tests.intake.bodies import (
@@ -188,3 +189,45 @@ async def test_a_notice_worth_nothing_to_others_is_no_door_to_a_case(kit: Kit) -
     )
 
     assert (await reporter.get(f"/v1/cases/{CASE}")).status_code == 404
+
+
+@pytest.mark.row("F64")
+async def test_who_was_refused_a_case_stands_in_its_access_log(kit: Kit) -> None:
+    """Seeded: leave out `about` of the denial; the log shows only who got through."""
+    caller = kit.caller("SOCIAL_WORKER")
+    await opened(caller)
+    await opened(caller, OTHER)
+    await kit.caller("SOCIAL_WORKER", ELSEWHERE, "curious-1").get(f"/v1/cases/{CASE}")
+    await kit.caller("ANALYST", HOME, "analyst-1").get(f"/v1/cases/{CASE}/note")
+
+    for path, expected in (
+        (CASE, {("curious-1", "get_case"), ("analyst-1", "get_case_note")}),
+        (OTHER, set()),
+    ):
+        log = await kit.caller("DPO", HOME, "dpo-1").get(f"/v1/cases/{path}/access-log")
+        assert log.status_code == 200, log.text
+        denied = [one for one in log.json()["items"] if one["decision"] == "deny"]
+        assert {(one["actor"], one["operation"]) for one in denied} == expected
+
+
+async def test_a_case_of_others_takes_the_same_statements_as_none(kit: Kit) -> None:
+    """Seeded: look for the referral in a second statement, once the case is found."""
+    await opened(kit.caller("SOCIAL_WORKER"))
+    stranger = kit.caller("SHELTER_STAFF", ELSEWHERE)
+    seen: list[str] = []
+
+    def note(*call: Any) -> None:
+        seen.append(call[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        runs = []
+        for id_ in (CASE, OTHER):
+            seen.clear()
+            assert (await stranger.get(f"/v1/cases/{id_}")).status_code == 404
+            runs.append([one for one in seen if "case_file" in one or "known_referral" in one])
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 1

@@ -7,7 +7,16 @@ import pytest
 from sqlalchemy import select
 
 from intake.models import IdentificationDecision
-from tests.intake.bodies import CASE, SHELTER, decision, opened, referred, version
+from tests.intake.bodies import (
+    CASE,
+    SHELTER,
+    decision,
+    guardian,
+    opened,
+    referred,
+    sharing,
+    version,
+)
 from tests.kit import Kit
 
 URL = f"/v1/cases/{CASE}/identification"
@@ -38,7 +47,8 @@ async def test_the_way_to_a_formal_decision_is_kept_step_by_step(kit_on_each: Ki
     kit = kit_on_each
     caller = officer(kit)
     await opened(caller)
-    await decided(caller, "SCREENING", decided_by="NGO", legal_basis="REASONABLE_GROUNDS")
+    joint = {"participants": ["BORDER_POLICE"], "legal_basis": "REASONABLE_GROUNDS"}
+    await decided(caller, "SCREENING", decided_by="POLICE", **joint)
     shut = (await caller.get(f"/v1/cases/{CASE}")).json()["services_open"]
     is_open = []
     for status, fields in (("PRESUMED", {}), ("FORMAL_ASSESSMENT", {}), ("IDENTIFIED", PROVEN)):
@@ -54,7 +64,7 @@ async def test_the_way_to_a_formal_decision_is_kept_step_by_step(kit_on_each: Ki
         ("FORMAL_ASSESSMENT", "IDENTIFIED"),
     ]
     assert [(s["decided_by"], s["legal_basis"]) for s in history[:2]] == [
-        ("NGO", "REASONABLE_GROUNDS"),
+        ("POLICE", "REASONABLE_GROUNDS"),
         ("NON_POLICE_GOVERNMENTAL_ORGANIZATION", "NATIONAL_SOP"),
     ]
     assert {(s["decided_on"], s["rule_version"]) for s in history} == {
@@ -96,6 +106,8 @@ async def test_the_way_to_a_formal_decision_is_kept_step_by_step(kit_on_each: Ki
         ((), "PRESUMED", {}, (409, "identification.illegal_step")),
         (("SCREENING",), "REJECTED", {}, (422, "identification.note_required")),
         ((), "SCREENING", {"decided_on": "2026-11-23"}, (422, "field.date_in_future")),
+        ((), "SCREENING", {"decided_by": "NGO"}, (422, "identification.authority_absent")),
+        ((), "SCREENING", {"decided_on": "1990-05-16"}, (422, "field.range")),
         (
             ("SCREENING",),
             "PRESUMED",
@@ -182,7 +194,7 @@ async def test_a_case_opened_as_presumed_has_that_step_in_its_history(kit: Kit) 
 
     assert (step["previous_status"], step["status"]) == ("REPORTED", "PRESUMED")
     assert (step["decided_by"], step["legal_basis"]) == ("NGO", "REASONABLE_GROUNDS")
-    assert step["decided_on"] == "2026-11-20"
+    assert step["decided_on"] == "2026-11-22", "the day it was decided, not the first contact"
     assert [e.type for e in await kit.events()] == ["intake.case.opened.v1"]
 
 
@@ -232,3 +244,59 @@ async def test_police_decides_on_cases_referred_to_it_and_reads_no_notes(kit: Ki
     assert [s["note"] for s in history.json()["items"]] == [None]
     assert step.status_code == 200, step.text
     assert step.json()["decided_by"] == "POLICE"
+
+
+@pytest.mark.parametrize("told", [{"birth_date": None}, {"beneficiary_kind": "PRESUMED"}])
+async def test_leaving_the_age_out_makes_no_decider(kit: Kit, told: dict[str, Any]) -> None:
+    """Seeded: pass the presumed minority on as a known one (domain.md section 4)."""
+    caller = kit.caller("SOCIAL_WORKER")
+    await opened(caller, **{"birth_date": None} | told)
+    if "beneficiary_kind" not in told:
+        await decided(caller, "SCREENING", "PRESUMED")
+
+    refused = await decide(caller, "FORMAL_ASSESSMENT")
+
+    assert (await caller.get(f"/v1/cases/{CASE}")).json()["is_minor"] is True
+    assert (refused.status_code, refused.json()["code"]) == (
+        403,
+        "identification.role_not_entitled",
+    )
+
+
+@pytest.mark.row("F60")
+@pytest.mark.parametrize(
+    ("terms", "is_open"),
+    [
+        (None, False),
+        ({"data_groups": ["IDENTITY"]}, False),
+        ({"recipient_organisation_id": str(CASE)}, False),
+        (guardian(), True),
+        ({}, True),
+    ],
+)
+async def test_a_receiver_reads_what_was_done_to_her_with_her_consent_only(
+    kit: Kit, terms: dict[str, Any] | None, *, is_open: bool
+) -> None:
+    """Seeded: show exploitation_types, acts or means to every receiver."""
+    caller = officer(kit)
+    await opened(caller)
+    await decided(caller, "SCREENING", "PRESUMED", "FORMAL_ASSESSMENT")
+    await decided(caller, "IDENTIFIED", **PROVEN)
+    await referred(kit)
+    if terms is not None:
+        body = sharing(data_groups=["EXPLOITATION"]) | terms
+        granted = await caller.post(f"/v1/cases/{CASE}/consents", json=body)
+        assert granted.status_code == 201, granted.text
+
+    answer = await kit.caller("SHELTER_STAFF", SHELTER, "staff-1").get(URL)
+
+    assert answer.status_code == 200, answer.text
+    step = answer.json()["items"][-1]
+    assert step["status"] == "IDENTIFIED"
+    elements = {name: step[name] for name in PROVEN}
+    assert elements == (PROVEN if is_open else dict.fromkeys(PROVEN))
+    [entry] = await kit.audit(operation="list_identification")
+    assert list(entry.data_groups) == (["EXPLOITATION"] if is_open else [])
+    assert (entry.purpose, entry.legal_basis) == (
+        ("ASSISTANCE", "CONSENT") if is_open else (None, None)
+    )

@@ -81,6 +81,21 @@ async def test_a_step_on_a_plan_of_others_is_refused_like_one_on_none(
     assert [entry.action for entry in denied] == ["deny", "deny"]
 
 
+# No consent shows the owner the terms. Fails when its view opens a sealed text or tells the money.
+async def test_the_cases_owner_reads_codes_and_dates_of_an_agreement(kit: Kit) -> None:
+    await open_plan(kit)
+    written_down = await agree(kit.caller("NGO_CASE_MANAGER"), "PERSON")
+    owner = kit.caller("SOCIAL_WORKER", CENTRE)
+
+    one = (await owner.get(written_down.headers["Location"])).json()
+    listed = (await owner.get(f"/v1/plans/{PLAN}/agreements")).json()
+
+    assert listed["items"] == [one]
+    assert one == written_down.json() | {"duties": None, "money": None}
+    read = await kit.audit(object_type="agreement", action="read")
+    assert [entry.data_groups or [] for entry in read] == [[], []]
+
+
 # The centre referred the person and follows how it goes on; the steps are the other side's.
 async def test_the_cases_owner_reads_the_plan_and_takes_no_step(kit: Kit) -> None:
     await open_plan(kit)

@@ -136,6 +136,12 @@ async def test_a_signature_nobody_waits_for_is_kept_beside_one_in_force(
             422,
             "agreement.signed_in_future",
         ),
+        (
+            "CASE_WORKER",
+            (ACCEPTED_ON - timedelta(days=1)).isoformat(),
+            422,
+            "plan.day_out_of_range",
+        ),
         ("NEIGHBOUR", TODAY, 422, "invalid"),
     ],
 )
@@ -178,6 +184,11 @@ async def test_a_new_version_replaces_the_old_one_when_it_is_signed(
         (
             {"signatures": signed("PERSON", on=ACCEPTED_ON + timedelta(days=1))},
             "agreement.signed_in_future",
+            "/signatures/0/signed_on",
+        ),
+        (
+            {"signatures": signed("PERSON", on=ACCEPTED_ON - timedelta(days=1))},
+            "plan.day_out_of_range",
             "/signatures/0/signed_on",
         ),
     ],

@@ -18,6 +18,7 @@ from reintegration.domain.agreement import (
 )
 
 TODAY = date(2026, 5, 1)
+OPENED_ON = date(2026, 4, 1)
 ADULT_PARTIES = ["PERSON", "CASE_WORKER"]
 
 
@@ -101,13 +102,14 @@ def sign(party: str, *, on: date = TODAY, status: AgreementStatus = AgreementSta
         status=status,
         parties=[*ADULT_PARTIES, "ORGANISATION"],
         signed=signed("CASE_WORKER"),
+        opened_on=OPENED_ON,
         today=TODAY,
     )
 
 
 def test_a_party_signs_today_or_earlier_also_beside_an_active_version() -> None:
     sign("PERSON")
-    sign("PERSON", on=date(2026, 4, 1))
+    sign("PERSON", on=OPENED_ON)
     sign("ORGANISATION", status=AgreementStatus.ACTIVE)
 
 
@@ -142,6 +144,7 @@ def test_a_refused_signature_of_a_whole_agreement_is_pointed_at() -> None:
             status=AgreementStatus.DRAFT,
             parties=ADULT_PARTIES,
             signed=[],
+            opened_on=OPENED_ON,
             today=TODAY,
             place="/signatures/1",
         )

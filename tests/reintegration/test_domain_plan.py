@@ -190,28 +190,39 @@ def test_early_skipped_and_backward_changes_need_a_reason(
 )
 def test_a_reason_fits_the_direction(phase: Phase, to_phase: Phase, directions: list[str]) -> None:
     with pytest.raises(InvalidError) as refusal:
-        change(phase, to_phase, reason=Reason("RELAPSE", directions))
+        change(phase, to_phase, has_active_agreement=True, reason=Reason("RELAPSE", directions))
 
     assert (refusal.value.code, refusal.value.pointer) == ("plan.reason_unfit", "/reason")
 
 
-# Fails when the agreement is asked for on some ways into REINTEGRATION only, or on other ways too.
-@pytest.mark.parametrize("phase", [Phase.CRISIS, Phase.TRANSITION, Phase.FOLLOW_UP])
-def test_every_way_into_reintegration_needs_an_active_agreement(phase: Phase) -> None:
+# Fails when the agreement is asked for on some ways only: a skip past REINTEGRATION needs it too.
+@pytest.mark.parametrize(
+    ("phase", "to_phase"),
+    [
+        (Phase.CRISIS, Phase.REINTEGRATION),
+        (Phase.TRANSITION, Phase.REINTEGRATION),
+        (Phase.FOLLOW_UP, Phase.REINTEGRATION),
+        (Phase.CRISIS, Phase.FOLLOW_UP),
+        (Phase.TRANSITION, Phase.FOLLOW_UP),
+        (Phase.REINTEGRATION, Phase.FOLLOW_UP),
+    ],
+)
+def test_every_way_to_reintegration_or_past_it_needs_an_active_agreement(
+    phase: Phase, to_phase: Phase
+) -> None:
     with pytest.raises(ConflictError) as refusal:
-        change(phase, Phase.REINTEGRATION, reason=ANY)
+        change(phase, to_phase, reason=ANY)
 
     assert refusal.value.code == "plan.agreement_required"
-    change(phase, Phase.REINTEGRATION, reason=ANY, has_active_agreement=True)
+    change(phase, to_phase, reason=ANY, has_active_agreement=True)
 
 
 @pytest.mark.parametrize(
     ("phase", "to_phase"),
     [
         (Phase.CRISIS, Phase.TRANSITION),
-        (Phase.CRISIS, Phase.FOLLOW_UP),
-        (Phase.REINTEGRATION, Phase.FOLLOW_UP),
         (Phase.REINTEGRATION, Phase.TRANSITION),
+        (Phase.FOLLOW_UP, Phase.TRANSITION),
     ],
 )
 def test_no_other_phase_needs_an_agreement(phase: Phase, to_phase: Phase) -> None:

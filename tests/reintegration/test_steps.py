@@ -107,7 +107,7 @@ async def test_the_next_phase_on_its_day_needs_no_reason(kit: Kit) -> None:
     [
         ({"to_phase": "TRANSITION"}, 422, "plan.reason_required"),
         ({"to_phase": "TRANSITION", "reason": "RELAPSE"}, 422, "plan.reason_unfit"),
-        ({"to_phase": "FOLLOW_UP"}, 422, "plan.reason_required"),
+        ({"to_phase": "FOLLOW_UP"}, 409, "plan.agreement_required"),
         ({"to_phase": "REINTEGRATION"}, 409, "plan.agreement_required"),
         ({"to_phase": "CLOSED"}, 409, "plan.illegal_phase"),
         ({"to_phase": "CRISIS"}, 409, "plan.illegal_phase"),
@@ -155,6 +155,7 @@ async def test_early_skipped_and_backward_changes_are_kept_with_their_reason(
     worker = kit.caller("NGO_CASE_MANAGER")
     await start(worker)
     today_is(date(2026, 3, 1))
+    await agree(worker, "PERSON", "CASE_WORKER")
     for body in phases:
         await step(worker, "phase", **body)
 

@@ -63,6 +63,7 @@ def test_it_prints_ready_only_when_all_four_answer_and_ends_on_ctrl_c(tmp_path: 
         assert country.errors() == ""
 
 
+@pytest.mark.row("X25")
 def test_the_printed_first_call_works_as_it_stands(country: Country) -> None:
     assert shutil.which("curl"), "the first call is made with curl"
     call = next(line for line in country.lines if line.startswith("curl"))

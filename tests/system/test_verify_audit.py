@@ -76,6 +76,7 @@ def test_a_true_trail_is_confirmed_with_the_number_of_its_entries(
         ("UPDATE audit_head SET signature = zeroblob(64) WHERE last_seq = 20", "forged", 20),
     ],
 )
+@pytest.mark.row("F65")
 def test_each_kind_of_tampering_is_found_at_its_place(
     home: Path, statement: str, says: str, at: int
 ) -> None:
@@ -206,6 +207,7 @@ def test_the_first_broken_entry_is_the_one_that_is_told(
 
 
 @pytest.mark.slow
+@pytest.mark.row("F65")
 def test_a_thousand_random_mutations_are_all_found(home: Path) -> None:
     assert missed(home, 1000) == []
 

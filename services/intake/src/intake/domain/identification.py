@@ -150,9 +150,9 @@ def decide(case: CaseFacts, decision: Decision, *, today: date) -> Identificatio
         decision.status in EXPLAINED or is_reopening(case.status, decision.status)
     ):
         raise InvalidError("identification.note_required", pointer="/note")
-    _check_speaker(decision)
     if decision.status in {S.IDENTIFIED, S.NOT_VICTIM}:
         _check_authority(case, decision)
+    _check_speaker(decision)
     if decision.status is S.IDENTIFIED:
         _check_elements(case, decision)
     return decision.status

@@ -70,7 +70,9 @@ class CaseCreate(StrictModel):
     )
 
     id: UUID = Field(description="Chosen by the caller; sending it again changes nothing.")
-    country: OurCountry | None = Field(default=None, description="The instance's own; no other is taken.")
+    country: OurCountry | None = Field(
+        default=None, description="The instance's own; no other is taken."
+    )
     beneficiary_kind: Annotated[BeneficiaryKind, listed("beneficiary_kinds")] = Field(
         description="PRESUMED, AT_RISK or SECONDARY; VICTIM follows from identification only."
     )

@@ -54,8 +54,9 @@ class IdentificationDecide(StrictModel):
     status: Annotated[IdentificationStatus, listed("identification_status")]
     decided_by: Annotated[DecidingAuthority, listed("deciding_authorities")]
     participants: Roles = Field(
-        default=(), description="Further roles that took part, where the country decides jointly. "
-        "decided_by is the authority of one of them, or the caller's own."
+        default=(),
+        description="Further roles that took part, where the country decides jointly. "
+        "decided_by is the authority of one of them, or the caller's own.",
     )
     legal_basis: Annotated[str, code_of("legal_bases", uses="IDENTIFICATION")]
     decided_on: Day

@@ -38,7 +38,7 @@ async def start_plan(
         entered_on=entered_on,
         today=today,
     )
-    changed = _change(
+    changed = change_plan(
         unit,
         plan,
         _phase_changed(plan, move, entered_on=entered_on, reason=None, today=today),
@@ -76,7 +76,7 @@ async def change_phase(
         has_active_agreement=await has_active_agreement(unit, plan.id),
         policy=policy,
     )
-    changed = _change(
+    changed = change_plan(
         unit,
         plan,
         _phase_changed(plan, move, entered_on=entered_on, reason=reason, today=today),
@@ -151,7 +151,7 @@ async def close_plan(
         closed_on=closed_on,
         episode=plan.episode,
     )
-    changed = _change(
+    changed = change_plan(
         unit,
         plan,
         told,
@@ -195,7 +195,7 @@ async def reopen_plan(
         episode=episode,
     )
     policy = PHASE_POLICIES[plan.policy_version]
-    changed = _change(
+    changed = change_plan(
         unit,
         plan,
         told,

@@ -100,7 +100,7 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     told = PlanSuspended(
         plan_id=plan.id, case_id=plan.case_id, suspended_on=ended.on, reason=CONSENT_WITHDRAWN
     )
-    changed = _change(
+    changed = change_plan(
         unit,
         plan,
         told,

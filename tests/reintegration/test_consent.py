@@ -1,0 +1,207 @@
+"""What is left of a plan when the person withdraws consent, and what brings it back."""
+
+from datetime import date
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from common.contracts.referral import ReferralCancelled, ReferralCompleted
+from common.events import Event
+from reintegration.models import Plan
+from tests.kit import ELSEWHERE, HOME, Kit, if_match, told
+from tests.reintegration.plans import (
+    CASE,
+    CENTRE,
+    PLAN,
+    REFERRAL,
+    TERMS,
+    accepted,
+    agree,
+    open_plan,
+    start,
+    step,
+    today_is,
+    types,
+    written,
+)
+
+SECOND = UUID("20000000-0000-4000-8000-000000000002")
+WITHDRAWN_ON = date(2026, 2, 2)
+AGREEMENTS = f"/v1/plans/{PLAN}/agreements"
+
+
+def ended(
+    referral_id: UUID = REFERRAL,
+    *,
+    reason: str | None = "CONSENT_WITHDRAWN",
+    receiver: UUID = HOME,
+) -> list[Event]:
+    """Return the end of an accepted referral: cancelled with a reason, or completed with none."""
+    event_type = ReferralCompleted if reason is None else ReferralCancelled
+    event = event_type(
+        referral_id=referral_id,
+        case_id=CASE,
+        sending_organisation_id=CENTRE,
+        receiving_organisation_id=receiver,
+        service_type="SHELTER",
+        urgency="HIGH",
+        status="COMPLETED" if reason is None else "CANCELLED",
+        previous_status="ACCEPTED",
+        reason=reason,
+        on=WITHDRAWN_ON,
+    )
+    return told("referral", referral_id, event, first_seq=2)
+
+
+@pytest.fixture
+async def worker(kit: Kit) -> httpx.AsyncClient:
+    """A case manager with a started plan that has an agreement and a note."""
+    await open_plan(kit)
+    worker = kit.caller("NGO_CASE_MANAGER")
+    await start(worker)
+    await agree(worker, "PERSON")
+    await step(worker, "suspend", note="In hospital.")
+    await step(worker, "resume")
+    today_is(WITHDRAWN_ON)
+    return worker
+
+
+async def withdrawn_on(kit: Kit) -> date | None:
+    [plan] = await kit.rows(select(Plan))
+    assert plan.is_suspended is (plan.consent_withdrawn_on is not None)
+    return plan.consent_withdrawn_on
+
+
+async def test_a_withdrawal_leaves_the_fact_and_the_dates(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    await kit.hear(*ended())
+
+    shown = (await worker.get(f"/v1/plans/{PLAN}")).json()
+    assert (shown["is_suspended"], shown["consent_withdrawn_on"]) == (True, "2026-02-02")
+    assert (shown["opened_on"], shown["entered_on"]) == ("2026-01-15", "2026-01-15")
+    assert (shown["history"], shown["month"], shown["due_on"]) == ([], None, None)
+    [listed] = (await worker.get("/v1/plans")).json()["items"]
+    assert (listed["month"], listed["due_on"]) == (None, None)
+    assert (await worker.get(f"/v1/plans/{PLAN}/notes")).json() == {"items": []}
+    [agreement] = (await worker.get(AGREEMENTS)).json()["items"]
+    assert (agreement["duties"], agreement["money"]) == (None, None)
+    opened = [entry for entry in await kit.audit(action="read") if entry.data_groups]
+    assert opened == []
+    last = (await kit.events(PLAN))[-1]
+    assert last.type == "reintegration.plan.suspended.v1"
+    assert (last.data["suspended_on"], last.data["reason"]) == ("2026-02-02", "CONSENT_WITHDRAWN")
+
+
+async def test_a_withdrawal_stops_every_step_and_agreement(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    [agreement] = (await worker.get(AGREEMENTS)).json()["items"]
+    await kit.hear(*ended())
+    before = await written(kit)
+    version = if_match(await worker.get(f"/v1/plans/{PLAN}"))
+
+    refused = [
+        await step(worker, "start", entered_on="2026-02-02"),
+        await step(worker, "phase", to_phase="TRANSITION", reason="READY_EARLY"),
+        await step(worker, "suspend"),
+        await step(worker, "resume"),
+        await step(worker, "close", reason="WITHDREW", closed_on="2026-02-02"),
+        await step(worker, "reopen", reason="RELAPSE"),
+        await worker.post(AGREEMENTS, json=TERMS),
+        await worker.post(
+            f"{AGREEMENTS}/{agreement['id']}/sign",
+            json={"party": "CASE_WORKER", "signed_on": "2026-02-02"},
+            headers=version,
+        ),
+    ]
+
+    codes = [(answer.status_code, answer.json()["code"]) for answer in refused]
+    assert codes == [(403, "consent.missing")] * 8
+    events = len(await kit.events())
+    assert events == before[0]
+
+
+async def test_a_closed_plan_is_not_reopened_nor_read_after_a_withdrawal(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    await step(worker, "close", reason="WITHDREW", closed_on="2026-02-02", note="She left.")
+    await kit.hear(*ended())
+
+    refused = await step(worker, "reopen", reason="RELAPSE")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "consent.missing")
+    assert (await worker.get(f"/v1/plans/{PLAN}/notes")).json() == {"items": []}
+    assert (await worker.get(f"/v1/plans/{PLAN}")).json()["closure_reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("events", "stopped"),
+    [
+        (ended(reason="NEED_ENDED"), False),
+        (ended(reason=None), False),
+        ([*accepted(SECOND), *ended()], False),
+        ([*accepted(SECOND), *ended(), *ended(SECOND)], True),
+        ([*accepted(SECOND), *ended(SECOND, reason=None), *ended()], True),
+        # A referral to somebody else is no consent for this organisation, and its end no withdrawal.
+        ([*accepted(SECOND, receiver=ELSEWHERE), *ended()], True),
+        (
+            [*accepted(SECOND, receiver=ELSEWHERE), *ended(SECOND, receiver=ELSEWHERE)],
+            False,
+        ),
+    ],
+)
+async def test_a_plan_is_stopped_when_nothing_else_carries_it(
+    *, kit: Kit, events: list[Event], stopped: bool
+) -> None:
+    await open_plan(kit)
+
+    await kit.hear(*events)
+
+    assert await withdrawn_on(kit) == (WITHDRAWN_ON if stopped else None)
+
+
+async def test_a_new_accepted_referral_lifts_the_withdrawal(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    await kit.hear(*ended(), *accepted(SECOND, on=WITHDRAWN_ON))
+
+    assert await withdrawn_on(kit) is None
+    assert types(await kit.events(PLAN))[-2:] == ["referral_linked", "resumed"]
+    [note] = (await worker.get(f"/v1/plans/{PLAN}/notes")).json()["items"]
+    assert note["note"] == "In hospital."
+
+
+async def test_another_organisations_referral_does_not_lift_it(kit: Kit) -> None:
+    await open_plan(kit)
+
+    await kit.hear(*ended(), *accepted(SECOND, receiver=ELSEWHERE, on=WITHDRAWN_ON))
+
+    assert await withdrawn_on(kit) == WITHDRAWN_ON
+
+
+async def test_a_redelivered_withdrawal_changes_nothing(kit: Kit) -> None:
+    await open_plan(kit)
+
+    [event] = ended()
+
+    assert await kit.hear(event, event) == ["applied", "duplicate"]
+
+    assert types(await kit.events(PLAN)) == ["opened", "suspended"]
+
+
+async def test_a_withdrawal_heard_before_the_acceptance_waits_for_it(kit: Kit) -> None:
+    assert await kit.hear(*ended(), *accepted()) == ["pending", "applied"]
+
+    assert await withdrawn_on(kit) == WITHDRAWN_ON
+
+
+async def test_the_end_of_a_referral_nobody_accepted_stops_nothing(kit: Kit) -> None:
+    [event] = ended()
+
+    assert await kit.hear(event.model_copy(update={"seq": 1})) == ["applied"]
+
+    assert await kit.events() == []
+    assert await kit.rows(select(Plan)) == []

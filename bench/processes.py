@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Self
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from common.migrations import upgrade
 from intake.app import MIGRATIONS
@@ -38,7 +38,9 @@ class Server:
     def __enter__(self) -> Self:
         environment = {**os.environ, **self._settings}  # noqa: TID251  handed on as it is
         started = perf_counter()
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, env=environment)
+        self._process = subprocess.Popen(  # noqa: S603  our own commands
+            self._command, stdout=subprocess.DEVNULL, env=environment
+        )
         try:
             for port in self._ports:
                 self._await_ready(port, until=started + _START_SECONDS)
@@ -58,7 +60,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         times = [process.cpu_times() for process in self._all()]
-        return sum(t.user + t.system for t in times)
+        return float(sum(t.user + t.system for t in times))
 
     def idle_megabytes(self) -> float:
         """Return the resident memory once the process has come to rest, of its children too."""

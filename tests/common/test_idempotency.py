@@ -120,6 +120,26 @@ async def test_a_key_with_another_body_is_refused_and_one_is_needed(
     assert await effects(database) == (1, 1, 1)
 
 
+async def test_a_key_answered_by_a_process_that_is_gone_gives_its_answer(
+    tiny: Tiny, database: Database, tmp_path: Path
+) -> None:
+    # Fails when only keys this process remembers are looked up, or only once the command succeeds.
+    made = await tiny.post(THINGS, BODY, key="k")
+    path = f"{THINGS}/{made.json()['id']}/move"
+    moved = await tiny.post(path, key="m", headers={"If-Match": '"1"'})
+    restarted = Tiny(tmp_path, database)
+
+    again = await restarted.post(THINGS, BODY, key="k")
+    stale = await restarted.post(path, key="m", headers={"If-Match": '"1"'})
+    other = await restarted.post(THINGS, {"label": ""}, key="k")
+
+    assert said(again) == said(made)
+    assert said(stale) == said(moved)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
+    assert await effects(database) == (1, 2, 1)
+    await restarted.close()
+
+
 async def test_two_bodies_at_once_under_one_key_have_one_effect(
     tiny: Tiny, database: Database
 ) -> None:

@@ -255,8 +255,12 @@ async def test_a_lead_taken_while_the_former_leader_marks_goes_on_from_its_mark(
 ) -> None:
     # Fails when the lease is raised by its epoch alone: the new leader keeps an outdated position.
     class Interrupted(Around):
+        is_armed = True
+
         async def write(self, unit: Unit) -> None:
-            await former.publish_waiting()
+            if self.is_armed:
+                self.is_armed = False
+                await former.publish_waiting()
             await self.inner.write(unit)
 
     former, present = Relay(database, bus), Relay(Interrupted(database), bus)
@@ -267,9 +271,7 @@ async def test_a_lead_taken_while_the_former_leader_marks_goes_on_from_its_mark(
     await made(database, fixed_id(2))
     with pytest.raises(StaleError):
         await former.publish_waiting()
-    successor = Relay(database, bus)
-    await successor.lead()
-    await successor.publish_waiting()
+    await present.publish_waiting()
 
     assert await feed(database) == [1, 2, 3, 4, 5, 6]
 

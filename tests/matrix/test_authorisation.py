@@ -135,7 +135,10 @@ async def _judge(stage: Stage, cell: Cell) -> list[str]:
     expected = cell.expected
     # A refusal is asked for as it is; what would succeed is only checked, so that the state stays.
     is_dry = cell.operation.is_write and expected == OK
-    answer = await stage.call(cell.operation, cell.ready, cell.who, validate_only=is_dry)
+    ready = cell.ready
+    if cell.identity == "former" and expected == (404, "not_found") and ready.version:
+        ready = replace(ready, version=ready.version + 7)  # nor is one told that it has changed
+    answer = await stage.call(cell.operation, ready, cell.who, validate_only=is_dry)
     faults = [] if _seen(answer) == expected else [f"{cell}: {_seen(answer)}, not {expected}"]
     if not cell.operation.documents(answer.status_code, validate_only=is_dry):
         faults.append(f"{cell}: {answer.status_code} is not in the description")

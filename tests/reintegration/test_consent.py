@@ -71,7 +71,8 @@ async def worker(kit: Kit) -> httpx.AsyncClient:
 async def withdrawn_on(kit: Kit) -> date | None:
     [plan] = await kit.rows(select(Plan))
     assert plan.is_suspended is (plan.consent_withdrawn_on is not None)
-    return plan.consent_withdrawn_on
+    day: date | None = plan.consent_withdrawn_on
+    return day
 
 
 async def test_a_withdrawal_leaves_the_fact_and_the_dates(

@@ -90,6 +90,7 @@ def test_the_examples_keep_the_rules_of_the_domain_too() -> None:
                 status=AgreementStatus.DRAFT,
                 parties=agreement.parties,
                 signed=signed,
+                opened_on=date(2026, 3, 31),
                 today=today,
             )
             signed.append(given)

@@ -250,6 +250,7 @@ def age_group(birth: Birth | None, *, on: date) -> AgeGroup:
 
 
 def completed_years(born: date, on: date) -> int:
+    """Return the whole years from one day to another; negative before it."""
     # Born on 29 February, the birthday of a common year is 1 March: a child one day longer.
     return on.year - born.year - ((on.month, on.day) < (born.month, born.day))
 

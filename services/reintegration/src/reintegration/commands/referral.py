@@ -85,15 +85,11 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     if plan is None or ended.reason != CONSENT_WITHDRAWN or plan.consent_withdrawn_on is not None:
         return
     receiver = plan.organisation_id
-    carriers = [
-        other
-        for other in await queries.list_referrals(unit, plan.id)
-        if other.receiving_organisation_id == receiver and other.ended_on is None
-    ]
-    if all(other.referral_id != referral.referral_id for other in carriers):
+    if referral.receiving_organisation_id != receiver:
         return
-    for other in carriers:
-        if other.referral_id != referral.referral_id:
+    for other in await queries.list_referrals(unit, plan.id):
+        carries = other.receiving_organisation_id == receiver and other.ended_on is None
+        if carries and other.referral_id != referral.referral_id:
             # It may be withdrawn at the same time; then one of the two has to see the other's end.
             unit.require_unchanged(PlanReferral, referral_id=other.referral_id, ended_on=None)
             return

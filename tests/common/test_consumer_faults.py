@@ -64,7 +64,7 @@ class FailingDatabase(Around):
 async def test_a_database_that_fails_is_waited_out_and_nothing_is_put_aside(
     database: Database, box: ServiceBox
 ) -> None:
-    # Fails when an outage counts as one of the five tries: good events would be parked.
+    # Fails when an outage ends the consumer, or what was done before it is done again.
     scene = Scene(FailingDatabase(database, 12), box)
 
     for delivery in delivered([*steps_of(GOOD, 3)[::-1], *steps_of(BAD, 2)]):
@@ -79,17 +79,15 @@ async def test_a_database_that_fails_is_waited_out_and_nothing_is_put_aside(
 async def test_the_waits_grow_to_half_a_minute_and_no_further(
     database: Database, box: ServiceBox
 ) -> None:
-    # Fails when a database that is down is asked without a pause, or given up.
+    # Fails when a database that is down is asked without a pause, is given up, or counts as a try.
     class Down(Around):
         left = 12
 
-        async def fetch(
-            self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
-        ) -> Sequence[Any]:
+        async def write(self, unit: Unit) -> None:
             if self.left:
                 self.left -= 1
                 raise ConnectionRefusedError
-            return await super().fetch(statement, parameters)
+            await super().write(unit)
 
     scene = Scene(Down(database), box)
 

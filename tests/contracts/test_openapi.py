@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Mount, Route
 
+from common import messages
 from common.settings import ServiceName
 from tests.contracts.openapi import stale
 from tests.kit import open_service
@@ -140,6 +141,20 @@ def test_an_operation_names_its_problems(operation: Operation) -> None:
             assert response["content"][PROBLEM]["schema"] == {
                 "$ref": "#/components/schemas/Problem"
             }
+
+
+@pytest.mark.row("F79")
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_codes_of_problems_are_published(service: ServiceName) -> None:
+    """Seeded: leave the codes of a domain out; programs decide by them."""
+    problem = description(service)["components"]["schemas"]["Problem"]
+    sentences = messages.catalogue("en")
+
+    assert problem["properties"]["code"]["x-codes"] == {
+        key: sentence
+        for key, sentence in sentences.items()
+        if key.partition(".")[0] not in {"title", "ui"}
+    }
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -9,7 +9,7 @@ from typing import Any
 from tests.surface.fields import Field, Part, Schema, example_with, fields, parts, pointer, put
 from tests.surface.operations import JSON, Operation
 
-MARK = "zqmark7319473219-abcdefghijklmn"
+MARK = "zqmark7319473219-abcdefghijklmn"  # pragma: allowlist secret
 """Stands in every value and name sent, and so must never come back."""
 
 NUMBER = 7319473219
@@ -25,6 +25,7 @@ UNSAFE = {
     "noncharacter": "\uffff",
     "private use": "\ue000",
     "line separator": "\u2028",
+    "marks without end": "\u0301\u0323" * 16,
 }
 
 SERVER_OWNED = (

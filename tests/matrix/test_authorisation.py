@@ -84,10 +84,13 @@ async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def made_ready(stage: Stage) -> list[tuple[Operation, Ready]]:
     """Build what every operation of the service needs; an operation without a builder fails."""
-    return [
-        (operation, await builder_of(operation)(stage, next(iter(operation.examples), None)))
-        for operation in operations(stage.kit.runtime.name)
-    ]
+    made = []
+    for operation in operations(stage.kit.runtime.name):
+        body = next(iter(operation.examples), None)
+        if body is not None and "id" in body:
+            body = {**body, "id": str(new_id())}  # another operation's state may have the example's
+        made.append((operation, await builder_of(operation)(stage, body)))
+    return made
 
 
 @pytest.mark.row("F59")

@@ -136,10 +136,10 @@ async def get_referral_rules(_: Stage, __: Any) -> Ready:
 
 
 async def list_changes(stage: Stage, _: Any) -> Ready:
-    # The receiver of a draft is named by its event, but nothing was sent yet.
     referral_id = await _referral(stage, "submit")
     await stage.publish()
-    relations = related(own="own", assigned="own", partner="own")
+    # Its receiver finds the preview in its list, and hears no more before it has acknowledged it.
+    relations = related(own="own", assigned="own")
     return Ready(SENDER, relations=relations, listed=referral_id, listed_by="subject")
 
 

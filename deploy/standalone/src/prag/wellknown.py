@@ -2,8 +2,8 @@
 
 import json
 
-from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from prag.issuer import LocalIssuer
 

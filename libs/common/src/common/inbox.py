@@ -186,12 +186,13 @@ class Inbox:
     ) -> Outcome:
         """Drop what was seen before; the same id around other bytes is forged or corrupt."""
         if seen.payload_sha256 == digest:
-            return await self._skip(delivery)
+            return await self._skip(delivery, waiting=event)
         return await self._bury(delivery, "hash_conflict", waiting=event)
 
-    async def _skip(self, delivery: Delivery) -> Outcome:
+    async def _skip(self, delivery: Delivery, *, waiting: Event | None = None) -> Outcome:
         unit = self._unit()
         self._advance(unit, delivery)
+        self._release(unit, delivery, waiting)
         await self._store.write(unit)
         return "duplicate"
 
@@ -253,10 +254,7 @@ class Inbox:
         if event is not None:
             digest = hashlib.sha256(delivery.value).digest()
             self._remember(unit, delivery.topic, event, digest, "dead")
-        if waiting is not None and delivery.offset < 0:
-            unit.remove(
-                InboxPending, topic=delivery.topic, subject=waiting.subject, seq=waiting.seq
-            )
+        self._release(unit, delivery, waiting)
         try:
             await self._store.write(unit)
         except DuplicateError:
@@ -288,6 +286,11 @@ class Inbox:
             payload=delivery.value,
             received_at=utcnow(),
         )
+
+    def _release(self, unit: Unit, delivery: Delivery, event: Event | None) -> None:
+        """Let an event that was held, and was not to be applied after all, wait no more."""
+        if event is not None and delivery.offset < 0:
+            unit.remove(InboxPending, topic=delivery.topic, subject=event.subject, seq=event.seq)
 
     def _remember(
         self, unit: Unit, topic: str, event: Event, digest: bytes, outcome: Outcome

@@ -43,12 +43,31 @@ def clean_text(value: str) -> str:
         raise PydanticCustomError(
             "text_unsafe", "text holds a character that is not allowed"
         ) from None
+    # Before normalising, which takes time by the square of a run of marks.
+    if _MARKS.search(value) and not _is_stream_safe(value):
+        raise PydanticCustomError("text_unsafe", "text holds a character that is not allowed")
     text = unicodedata.normalize("NFC", value)
     for character in text:
         category = unicodedata.category(character)
         if category in {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"} and character not in "\n\t\u200d":
             raise PydanticCustomError("text_unsafe", "text holds a character that is not allowed")
     return text
+
+
+_MOST_MARKS = 30
+"""In a row, as the Stream-Safe Text Format of UAX #15 has it; no language writes as many."""
+
+_MARKS = re.compile(rf"[^\x00-\u02ff]{{{_MOST_MARKS + 1}}}")
+"""Where too many marks could be: all of them stand after the Latin letters."""
+
+
+def _is_stream_safe(text: str) -> bool:
+    run = 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run > _MOST_MARKS:
+            return False
+    return True
 
 
 def _one_line(value: str) -> str:

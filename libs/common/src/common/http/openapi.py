@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from common import messages
 from common.http.problem import MEDIA_TYPE, Problem
 
 _IDEMPOTENCY = {
@@ -62,6 +63,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
     definition = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(definition.pop("$defs", {}))
+    definition["properties"]["code"] |= {
+        "description": "Stable. `x-codes` lists every code with its English sentence; more may come.",
+        "x-codes": _codes(),
+    }
     schemas["Problem"] = definition
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -72,6 +77,16 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 operation, method, path, public=authorisation.is_public(operation["operationId"])
             )
     return schema
+
+
+def _codes() -> dict[str, str]:
+    """Return the codes of problems and of fields; the other keys are words of pages."""
+    sentences = messages.catalogue(messages.DEFAULT)
+    return {
+        code: sentence
+        for code, sentence in sorted(sentences.items())
+        if not code.startswith(("title.", "ui."))
+    }
 
 
 def _complete(operation: dict[str, Any], method: str, path: str, *, public: bool) -> None:

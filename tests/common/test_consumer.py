@@ -1,5 +1,6 @@
 """The consumer: each event takes effect once and in its place, however it is delivered."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from random import Random
@@ -157,7 +158,8 @@ async def test_a_record_that_is_no_event_is_put_aside_at_once_and_the_rest_flows
     records = [record for record, _ in NO_EVENTS]
     consumer, service = consumer_of(database, box)
 
-    await consumer.accept_all(delivered([*records, *steps_of(fixed_id(2), 2)]))
+    async with asyncio.timeout(30):
+        await consumer.accept_all(delivered([*records, *steps_of(fixed_id(2), 2)]))
 
     assert await trails(database) == {fixed_id(2): ["1", "2"]}
     assert await position(database) == len(records) + 2

@@ -31,7 +31,7 @@ def files() -> dict[Path, str]:
 def stale() -> list[str]:
     """Name the files in docs/api that are missing, left over, or not what the code says."""
     wanted = files()
-    found = {path: path.read_text() for path in FOLDER.glob("*")}
+    found = {path: path.read_text() for path in FOLDER.glob("*.json")}
     return sorted(
         path.name for path in wanted.keys() | found.keys() if wanted.get(path) != found.get(path)
     )

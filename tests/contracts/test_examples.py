@@ -1,6 +1,9 @@
 """Every example body of the API is sent, and every operation answers as its description says."""
 
+import json
 from datetime import date, datetime
+from importlib import import_module
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,11 +12,15 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from common.events import Event
+from tests.contracts.asyncapi import describe_events
 from tests.kit import open_service
-from tests.surface.operations import JSON, Operation, all_operations
+from tests.surface.operations import JSON, SERVICES, Operation, all_operations
 from tests.surface.stage import Ready, Stage, builder_of, time_stands_still
 
 FORMATS = FormatChecker(formats=())
+
+MESSAGES = describe_events()["components"]["messages"]
 
 
 @FORMATS.checks("uuid", raises=ValueError)
@@ -40,7 +47,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.row("F76")
+@pytest.mark.row("F76", "X17")
 @pytest.mark.parametrize(("operation", "example"), CALLS)
 async def test_an_example_works_and_the_answer_is_as_described(
     operation: Operation, example: Any, tmp_path: Path
@@ -59,6 +66,19 @@ async def test_an_example_works_and_the_answer_is_as_described(
         faults = faults_of(response.json(), schema, operation)
         assert faults == []
         await _has_its_headers(operation, ready, stage, response)
+        for event in await kit.events():
+            assert faults_of_event(event) == [], event.type
+
+
+def test_no_builder_is_idle() -> None:
+    """An operation without a builder fails its example; a builder without one is left over."""
+    built = {
+        (service, name)
+        for service in SERVICES
+        for name, each in vars(import_module(f"tests.surface.{service}")).items()
+        if iscoroutinefunction(each) and not name.startswith("_")
+    }
+    assert built <= {(operation.service, operation.name) for operation in all_operations()}
 
 
 async def _has_its_headers(
@@ -78,6 +98,14 @@ def faults_of(answer: Any, schema: dict[str, Any], operation: Operation) -> list
     root = _closed({**schema, "components": {"schemas": operation.components["schemas"]}})
     validator = Draft202012Validator(root, format_checker=FORMATS)
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(answer)]
+
+
+def faults_of_event(event: Event) -> list[str]:
+    """Return in what an event is not what the published catalogue says of its type."""
+    message = MESSAGES[event.type.replace(".", "_")]
+    validator = Draft202012Validator(_closed(message["payload"]), format_checker=FORMATS)
+    sent = json.loads(event.to_bytes())
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(sent)]
 
 
 def _closed(node: Any) -> Any:

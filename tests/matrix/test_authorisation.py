@@ -93,6 +93,7 @@ async def made_ready(stage: Stage) -> list[tuple[Operation, Ready]]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.row("F59")
 async def test_the_answer_to_every_role_and_relation_is_what_the_table_says(stage: Stage) -> None:
     """Every cell is asked for, and where there is a record, one that does not exist beside it.

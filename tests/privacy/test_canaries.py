@@ -57,6 +57,7 @@ def log_file(tmp_path: Path) -> Iterator[Path]:
         sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
 
 
+@pytest.mark.slow
 @pytest.mark.row("F17", "F18")
 async def test_nothing_of_a_person_is_anywhere_but_sealed(tmp_path: Path, log_file: Path) -> None:
     """Every canary was stored and can be read again; no place outside the seals has a trace of one.
@@ -134,8 +135,9 @@ async def _hear_of_persons(stage: Stage, canaries: list[str]) -> None:
 
 
 async def _told(stage: Stage) -> bytes:
-    """Return the events of a service, as they wait for the relay and as the feed has them."""
+    """Return the events of a service as they are stored, published and fed."""
     rows = await stage.kit.rows(select(OutboxMessage.payload))
+    assert {json.loads(row.payload)["source"] for row in rows} <= {stage.kit.runtime.source}
     return b"\n".join(row.payload for row in rows)
 
 

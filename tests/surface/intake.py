@@ -12,6 +12,8 @@ from intake.domain.roles import ActorRole, screeners
 from tests.kit import HOME, told
 from tests.surface.stage import (
     PARTNER,
+    WHOLE_FEED,
+    WHOLE_LIST,
     Answer,
     Ready,
     Relations,
@@ -39,7 +41,9 @@ create_notices = create_notice
 
 
 async def list_notices(stage: Stage, _: Any) -> Ready:
-    return Ready(WORKER, relations=NOTICE, listed=str(await _notice(stage, new_id())))
+    return Ready(
+        WORKER, relations=NOTICE, listed=str(await _notice(stage, new_id())), query=WHOLE_LIST
+    )
 
 
 async def get_notice(stage: Stage, _: Any) -> Ready:
@@ -70,7 +74,7 @@ async def create_case(stage: Stage, body: Any) -> Ready:
 
 async def list_cases(stage: Stage, _: Any) -> Ready:
     case = await _case(stage)
-    return Ready(WORKER, relations=CASE, listed=case["case_id"])
+    return Ready(WORKER, relations=CASE, listed=case["case_id"], query=WHOLE_LIST)
 
 
 async def get_case(stage: Stage, _: Any) -> Ready:
@@ -153,7 +157,9 @@ async def decide_identification(stage: Stage, body: Any) -> Ready:
 async def list_changes(stage: Stage, _: Any) -> Ready:
     case = await _case(stage)
     await stage.publish()
-    return Ready(WORKER, relations=FEED, listed=case["case_id"], listed_by="subject")
+    return Ready(
+        WORKER, relations=FEED, listed=case["case_id"], listed_by="subject", query=WHOLE_FEED
+    )
 
 
 # --- what they are made of

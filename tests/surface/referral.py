@@ -11,6 +11,8 @@ from tests.surface.operations import authorisation
 from tests.surface.stage import (
     IDENTITIES,
     PARTNER,
+    WHOLE_FEED,
+    WHOLE_LIST,
     Answer,
     Judge,
     Ready,
@@ -35,7 +37,9 @@ async def register_organisation(_: Stage, body: Any) -> Ready:
 
 
 async def list_organisations(stage: Stage, _: Any) -> Ready:
-    return Ready(COORDINATOR, relations=DIRECTORY, listed=await _organisation(stage, HOME))
+    return Ready(
+        COORDINATOR, relations=DIRECTORY, listed=await _organisation(stage, HOME), query=WHOLE_LIST
+    )
 
 
 async def get_organisation(stage: Stage, body: Any) -> Ready:
@@ -56,7 +60,9 @@ async def register_service(stage: Stage, body: Any) -> Ready:
 
 
 async def find_services(stage: Stage, _: Any) -> Ready:
-    return Ready(COORDINATOR, relations=DIRECTORY, listed=await _service(stage, HOME))
+    return Ready(
+        COORDINATOR, relations=DIRECTORY, listed=await _service(stage, HOME), query=WHOLE_LIST
+    )
 
 
 async def get_service(stage: Stage, _: Any) -> Ready:
@@ -89,7 +95,7 @@ async def draft_referral(stage: Stage, body: Any) -> Ready:
 
 
 async def list_referrals(stage: Stage, _: Any) -> Ready:
-    return Ready(SENDER, relations=SENT, listed=await _referral(stage, "submit"))
+    return Ready(SENDER, relations=SENT, listed=await _referral(stage, "submit"), query=WHOLE_LIST)
 
 
 async def get_referral(stage: Stage, _: Any) -> Ready:
@@ -140,7 +146,9 @@ async def list_changes(stage: Stage, _: Any) -> Ready:
     await stage.publish()
     # Its receiver finds the preview in its list, and hears no more before it has acknowledged it.
     relations = related(own="own", assigned="own")
-    return Ready(SENDER, relations=relations, listed=referral_id, listed_by="subject")
+    return Ready(
+        SENDER, relations=relations, listed=referral_id, listed_by="subject", query=WHOLE_FEED
+    )
 
 
 # --- what they are made of

@@ -8,7 +8,17 @@ from common.clock import new_id
 from common.contracts.intake import CaseOpened
 from common.contracts.referral import ReferralAccepted
 from tests.kit import HOME, told
-from tests.surface.stage import PARTNER, Ready, Relations, Stage, Who, related, version_of
+from tests.surface.stage import (
+    PARTNER,
+    WHOLE_FEED,
+    WHOLE_LIST,
+    Ready,
+    Relations,
+    Stage,
+    Who,
+    related,
+    version_of,
+)
 
 MANAGER = Who("NGO_CASE_MANAGER")
 
@@ -28,7 +38,7 @@ CLOSE: Step = (
 
 async def list_plans(stage: Stage, _: Any) -> Ready:
     plan = await _plan(stage)
-    return Ready(MANAGER, relations=PLAN, listed=plan.path["plan_id"])
+    return Ready(MANAGER, relations=PLAN, listed=plan.path["plan_id"], query=WHOLE_LIST)
 
 
 async def get_plan(stage: Stage, _: Any) -> Ready:
@@ -85,7 +95,9 @@ async def get_phase_policy(_: Stage, __: Any) -> Ready:
 async def list_changes(stage: Stage, _: Any) -> Ready:
     plan = await _plan(stage)
     await stage.publish()
-    return Ready(MANAGER, relations=FEED, listed=plan.path["plan_id"], listed_by="subject")
+    return Ready(
+        MANAGER, relations=FEED, listed=plan.path["plan_id"], listed_by="subject", query=WHOLE_FEED
+    )
 
 
 # --- what they are made of

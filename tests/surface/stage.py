@@ -35,6 +35,10 @@ IDENTITIES: Mapping[str, tuple[UUID, str]] = {
 }
 """Who asks, as organisation and subject. `former` carried the case and went to another one."""
 
+WHOLE_LIST = {"limit": "200"}
+WHOLE_FEED = {"limit": "500"}
+"""So that what is looked for is not on a later page."""
+
 Relations = Mapping[str, frozenset[str]]
 """Identity → its relations to a record, in the words of authz.json."""
 

@@ -119,7 +119,14 @@ class Consumer:
         """Take deliveries until one fails; commit those before it and return how many they were."""
         outcomes: list[Outcome] = []
         async with self._database.batch() as batch:
-            inbox = Inbox(batch, self._handlers, service=self._service, box=self._box, alone=False)
+            inbox = Inbox(
+                batch,
+                self._handlers,
+                service=self._service,
+                box=self._box,
+                source=self._source,
+                alone=False,
+            )
             try:
                 for delivery in deliveries:
                     outcome = await inbox.accept(delivery)

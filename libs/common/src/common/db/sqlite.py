@@ -41,6 +41,9 @@ logger = structlog.get_logger(__name__)
 _WAL_SAFE = (3, 51, 3)
 _GROUP = 64
 """At most so many reads, and so many Units, in one turn of the thread."""
+_ROWS = 32
+"""At most so many rows in one statement; with 30 columns a thousand values, SQLite takes 32766."""
+_KEPT_STATEMENTS = 512
 _UNCHECKED = {"insert", "put"}
 PRAGMAS = (
     "foreign_keys=ON",
@@ -64,7 +67,7 @@ class SqliteDatabase:
             poolclass=StaticPool,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
-            connect_args={"check_same_thread": False},
+            connect_args={"check_same_thread": False, "cached_statements": _KEPT_STATEMENTS},
         )
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
@@ -267,9 +270,7 @@ def _execute(steps: list[Step], connection: Connection) -> None:
     for shape, statement, parameters in statements(steps, "sqlite"):
         try:
             if shape[0] in _UNCHECKED:
-                text, converters = _prepared(shape, connection.dialect)
-                rows = [_row(values, converters) for values in parameters]
-                connection.exec_driver_sql(text, rows)
+                _insert(shape, parameters, connection)
                 continue
             result = connection.execute(
                 statement, parameters if len(parameters) > 1 else parameters[0]
@@ -280,21 +281,36 @@ def _execute(steps: list[Step], connection: Connection) -> None:
             check_count(shape, result.rowcount)
 
 
+def _insert(shape: Shape, rows: list[Values], connection: Connection) -> None:
+    """Insert or put rows, many to a statement.
+
+    For each statement, as for each row of an executemany, this thread lets go of the interpreter
+    and waits its turn to have it back. Powers of two, so that few texts need to be kept.
+    """
+    while rows:
+        count = min(1 << (len(rows).bit_length() - 1), _ROWS)
+        text, converters = _prepared(shape, count, connection.dialect)
+        values = [
+            convert(row[key]) if convert else row[key]
+            for row in rows[:count]
+            for key, convert in converters
+        ]
+        connection.exec_driver_sql(text, tuple(values))
+        rows = rows[count:]
+
+
 @lru_cache(maxsize=1024)
-def _prepared(shape: Shape, dialect: Dialect) -> tuple[str, Converters]:
-    """Return the text of an insert and, in the order of its columns, how each value becomes SQLite's.
+def _prepared(shape: Shape, count: int, dialect: Dialect) -> tuple[str, Converters]:
+    """Return the text of an insert of `count` rows, and how each value of a row becomes SQLite's.
 
     Kept because SQLAlchemy does this for each row anew, which costs more than SQLite's own work.
     """
     _, table, names, _, _ = shape
     statement = cast(ClauseElement, statement_of(shape, dialect.name))
-    compiled = statement.compile(dialect=dialect, column_keys=names)
-    written = [column for column in table.columns if column.key in names]
-    return str(compiled), [
+    text = str(statement.compile(dialect=dialect, column_keys=names))
+    one_row = f"({', '.join('?' * len(names))})"
+    return text.replace(one_row, ", ".join([one_row] * count)), [
         (column.key, column.type.dialect_impl(dialect).bind_processor(dialect))
-        for column in written
+        for column in table.columns
+        if column.key in names
     ]
-
-
-def _row(values: Values, converters: Converters) -> tuple[Any, ...]:
-    return tuple([convert(values[key]) if convert else values[key] for key, convert in converters])

@@ -1,7 +1,7 @@
 """The edge of every operation: who, may they, strict body, Unit, one write, then the answer."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,12 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
     """Return a router whose operations keep the house's manners."""
-    return APIRouter(prefix=prefix, tags=list(tags), route_class=PragRoute)
+    return APIRouter(
+        prefix=prefix,
+        tags=list(tags),
+        route_class=PragRoute,
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 class PragRoute(APIRoute):
@@ -55,12 +60,8 @@ class PragRoute(APIRoute):
         answer = super().get_route_handler()
         operation = self.name
         takes_body = self.body_field is not None
-        known = {p.alias for p in self.dependant.query_params} | _dependency_queries(self.dependant)
-        known |= {
-            p["name"]
-            for p in (self.openapi_extra or {}).get("parameters", [])
-            if p["in"] == "query"
-        }
+        extra = (self.openapi_extra or {}).get("parameters", [])
+        known = _queries(self.dependant) | {p["name"]: False for p in extra if p["in"] == "query"}
 
         async def handle(request: Request) -> Response:
             started = monotonic()
@@ -82,7 +83,12 @@ class Call:
     """One request on its way through the edge."""
 
     def __init__(
-        self, runtime: Runtime, request: Request, operation: str, answer: Handler, known: set[str]
+        self,
+        runtime: Runtime,
+        request: Request,
+        operation: str,
+        answer: Handler,
+        known: Mapping[str, bool],
     ) -> None:
         self._runtime = runtime
         self._request = request
@@ -138,9 +144,12 @@ class Call:
     def _check_query(self) -> None:
         if not self._request.scope["query_string"]:
             return
-        allowed = self._known | ({"validate_only"} if self._request.method in _WRITES else set())
+        allowed = set(self._known) | (
+            {"validate_only"} if self._request.method in _WRITES else set()
+        )
         given = self._request.query_params
-        if len(given.multi_items()) != len(given):
+        single = [name for name, _ in given.multi_items() if not self._known.get(name)]
+        if len(single) != len(set(single)):
             raise BadRequestError("query.invalid")
         if not set(given) <= allowed:
             is_list = any("." in name or name == "cursor" for name in self._known)
@@ -276,8 +285,9 @@ def _decorate(response: Response, unit: Unit, request: Request) -> None:
         response.headers["Location"] = f"{request.scope['path'].rstrip('/')}/{unit.created_id}"
 
 
-def _dependency_queries(dependant: Any) -> set[str]:  # noqa: ANN401  FastAPI's Dependant
-    names: set[str] = set()
+def _queries(dependant: Any) -> dict[str, bool]:  # noqa: ANN401  FastAPI's Dependant
+    """Return the query parameters a route and its dependencies take: name → may it be repeated."""
+    found = {p.alias: "list[" in str(p.field_info.annotation) for p in dependant.query_params}
     for part in dependant.dependencies:
-        names |= {p.alias for p in part.query_params} | _dependency_queries(part)
-    return names
+        found |= _queries(part)
+    return found

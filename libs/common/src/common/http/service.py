@@ -45,7 +45,10 @@ def create_service(
     app.state.runtime = runtime
     app.state.in_flight = InFlight()
     problem.install(app)
-    for router in (*routers, codelists, changes_router(), health.router, *pages):
+    for router in routers:
+        # Not by include_router, which looks every request up twice.
+        app.router.routes.extend(router.routes)
+    for router in (codelists, changes_router(), health.router, *pages):
         app.include_router(router)
     docs.install(app)
     install_openapi(app)

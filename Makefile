@@ -6,7 +6,8 @@ RUN := .venv/bin
 STAMP := .venv/.installed
 MEMBERS := libs/common $(sort $(wildcard services/*)) deploy/standalone
 PYPROJECTS := pyproject.toml $(MEMBERS:%=%/pyproject.toml)
-UV := UV_NO_PROGRESS=1 $(RUN)/uv
+# The machine's own certificates, as pip uses: an office that inspects traffic has its root there.
+UV := UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 $(RUN)/uv
 # Where pip was told of a mirror, uv asks the same one.
 INDEX = $$(url=$$($(RUN)/pip config get global.index-url 2>/dev/null || printf %s "$$PIP_INDEX_URL"); [ -z "$$url" ] || printf -- '--default-index %s' "$$url")
 CHECKS := check-format check-lint check-types check-imports check-dependencies check-lock check-secrets check-ledger check-api

@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import stat
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -349,46 +348,3 @@ def test_a_command_without_an_instance_says_what_to_do(
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "no data folder of Prag" in ended.stderr or "prag up" in ended.stderr
     assert not (tmp_path / "prag").exists()
-
-
-def test_a_backup_of_a_running_country_becomes_that_country_again(
-    country: Country, tmp_path: Path
-) -> None:
-    bearer = token(country.home)
-    assert report_notice(country, bearer, notice_id(77)).status_code == 201
-
-    ended = prag("backup", str(tmp_path / "country.tar.gz"), home=country.home)
-
-    assert ended.returncode == 0, ended.stderr
-    archive, keys = (Path(line) for line in ended.stdout.splitlines())
-    for path in (archive, keys):
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert not any(name.startswith("keys") for name in names(archive))
-    assert {name.partition("/")[0] for name in names(keys)} == {"keys"}
-    restored = tmp_path / "restored"
-    for path in (archive, keys):
-        with tarfile.open(path) as tar:
-            tar.extractall(restored, filter="tar")
-    assert prag("verify-audit", home=restored).returncode == 0
-    with running(restored) as again:
-        answer = httpx.get(
-            again.url("intake", f"/v1/notices/{notice_id(77)}"),
-            headers={"Authorization": f"Bearer {token(restored)}"},
-        )
-        assert answer.status_code == 200, answer.text
-        assert again.end() == 0
-
-
-def test_a_backup_overwrites_nothing(country: Country, tmp_path: Path) -> None:
-    (tmp_path / "country.tar.gz").write_text("mine")
-
-    ended = prag("backup", str(tmp_path / "country.tar.gz"), home=country.home)
-
-    assert ended.returncode == 1
-    assert "exists already" in ended.stderr
-    assert (tmp_path / "country.tar.gz").read_text() == "mine"
-
-
-def names(archive: Path) -> list[str]:
-    with tarfile.open(archive) as tar:
-        return tar.getnames()

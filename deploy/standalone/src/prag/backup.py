@@ -1,11 +1,11 @@
 """`prag backup`: one consistent copy of a country, running or not, with the keys in a file apart."""
 
 import errno
+import fcntl
 import os
 import shutil
 import sqlite3
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -34,15 +34,37 @@ def backup(home: Path, target: Path) -> tuple[Path, Path]:
             raise TroubleError(f"{path} exists already. Name another file.")
     files = Layout(home.absolute())
     try:
-        with tempfile.TemporaryDirectory(prefix=".backup-", dir=home) as scratch:
-            _copy_at_one_moment(files, Layout(Path(scratch)))
-            _pack(archive, Path(scratch))
+        with _scratch(home) as scratch:
+            _copy_at_one_moment(files, Layout(scratch))
+            _pack(archive, scratch)
         _pack(keys, files.home, files.keys.name)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise TroubleError(f"The backup could not be written: {error.strerror}.") from None
         raise TroubleError("The disk is full; the backup was not written.") from None
     return archive, keys
+
+
+@contextmanager
+def _scratch(home: Path) -> Iterator[Path]:
+    """Give a folder for the copy to one backup at a time; what a killed one left is removed first."""
+    scratch = home / ".backup"
+    held = os.open(home, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TroubleError(
+                f"Another backup of {home} is under way. Wait for its end."
+            ) from None
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(mode=FOLDER_MODE)
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    finally:
+        os.close(held)
 
 
 def _copy_at_one_moment(files: Layout, into: Layout) -> None:

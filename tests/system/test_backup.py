@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +41,9 @@ def test_a_backup_of_a_running_country_becomes_that_country_again(
     assert not any(name.startswith("keys") for name in names(archive))
     assert {name.partition("/")[0] for name in names(keys)} == {"keys"}
     restored = tmp_path / "restored"
+    restored.mkdir()
     for path in (archive, keys):
-        with tarfile.open(path) as tar:
-            tar.extractall(restored, filter="tar")
+        subprocess.run(["tar", "-xzf", path, "-C", restored], check=True)  # noqa: S603, S607
     assert prag("verify-audit", home=restored).returncode == 0
     with running(restored) as again:
         answer = httpx.get(

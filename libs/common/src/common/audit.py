@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -10,7 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from common.clock import utcnow
 from common.contracts.audit import head_sealed
@@ -24,6 +25,8 @@ from common.unit import DuplicateError, Unit
 
 GENESIS = hashlib.sha256(b"prag-audit-v1").digest()
 _BATCH = 1000
+_SETTLING = timedelta(minutes=10)
+"""No transaction lasts so long: an entry with a lower id than one that old is there, or never comes."""
 
 
 def entry_bytes(entry: Any) -> bytes:  # noqa: ANN401  a row of audit_entry
@@ -65,6 +68,9 @@ class Sealer:
         self._key = signing_key(master, service)
         self._anchor_file = anchor_file
         self._subject: UUID = uuid5(NAMESPACE_URL, f"prag:{service}:audit")
+        self._settled = 0
+        """Up to this id every entry is linked, so that a long trail is not read again and again."""
+        self._settling: tuple[datetime, int] | None = None
 
     async def link_waiting(self) -> int:
         """Link entries that are not in the chain yet, oldest first; return how many.
@@ -74,13 +80,18 @@ class Sealer:
         rows = await self._database.fetch(
             select(AuditEntry)
             .outerjoin(AuditLink, AuditLink.entry_id == AuditEntry.id)
-            .where(AuditLink.seq.is_(None))
+            .where(AuditLink.seq.is_(None), AuditEntry.id > self._settled)
             .order_by(AuditEntry.id)
             .limit(_BATCH)
         )
         AUDIT_UNSEALED.labels(self._service).set(len(rows))
-        if not rows:
+        if rows and not await self._link(rows):
             return 0
+        if len(rows) < _BATCH:
+            await self._settle()
+        return len(rows)
+
+    async def _link(self, rows: Sequence[AuditEntry]) -> bool:
         seq, previous = await self._head()
         unit = self._unit()
         for entry in rows:
@@ -88,9 +99,19 @@ class Sealer:
             previous = link_hash(previous, entry)
             unit.add(AuditLink, seq=seq, entry_id=entry.id, hash=previous)
         if not await self._write(unit):
-            return 0
+            return False
         crash("audit.after_link")
-        return len(rows)
+        return True
+
+    async def _settle(self) -> None:
+        """Remember the highest id when all were linked; a while later, begin behind it."""
+        if self._settling is not None:
+            since, highest = self._settling
+            if utcnow() - since < _SETTLING:
+                return
+            self._settled = highest
+        rows = await self._database.fetch(select(func.max(AuditLink.entry_id).label("highest")))
+        self._settling = utcnow(), rows[0].highest or 0
 
     async def seal_head(self) -> bool:
         """Sign and publish the newest head if there is a new one; return whether there was."""

@@ -83,7 +83,7 @@ async def test_every_service_has_its_health_and_its_documents(client: httpx.Asyn
         for path in ("/docs", "/openapi.json", "/v1/codelists"):
             assert f'href="http://127.0.0.1:{port}{path}"' in page
     assert page.count(text("ui.unhealthy", "en")) == len(SERVICES)
-    assert f'href="http://127.0.0.1:{PORT_BASE + 3}/dashboard"' in page
+    assert f'href="http://127.0.0.1:{PORT_BASE + 3}/dashboard?language=en"' in page
 
 
 async def test_the_issuers_public_keys_are_published_and_nothing_else(tmp_path: Path) -> None:

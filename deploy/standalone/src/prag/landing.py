@@ -70,7 +70,8 @@ def router(country: str, port_base: int) -> APIRouter:
             _service(service, port, language, is_well=is_well)
             for (service, port), is_well in zip(ports.items(), health, strict=True)
         ]
-        page = _page(language, country, f"{_address(ports['analytics'])}/dashboard", cards)
+        dashboard = f"{_address(ports['analytics'])}/dashboard?language={language}"
+        page = _page(language, country, dashboard, cards)
         return HTMLResponse(page, headers={**_HEADERS, "Content-Language": language})
 
     return pages

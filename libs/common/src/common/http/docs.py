@@ -1,11 +1,14 @@
 """The API documentation page; scripts and styles come from an installed package, not a network."""
 
+from pathlib import Path
+
+import fastapi_offline
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
-from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
+_STATIC = Path(fastapi_offline.__file__).parent / "static"
 # The page's own starting script is inline; everything else comes from this service.
 _HEADERS = {
     "Cache-Control": "no-cache",
@@ -19,7 +22,7 @@ _HEADERS = {
 
 
 def install(app: FastAPI) -> None:
-    app.mount("/docs/static", StaticFiles(directory=swagger_ui_path), name="docs-static")
+    app.mount("/docs/static", StaticFiles(directory=_STATIC), name="docs-static")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -28,7 +31,7 @@ def install(app: FastAPI) -> None:
             title=app.title,
             swagger_js_url="/docs/static/swagger-ui-bundle.js",
             swagger_css_url="/docs/static/swagger-ui.css",
-            swagger_favicon_url="/docs/static/favicon-32x32.png",
+            swagger_favicon_url="/docs/static/favicon.png",
         )
         page.headers.update(_HEADERS)
         return page

@@ -1,0 +1,116 @@
+"""What a person sees: the pages of a running country in a real browser, which reaches nobody else."""
+
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from common.messages import LANGUAGES, text
+from tests.system.processes import SERVICES, Country, token
+
+pytestmark = pytest.mark.system
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def country(
+    browser: Browser,  # asked for first: without it there is nothing to start a country for
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Country]:
+    with Country(tmp_path_factory.mktemp("country") / "prag") as started:
+        started.wait_ready()
+        started.read_until(lambda line: line.startswith("Sample cases"))
+        yield started
+
+
+class Visit:
+    """One page, with whatever went wrong on it and every host it asked."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.hosts: set[str | None] = set()
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
+
+    def went_well(self) -> bool:
+        # A page's own data: addresses have no host.
+        return not self.errors and self.hosts <= {"127.0.0.1", "", None}
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    context = browser.new_context(locale="en")
+    yield Visit(context.new_page())
+    context.close()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_documentation_shows_every_operation(
+    country: Country, visit: Visit, service: str
+) -> None:
+    # Fails with scripts too old for OpenAPI 3.1, and with a policy that keeps the page from running.
+    paths = httpx.get(country.url(service, "/openapi.json")).json()["paths"]
+    operations = sum(
+        len(set(path) & {"get", "post", "put", "patch", "delete"}) for path in paths.values()
+    )
+
+    visit.page.goto(country.url(service, "/docs"))
+    visit.page.wait_for_selector(".opblock")
+
+    assert visit.page.locator(".opblock").count() == operations
+    assert visit.went_well(), visit.errors
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_start_page_shows_four_services_at_work(
+    country: Country, visit: Visit, language: str
+) -> None:
+    visit.page.goto(country.url("intake", f"/?language={language}"))
+
+    assert visit.page.get_by_text(text("ui.healthy", language)).count() == len(SERVICES)
+    assert visit.went_well(), visit.errors
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_minister_signs_in_and_sees_the_chart(
+    country: Country, visit: Visit, language: str
+) -> None:
+    # Fails when the chart is drawn without marks, or the policy hides what the page draws.
+    visit.page.set_default_timeout(10_000)
+    visit.page.goto(country.url("intake", f"/?language={language}"))
+    visit.page.get_by_role("link", name=text("ui.dashboard", language)).click()
+    bearer = token(country.home, "ANALYST", "ministarstvo")
+    visit.page.get_by_role("textbox").fill(bearer)
+    visit.page.get_by_role("button", name=text("ui.sign_in", language)).click()
+    visit.page.wait_for_selector("svg")
+
+    assert bearer not in visit.page.url
+    assert visit.page.locator("html").get_attribute("lang") == language
+    drawn = visit.page.locator("svg").first.bounding_box()
+    assert drawn is not None
+    assert min(drawn["width"], drawn["height"]) > 100
+    assert visit.page.locator("svg .mark-rect path").count() > 0
+    assert visit.went_well(), visit.errors

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from common.messages import LANGUAGES, text
 from tests.system.processes import SERVICES, Country, token
@@ -52,8 +52,12 @@ class Visit:
         self.errors: list[str] = []
         self.hosts: set[str | None] = set()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        page.on("console", self._note)
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
+
+    def _note(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.errors.append(said.text)
 
     def went_well(self) -> bool:
         # A page's own data: addresses have no host.

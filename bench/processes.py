@@ -14,7 +14,7 @@ from typing import Self
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from common.migrations import upgrade
-from intake.app import MIGRATIONS
+from intake.migrate import MIGRATIONS
 from prag.files import write_private
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
 

@@ -175,7 +175,7 @@ def _bring_up_to_date(name: ServiceName, database_url: str) -> None:
     if database_url.startswith("sqlite") and not path.exists():
         path.write_bytes(_migrated(name))
     else:
-        upgrade(import_module(f"{name}.app").MIGRATIONS, database_url)
+        upgrade(import_module(f"{name}.migrate").MIGRATIONS, database_url)
 
 
 @cache
@@ -183,5 +183,5 @@ def _migrated(name: ServiceName) -> bytes:
     """Return an empty SQLite database of the service; migrating takes longer than most tests."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "migrated.db"
-        upgrade(import_module(f"{name}.app").MIGRATIONS, f"sqlite:///{path}")
+        upgrade(import_module(f"{name}.migrate").MIGRATIONS, f"sqlite:///{path}")
         return path.read_bytes()

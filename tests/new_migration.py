@@ -13,7 +13,7 @@ from common.migrations import upgrade
 
 
 def main(service: str, message: str) -> None:
-    folder: Path = import_module(f"{service}.app").MIGRATIONS
+    folder: Path = import_module(f"{service}.migrate").MIGRATIONS
     with tempfile.TemporaryDirectory() as scratch:
         url = f"sqlite:///{scratch}/new.db"
         if any((folder / "versions").glob("*.py")):

@@ -32,7 +32,7 @@ SERVICES = ("intake", "referral", "reintegration", "analytics")
 
 
 def folder(service: str) -> Path:
-    found: Path = import_module(f"{service}.app").MIGRATIONS
+    found: Path = import_module(f"{service}.migrate").MIGRATIONS
     return found
 
 

@@ -16,6 +16,8 @@ from common.consumer import Consumer
 from common.contracts.intake import (
     CaseIdentificationChanged,
     CaseIdentityRecorded,
+    CaseMarkerEnded,
+    CaseMarkerRecorded,
     CaseOpened,
     CaseProfileChanged,
 )
@@ -118,6 +120,25 @@ class Log:
             exploitation_types=("FORCED_LABOUR",),
         )
         self.tell("intake", case_id(number), decided, on)
+
+    def marker(self, number: int, on: str, code: str, *, of: int, since: str | None = None) -> None:
+        """A marker, known by its number, is recorded of a case."""
+        recorded = CaseMarkerRecorded(
+            case_id=case_id(of),
+            marker_id=UUID(int=number),
+            marker=code,
+            since=date.fromisoformat(since or on),
+        )
+        self.tell("intake", case_id(of), recorded, on)
+
+    def marker_end(self, number: int, on: str, code: str, *, of: int, until: str) -> None:
+        ended = CaseMarkerEnded(
+            case_id=case_id(of),
+            marker_id=UUID(int=number),
+            marker=code,
+            until=date.fromisoformat(until),
+        )
+        self.tell("intake", case_id(of), ended, on)
 
     def plan(self, number: int, of: int, on: str) -> None:
         opened = PlanOpened(

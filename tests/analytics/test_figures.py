@@ -16,12 +16,11 @@ from analytics.queries import (
     count_referrals_by_status,
 )
 from common.bus import Record
-from common.consumer import Consumer
+from common.consumer import Consumer, with_audit_heads
 from common.contracts.reintegration import PlanClosed, PlanPhaseOverdue
 from common.db.base import unit_of
 from common.events import topic_of
 from common.runtime import Runtime
-from common.worker import with_audit_heads
 from tests.analytics.log import Log, consume, dump, today_is
 from tests.kit import Kit, open_service
 
@@ -202,7 +201,7 @@ async def test_plans_and_referrals_are_counted_where_they_are_now(kit: Kit) -> N
 
 async def read_to_the_end(runtime: Runtime) -> None:
     """Consume from the bus, from where this database stands to the log's present end."""
-    handlers = with_audit_heads(runtime, HANDLERS)
+    handlers = with_audit_heads(runtime.name, HANDLERS)
     consumer = Consumer(runtime.database, handlers, service=runtime.name, box=runtime.box)
     subscription = await runtime.bus.subscribe(
         consumer.topics, group=runtime.name, position_of=consumer.position_of

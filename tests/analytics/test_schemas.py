@@ -9,6 +9,7 @@ from analytics.domain import (
     AgeGroup,
     BeneficiaryKind,
     DataCut,
+    Marked,
     PlanStart,
     count_persons,
 )
@@ -17,7 +18,14 @@ from common.codelists import all_codes, codes
 
 CUT = DataCut(as_of=datetime(2026, 6, 1, 8, tzinfo=UTC), facts=58)
 STARTS = [
-    PlanStart(UUID(int=1), "VICTIM", "FEMALE", "12-17", date(2024, 5, 1)),
+    PlanStart(
+        UUID(int=1),
+        "VICTIM",
+        "FEMALE",
+        "12-17",
+        date(2024, 5, 1),
+        (Marked("STREET_CHILD", None), Marked("STATELESS", date(2024, 4, 30))),
+    ),
     PlanStart(UUID(int=2), "PRESUMED", "MALE", "25-34", date(2025, 5, 1)),
     PlanStart(UUID(int=3), "VICTIM", "FEMALE", "UNKNOWN", date(2025, 5, 1)),
     PlanStart(UUID(int=4), "SECONDARY", "FEMALE", "35+", date(2025, 5, 1)),
@@ -58,6 +66,7 @@ def test_a_figure_is_told_whole() -> None:
             {"year": 2025, "sex": "FEMALE", "age_group": "UNKNOWN", "value": 1},
             {"year": 2025, "sex": "MALE", "age_group": "ADULT", "value": 1},
         ],
+        "by_marker": [{"year": 2024, "marker": "STREET_CHILD", "value": 1}],
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.bus import Bus, BusError, Delivery, LocalBus, Record, Subscription, open_bus
+from common.bus import Bus, BusError, Delivery, LocalBus, Record, Subscription, Waiting, open_bus
 from common.bus import local as local_module
 from common.clock import new_id
 
@@ -259,3 +259,31 @@ def test_a_bus_of_another_kind_is_refused_at_the_start() -> None:
     # Fails when a misspelt URL opens something else.
     with pytest.raises(ValueError, match="PRAG_BUS_URL"):
         open_bus("lokal:///x")
+
+
+async def test_what_waits_is_told_by_partition_without_being_read(bus_url: str, topic: str) -> None:
+    # Fails when the end of the log is taken for a count, or when looking moves a reader on.
+    bus = open_bus(bus_url)
+    empty = f"{topic}.empty"
+    await bus.publish(records(topic, "a", range(5)))
+    positions: dict[int, int] = {}
+
+    async def position_of(asked: str, partition: int) -> int:
+        return positions.get(partition, 0) if asked == topic else 0
+
+    async def waiting() -> list[Waiting]:
+        found = await bus.waiting([topic, empty], position_of=position_of)
+        assert {each.topic for each in found} == {topic, empty}
+        assert all((each.count, each.first) == (0, None) for each in found if each.topic == empty)
+        return [each for each in found if each.topic == topic and each.count]
+
+    [before] = await waiting()
+    [seen] = [d for d in await read(await subscribed(bus, topic), 5) if d.value == b"a:1"]
+    positions[seen.partition] = seen.offset + 1
+    [behind] = await waiting()
+    positions[seen.partition] = seen.offset + 4
+
+    assert (before.count, before.first) == (5, b"a:0")
+    assert (behind.count, behind.first, behind.partition) == (3, b"a:2", seen.partition)
+    assert await waiting() == []
+    await bus.close()

@@ -9,6 +9,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.clock import new_id
 from common.events import Event, canonical
 
 SIMPLE = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
@@ -61,3 +62,28 @@ def test_an_event_is_one_line_of_sorted_members() -> None:
     assert list(json.loads(raw)) == sorted(json.loads(raw))
     assert b'"time":"2026-01-02T03:04:05.678901Z"' in raw
     assert Event.model_validate_json(raw) == event
+
+
+def test_a_trace_travels_with_the_event_and_is_no_reason_to_refuse_it() -> None:
+    # Fails when an absent trace is written as null, or a sibling's malformed one buries its event.
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # pragma: allowlist secret
+    plain = Event(
+        source="/RS/intake", type="intake.case.opened.v1", subject=new_id(), seq=1, data={}
+    )
+    traced = plain.model_copy(update={"traceparent": parent})
+
+    assert "traceparent" not in json.loads(plain.to_bytes())
+    assert json.loads(traced.to_bytes())["traceparent"] == parent
+    for bad in (
+        "",
+        "00-0-0-0",
+        parent.upper(),
+        f"{parent}-x",
+        7,
+        None,
+        "00-" + "0" * 32 + parent[35:],
+    ):
+        read = Event.model_validate_json(
+            json.dumps(json.loads(plain.to_bytes()) | {"traceparent": bad})
+        )
+        assert (read.id, read.traceparent) == (plain.id, None), bad

@@ -139,7 +139,7 @@ BAD: dict[str, list[str]] = {
         "9999-12-31T23:59:59-14:00",
         "now",
     ],
-    "recorded_at.gte": ["infinity", "2026-03-01T12:00:00 01:00"],
+    "recorded_at.gte": ["infinity", "2026-03-01 12:00:00 01:00"],
 }
 
 
@@ -161,6 +161,19 @@ async def test_a_value_of_another_form_is_refused_and_not_repeated(tiny: Tiny) -
                 "trace_id",
                 "filter",
             }, shown
+
+
+async def test_a_plus_sign_that_became_a_space_is_told_how_to_be_written(tiny: Tiny) -> None:
+    # Fails when the caller only hears that the value is wrong, and sees nothing wrong with it.
+    for name in ("recorded_at", "recorded_at.lt"):
+        plain = await tiny.get(f"/v1/things?{name}=2026-03-01T12:00:00+01:00")
+        escaped = await tiny.get(f"/v1/things?{name}=2026-03-01T12:00:00%2B01:00")
+
+        assert escaped.status_code == 200
+        problem = plain.json()
+        shown = (plain.status_code, problem["code"], problem["filter"])
+        assert shown == (400, "filter.plus_as_space", name)
+        assert "%2B" in problem["detail"]
 
 
 ATTACKS = [
@@ -197,4 +210,4 @@ async def test_the_filters_stand_in_the_description_of_the_api(tiny_sqlite: Tiny
     parameters = schema["paths"]["/v1/things"]["get"]["parameters"]
 
     described = {p["name"] for p in parameters if p["in"] == "query"}
-    assert described == {*FILTERS.names, "limit", "cursor"}
+    assert described == {*FILTERS.names, "limit", "cursor", "fields"}

@@ -88,3 +88,14 @@ async def test_an_unknown_query_parameter_is_refused(client: httpx.AsyncClient) 
         answer = await client.get(path)
 
         assert (answer.status_code, answer.json()["code"]) == (400, "query.unknown")
+
+
+async def test_a_language_without_labels_is_refused_not_replaced(client: httpx.AsyncClient) -> None:
+    # Fails when the caller reads English and takes it for what was asked for.
+    for tag in ("xx", "de-AT", "", "e", "*"):
+        answer = await client.get(f"/v1/codelists/urgency?language={tag}")
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "language.unknown"), tag
+        assert answer.json()["languages"] == list(LANGUAGES)
+    near = await client.get("/v1/codelists/urgency?language=sr-Cyrl-RS")
+    assert near.headers["content-language"] == "sr-Cyrl"

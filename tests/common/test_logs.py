@@ -21,8 +21,10 @@ from common.consumer import Consumer
 from common.db import Database
 from common.db.postgres import PostgresDatabase
 from common.events import Event
+from common.runtime import Runtime
 from common.sealing import ServiceBox
 from common.unit import Actor, Unit
+from common.worker import run_worker
 from tests.common.things import Around, SeenThing, ThingMoved, delivered, made, new_unit, steps_of
 from tests.common.tiny import Tiny
 from tests.conftest import fixed_id
@@ -220,3 +222,31 @@ async def test_a_lost_task_is_reported_without_its_error(lines: io.StringIO) -> 
 
     assert CANARY not in lines.getvalue()
     assert "asyncio error at line" in lines.getvalue()
+
+
+@pytest.mark.row("F90")
+async def test_the_start_and_the_end_of_api_and_worker_are_in_the_log(
+    tiny_sqlite: Tiny, lines: io.StringIO
+) -> None:
+    # Fails when a restart leaves no line: whether a gap is silence or absence could not be told.
+    runtime = tiny_sqlite.runtime
+    async with tiny_sqlite.app.router.lifespan_context(tiny_sqlite.app):
+        works = asyncio.Event()
+
+        async def note(_: Runtime) -> None:
+            works.set()
+
+        worker = asyncio.create_task(run_worker(runtime, {}, jobs={"note": (3600, note)}))
+        async with asyncio.timeout(5):
+            await works.wait()
+        worker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await worker
+
+    told = [(e["event"], e["service"]) for e in parsed(lines) if "service" in e]
+    assert [entry for entry in told if entry[0].endswith((".started", ".stopped"))] == [
+        ("api.started", runtime.name),
+        ("worker.started", runtime.name),
+        ("worker.stopped", runtime.name),
+        ("api.stopped", runtime.name),
+    ]

@@ -11,9 +11,10 @@ from sqlalchemy import select
 from common.clock import new_id
 from common.db import Database
 from common.relay import Relay
-from tests.common.things import Thing, made, make, new_unit
+from common.sealing import SealError, ServiceBox
+from tests.common.things import ORGANISATION, Thing, made, make, new_unit
 from tests.common.tiny import Tiny
-from tests.conftest import fixed_id
+from tests.conftest import MASTER, fixed_id
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -158,10 +159,56 @@ async def test_the_feed_is_read_by_its_positions_and_shows_ones_own_events(
     others = await tiny.client.get("/v1/changes", headers=tiny.bearer(organisation_id=fixed_id(77)))
 
     assert [item["seq"] for item in first["items"] + second["items"]] == [1, 2, 3, 4] * 2
-    assert (first["next"], second["next"]) == ("5", "8")
-    assert others.json() == {"items": [], "next": "0"}
+    assert others.json()["items"] == []
     again = (await tiny.get(f"/v1/changes?cursor={second['next']}")).json()
-    assert again == {"items": [], "next": "8"}
+    assert again == {"items": [], "next": second["next"]}
+
+
+async def test_a_place_in_the_feed_tells_nobody_how_much_the_country_has_to_tell(
+    tiny: Tiny, database: Database
+) -> None:
+    """Seeded: give the position itself; bind the token to nothing; make its key anew at each start."""
+    relay = Relay(database, tiny.runtime.bus)
+    await relay.lead()
+    await made(database, *(fixed_id(n) for n in range(1, 13)))
+    await relay.publish_waiting()
+    pages = [(await tiny.get("/v1/changes?limit=1")).json()]
+    for _ in range(11):
+        pages.append((await tiny.get(f"/v1/changes?limit=1&cursor={pages[-1]['next']}")).json())
+    tokens = [page["next"] for page in pages]
+
+    stranger = tiny.bearer(organisation_id=fixed_id(77))
+    stolen = await tiny.client.get(f"/v1/changes?cursor={tokens[4]}", headers=stranger)
+    sibling = ServiceBox(MASTER, "sibling")
+    restarted = ServiceBox(MASTER, tiny.runtime.name)
+
+    assert {len(token) for token in tokens} == {len(tokens[0])}
+    assert len({token[:8] for token in tokens}) == len(tokens)
+    assert [page["items"][0]["subject"] for page in pages] == [
+        str(fixed_id(n)) for n in range(1, 13)
+    ]
+    assert (stolen.status_code, stolen.json()["code"]) == (400, "cursor.invalid")
+    place = b"feed-v1|" + ORGANISATION.bytes
+    assert int.from_bytes(restarted.unveil(_raw(tokens[4]), place=place), "big") == 5
+    with pytest.raises(SealError):
+        sibling.unveil(_raw(tokens[4]), place=place)
+
+
+async def test_no_token_of_the_feed_can_be_made_or_changed(tiny: Tiny, database: Database) -> None:
+    # Fails when a token is only encoded, or encrypted without being authenticated.
+    await made(database, fixed_id(1))
+    token = (await tiny.get("/v1/changes")).json()["next"]
+    raw = _raw(token)
+    forged = [bytes([*raw[:n], raw[n] ^ 1, *raw[n + 1 :]]) for n in range(len(raw))]
+
+    for each in (*forged, raw[:-1], raw + b"\0", b"", bytes(24), (5).to_bytes(8, "big")):
+        cursor = base64.urlsafe_b64encode(each).decode()
+        response = await tiny.get(f"/v1/changes?cursor={cursor}")
+        assert (response.status_code, response.json()["code"]) == (400, "cursor.invalid"), cursor
+
+
+def _raw(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token)
 
 
 async def test_a_place_the_feed_cannot_have_is_refused(tiny: Tiny) -> None:

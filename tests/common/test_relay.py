@@ -46,6 +46,7 @@ class FailingBus(BusAround):
         await self.inner.publish(records)
 
 
+@pytest.mark.row("F74")
 async def test_events_leave_oldest_first_and_are_stamped_in_that_order(
     database: Database, bus: Bus
 ) -> None:

@@ -1,7 +1,7 @@
 """A small aggregate that stands for a service's own: a thing that is made, moved and noted."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
-from common.bus import Bus, Delivery, Record, Subscription
+from common.bus import Bus, Delivery, Record, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.clock import utcnow
 from common.columns import COLUMN_TYPES, Sealed, new_metadata
@@ -210,6 +210,11 @@ class BusAround:
         self, topics: Sequence[str], *, group: str, position_of: PositionOf
     ) -> Subscription:
         return await self.inner.subscribe(topics, group=group, position_of=position_of)
+
+    async def waiting(
+        self, topics: Collection[str], *, position_of: PositionOf
+    ) -> Sequence[Waiting]:
+        return await self.inner.waiting(topics, position_of=position_of)
 
     async def close(self) -> None:
         await self.inner.close()

@@ -167,7 +167,12 @@ async def read_note(thing_id: UUID, unit: UnitDep, principal: CurrentPrincipal) 
     if box is None or thing.note is None:
         raise NotFoundError
     unit.disclose(
-        "thing", [str(thing_id)], about=thing_id, data_groups=["IDENTITY"], purpose="ASSISTANCE"
+        "thing",
+        [str(thing_id)],
+        about=thing_id,
+        data_groups=["IDENTITY"],
+        purpose="ASSISTANCE",
+        legal_basis="CONSENT",
     )
     return NoteRead(note=box.open(thing.note, table="thing", row=thing_id, column="note"))
 

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from common.events import EventData, topic_of
+from common.telemetry import TRACEPARENT
 from tests.contracts.snapshot import event_classes
 
 _ENVELOPE_NOTE = (
@@ -58,6 +59,11 @@ def _message(kind: type[EventData]) -> dict[str, Any]:
                 "time": {"type": "string", "format": "date-time"},
                 "datacontenttype": {"const": "application/json"},
                 "seq": {"type": "integer", "minimum": 1},
+                "traceparent": {
+                    "type": "string",
+                    "pattern": TRACEPARENT.pattern,
+                    "description": "W3C Trace Context of the request that caused it, if it had one.",
+                },
                 "data": data,
             },
         },

@@ -23,6 +23,7 @@ from tests.contracts.snapshot import (
 EVENTS = event_classes()
 
 
+@pytest.mark.row("F74")
 @pytest.mark.parametrize("event_type", EVENTS)
 def test_an_event_looks_as_its_snapshot_says(event_type: str) -> None:
     """Seeded: rename `CaseOpened.opened_on`, or make `sex` optional, without a new version."""

@@ -6,9 +6,16 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from common.contracts.referral import EVENT_BY_STATUS, ReferralEvent
+from common.contracts.referral import (
+    EVENT_BY_STATUS,
+    REFERRAL_EVENTS,
+    OrganisationChanged,
+    OrganisationRegistered,
+    ReferralConsentWithdrawn,
+    ReferralEvent,
+)
 from intake.consumers import HANDLERS
-from intake.models import KnownReferral
+from intake.models import KnownOrganisation, KnownReferral
 from tests.conftest import fixed_id
 from tests.intake.bodies import CASE, SHELTER, opened, referred
 from tests.kit import HOME, Kit, told
@@ -31,7 +38,7 @@ def step(status: str, *, referral: UUID = REFERRAL) -> ReferralEvent:
 
 def test_every_event_of_a_referral_is_listened_to() -> None:
     """Seeded: leave one out; a referral would stay open here for ever."""
-    assert HANDLERS.keys() == {kind.type for kind in EVENT_BY_STATUS.values()}
+    assert HANDLERS.keys() >= {kind.type for kind in REFERRAL_EVENTS}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,40 @@ async def test_the_door_closes_with_the_referral(kit_on_each: Kit) -> None:
         SHELTER,
         "CANCELLED",
     )
+
+
+async def test_a_withdrawal_shuts_the_door_after_completion_too(kit_on_each: Kit) -> None:
+    """Seeded: look at the status alone; who once completed a referral reads the case for ever."""
+    kit = kit_on_each
+    await opened(kit.caller("SOCIAL_WORKER"))
+    shelter = kit.caller("SHELTER_STAFF", SHELTER, "staff-1")
+    await referred(kit, status="COMPLETED")
+    before = await shelter.get(f"/v1/cases/{CASE}")
+    told_of = step("COMPLETED").model_dump() | {"reason": "CONSENT_WITHDRAWN"}
+    withdrawn = ReferralConsentWithdrawn.model_validate(told_of)
+
+    outcomes = await kit.hear(*told("referral", REFERRAL, withdrawn, first_seq=6))
+
+    assert (before.status_code, outcomes) == (200, ["applied"])
+    assert (await shelter.get(f"/v1/cases/{CASE}")).status_code == 404
+    assert (await shelter.get("/v1/cases")).json()["items"] == []
+    assert (await shelter.get(f"/v1/cases/{CASE}/consents")).status_code == 404
+    [known] = await kit.rows(select(KnownReferral))
+    assert (known.status, known.consent_withdrawn_on) == ("COMPLETED", date(2026, 11, 21))
+
+
+async def test_the_kind_of_an_organisation_is_the_one_last_told(kit_on_each: Kit) -> None:
+    kit = kit_on_each
+    entry = {"organisation_id": SHELTER, "country": "RS", "sector": "CIVIL_SOCIETY"}
+    registered = OrganisationRegistered.model_validate(entry | {"kind": "NGO"})
+    changed = OrganisationChanged.model_validate(entry | {"kind": "SHELTER"})
+    first, second = told("referral", SHELTER, registered, changed)
+
+    outcomes = await kit.hear(second, first, first)
+
+    assert outcomes == ["pending", "applied", "duplicate"]
+    [known] = await kit.rows(select(KnownOrganisation))
+    assert (known.organisation_id, known.kind) == (SHELTER, "SHELTER")
 
 
 async def test_events_come_twice_early_and_before_the_case(kit_on_each: Kit) -> None:

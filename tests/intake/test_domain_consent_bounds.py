@@ -1,4 +1,4 @@
-"""How long a consent can count: from birth on, ten years at most, and whose word of age ends it."""
+"""How long a consent can count: from birth on, ten years at most."""
 
 from dataclasses import replace
 from datetime import date
@@ -6,27 +6,9 @@ from datetime import date
 import pytest
 
 from common.errors import InvalidError
-from intake.domain.consent import ConsentGiver, GuardianKind, check_grant, covers
-from tests.intake.test_domain_consent import ASKED, GRANT, SHARE, TODAY
-
-
-@pytest.mark.parametrize(
-    ("guardian", "holds"),
-    [
-        (GuardianKind.PARENT, False),
-        (GuardianKind.RELATIVE, False),
-        (None, False),
-        (GuardianKind.APPOINTED, True),
-    ],
-)
-def test_a_parents_consent_ends_when_the_child_comes_of_age(
-    *, guardian: GuardianKind | None, holds: bool
-) -> None:
-    """Seeded: let every guardian's consent count for an adult."""
-    given = replace(SHARE, given_by=ConsentGiver.GUARDIAN, guardian=guardian)
-
-    assert covers([given], replace(ASKED, is_minor=True))
-    assert covers([given], ASKED) is holds
+from intake.domain.consent import check_grant
+from tests.common.test_consent import TODAY
+from tests.intake.test_domain_consent import GRANT
 
 
 @pytest.mark.parametrize(

@@ -231,3 +231,54 @@ async def test_a_case_of_others_takes_the_same_statements_as_none(kit: Kit) -> N
 
     assert runs[0] == runs[1]
     assert len(runs[0]) == 1
+
+
+@pytest.mark.row("F15")
+async def test_the_trail_of_a_case_lists_its_legal_basis_from_its_creation_on(kit: Kit) -> None:
+    """Of the creation, of a change of the basis, of each disclosure; in the access log as well.
+
+    Seeded: leave `legal_basis` out of `Unit.create` or `Unit.change`.
+    """
+    caller = kit.caller("SOCIAL_WORKER")
+    await opened(caller, legal_basis="PUBLIC_TASK", note="Тражи помоћ.")
+    await caller.patch(
+        f"/v1/cases/{CASE}",
+        json={"legal_basis": "LEGAL_OBLIGATION"},
+        headers=await version(caller),
+    )
+    await caller.get(f"/v1/cases/{CASE}/note")
+    named = [
+        {"id": str(OTHER), "legal_basis": None},
+        {key: value for key, value in case(OTHER).items() if key != "legal_basis"},
+    ]
+    refused = [await caller.post("/v1/cases", json=case(OTHER) | named[0])]
+    refused.append(await caller.post("/v1/cases", json=named[1]))
+
+    trail = await kit.audit(subject=CASE)
+    log = (await caller.get(f"/v1/cases/{CASE}/access-log")).json()["items"]
+    bases = [
+        ("create_case", "PUBLIC_TASK"),
+        ("get_case", "PUBLIC_TASK"),
+        ("update_case", "LEGAL_OBLIGATION"),
+        ("get_case_note", "LEGAL_OBLIGATION"),
+    ]
+    assert [(e.operation, e.legal_basis) for e in trail] == bases
+    assert [(e["operation"], e["legal_basis"]) for e in reversed(log)] == bases
+    assert [answer.status_code for answer in refused] == [422, 422]
+
+
+@pytest.mark.row("F15")
+async def test_a_case_a_notice_opens_lists_its_legal_basis_too(kit: Kit) -> None:
+    """Seeded: open the case of a triage another way than `open_case`."""
+    desk = kit.caller("IDENTIFICATION_OFFICER")
+    reported = await desk.post("/v1/notices", json=notice())
+    opening = {"decision": "OPEN_CASE", "case_id": str(CASE), "legal_basis": "VITAL_INTEREST"}
+    answer = await desk.post(
+        f"{reported.headers['Location']}/triage",
+        json=opening | {"beneficiary_kind": "AT_RISK"},
+        headers=if_match(reported),
+    )
+
+    assert answer.status_code == 200, answer.text
+    [entry] = await kit.audit(subject=CASE, action="create")
+    assert entry.legal_basis == "VITAL_INTEREST"

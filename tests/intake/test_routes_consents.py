@@ -53,10 +53,12 @@ async def test_a_consent_is_recorded_as_it_was_given(kit_on_each: Kit) -> None:
         "consent_id": str(OTHER),
         "scope": "SHARE_NATIONAL",
         "recipient_organisation_id": str(SHELTER),
+        "recipient_kinds": [],
         "recipient_countries": ["RS"],
         "purposes": ["ASSISTANCE"],
         "data_groups": ["IDENTITY", "HEALTH"],
         "given_by": "SELF",
+        "guardian": None,
         "granted_on": "2026-11-20",
         "expires_on": "2027-11-20",
     }

@@ -241,7 +241,7 @@ async def test_police_decides_on_cases_referred_to_it_and_reads_no_notes(kit: Ki
     step = await decide(police, "PRESUMED", decided_by="POLICE")
 
     assert before.status_code == 404
-    assert [s["note"] for s in history.json()["items"]] == [None]
+    assert ["note" in s for s in history.json()["items"]] == [False]
     assert step.status_code == 200, step.text
     assert step.json()["decided_by"] == "POLICE"
 
@@ -293,8 +293,8 @@ async def test_a_receiver_reads_what_was_done_to_her_with_her_consent_only(
     assert answer.status_code == 200, answer.text
     step = answer.json()["items"][-1]
     assert step["status"] == "IDENTIFIED"
-    elements = {name: step[name] for name in PROVEN}
-    assert elements == (PROVEN if is_open else dict.fromkeys(PROVEN))
+    elements = {name: step[name] for name in PROVEN if name in step}
+    assert elements == (PROVEN if is_open else {})
     [entry] = await kit.audit(operation="list_identification")
     assert list(entry.data_groups) == (["EXPLOITATION"] if is_open else [])
     assert (entry.purpose, entry.legal_basis) == (

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 import intake.schemas
 from common.codelists import all_codes, codelist
 from common.schema import ReadModel, ShortText, StrictModel
-from intake.domain import age, case, consent, identification, notice, roles
+from intake.domain import age, case, consent, declaration, identification, marker, notice, roles
 from intake.domain.names import Script
 from intake.schemas.case import CaseCreate, CaseRead, CaseUpdate
 from intake.schemas.consent import ConsentGrant
@@ -100,10 +100,10 @@ def test_a_field_that_is_not_the_callers_is_refused(body: type[BaseModel], field
 MIRRORS: list[tuple[type[StrEnum], str]] = [
     (identification.IdentificationStatus, "identification_status"),
     (case.BeneficiaryKind, "beneficiary_kinds"),
-    (consent.ConsentScope, "consent_scopes"),
-    (consent.ConsentGiver, "consent_givers"),
     (notice.Urgency, "urgency"),
     (notice.TriageDecision, "triage_decisions"),
+    (marker.Marker, "population_markers"),
+    (declaration.SpecialCategory, "special_categories"),
     (roles.ActorRole, "actor_roles"),
     (roles.DecidingAuthority, "deciding_authorities"),
 ]
@@ -123,16 +123,6 @@ def test_urgencies_are_in_the_order_of_their_rank() -> None:
     ranked = sorted(codelist("urgency").items, key=lambda item: str(item.attributes["rank"]))
 
     assert [item.code for item in ranked] == list(notice.Urgency)
-
-
-def test_no_scope_asks_for_less_than_the_code_list() -> None:
-    """Seeded: drop `risk_information_given` from SHARE_CROSS_BORDER."""
-    for item in codelist("consent_scopes").items:
-        asked = item.attributes.get("requires", [])
-        assert isinstance(asked, list)
-        assert set(asked) <= set(consent.REQUIRES[consent.ConsentScope(item.code)])
-        allowed = item.attributes.get("child_allowed", True)
-        assert (item.code in consent.NOT_FOR_CHILDREN) == (not allowed)
 
 
 def test_rules_speak_of_codes_that_their_lists_have() -> None:
@@ -307,7 +297,7 @@ def test_the_examples_keep_the_rules_too() -> None:
         grant = ConsentGrant.model_validate(example).model_dump(
             exclude={"id", "form_version", "language", "interpreter_present", "witness_present"}
         )
-        for codes in ("recipient_countries", "purposes", "data_groups"):
+        for codes in ("recipient_kinds", "recipient_countries", "purposes", "data_groups"):
             grant[codes] = frozenset(grant[codes])
         is_minor = grant["given_by"] == "GUARDIAN"
         consent.check_grant(

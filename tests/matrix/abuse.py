@@ -72,6 +72,13 @@ NEARLY: dict[str, tuple[Any, ...]] = {
     "uuid": (1, "00000000", "0b8c2f54-7d0e-4c3b-8a3e-2f6f1f1f9a0g"),
 }
 
+GUESSED: dict[str, tuple[Any, ...]] = {
+    # What a lenient reader takes for a number or a flag.
+    "integer": ("5", "05", " 5", 5.0, True),
+    "number": ("5", "0.5", True),
+    "boolean": ("true", "1", "yes", 1, 0, 1.0),
+}
+
 ANYTHING: dict[str, Any] = {
     "string": MARK,
     "integer": NUMBER,
@@ -114,6 +121,7 @@ def _bad_values(field: Field) -> Iterator[tuple[str, Any]]:
             yield kind, value
     for option in field.options:
         yield from _out_of_bounds(option)
+    yield from _guessed(field)
     if field.text is None:
         return
     for value in NEARLY.get(field.text.get("format", ""), ()):
@@ -127,6 +135,13 @@ def _bad_values(field: Field) -> Iterator[tuple[str, Any]]:
     else:
         for name, character in UNSAFE.items():
             yield name, f"{MARK}{character}{MARK}"
+
+
+def _guessed(field: Field) -> Iterator[tuple[str, Any]]:
+    if field.text is None:
+        for kind in sorted(field.types & GUESSED.keys()):
+            for value in GUESSED[kind]:
+                yield f"guessed: {value!r}", value
 
 
 def _out_of_bounds(option: Schema) -> Iterator[tuple[str, Any]]:

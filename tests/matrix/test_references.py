@@ -36,6 +36,8 @@ NAMES = {
     "create_case /primary_case_id": CASE,
     "update_case /primary_case_id": CASE,
     "grant_consent /id": NEW,
+    "record_marker /id": NEW,
+    "record_declaration /id": NEW,
     "grant_consent /recipient_organisation_id": STORED,
     "register_organisation /id": NEW,
     "register_service /id": NEW,

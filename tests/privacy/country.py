@@ -8,12 +8,11 @@ from pathlib import Path
 import httpx
 
 from common.bus import Record
-from common.consumer import Consumer
+from common.consumer import Consumer, with_audit_heads
 from common.events import Event, topic_of
 from common.relay import Relay
 from common.runtime import Runtime
 from common.settings import ServiceName
-from common.worker import with_audit_heads
 from tests.kit import Kit, open_service
 from tests.surface.operations import SERVICES
 from tests.surface.stage import Stage
@@ -25,14 +24,16 @@ class Country:
     def __init__(self, kits: Mapping[ServiceName, Kit]) -> None:
         self.urls: list[str] = []
         self.stages = {service: _OnBus(kit, self) for service, kit in kits.items()}
-        self._workers = [_Worker(kit.runtime) for kit in kits.values()]
+        self.kits = kits
+        self._workers = {service: _Worker(kit.runtime) for service, kit in kits.items()}
 
-    async def settle(self) -> None:
-        """Publish and consume until there is nothing new."""
+    async def settle(self, *, without: ServiceName | None = None) -> None:
+        """Publish and consume until there is nothing new; the worker of `without` is down."""
+        working = [worker for service, worker in self._workers.items() if service != without]
         moved = True
         while moved:
-            moved = any([await worker.publish() for worker in self._workers])
-            moved = any([await worker.consume() for worker in self._workers]) or moved
+            moved = any([await worker.publish() for worker in working])
+            moved = any([await worker.consume() for worker in working]) or moved
 
 
 class _Worker:
@@ -43,7 +44,7 @@ class _Worker:
         self._relay: Relay | None = None
         self._consumer = Consumer(
             runtime.database,
-            with_audit_heads(runtime, import_module(f"{runtime.name}.consumers").HANDLERS),
+            with_audit_heads(runtime.name, import_module(f"{runtime.name}.consumers").HANDLERS),
             service=runtime.name,
             box=runtime.box,
             source=runtime.source,

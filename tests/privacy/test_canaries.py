@@ -58,7 +58,7 @@ def log_file(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.row("F17", "F18")
+@pytest.mark.row("F17", "F18", "F90")
 async def test_nothing_of_a_person_is_anywhere_but_sealed(tmp_path: Path, log_file: Path) -> None:
     """Every canary was stored and can be read again; no place outside the seals has a trace of one.
 

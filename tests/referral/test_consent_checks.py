@@ -36,7 +36,7 @@ from tests.referral.story import (
 )
 
 PURPOSES = sorted(all_codes("purposes"))
-BELGRADE = Calendar("Europe/Belgrade")
+BELGRADE = Calendar("RS", "Europe/Belgrade")
 
 
 async def refused(kit: Kit, referral_id: UUID, answer: httpx.Response) -> dict[str, Any]:

@@ -246,6 +246,19 @@ NOTHING, PREVIEW, FULL = ReceiverView.NOTHING, ReceiverView.PREVIEW, ReceiverVie
 def test_the_receiver_sees_the_preview_until_it_has_acknowledged(
     *, status: ReferralStatus, was_submitted: bool, was_acknowledged: bool, view: ReceiverView
 ) -> None:
-    seen = receiver_view(status, was_submitted=was_submitted, was_acknowledged=was_acknowledged)
+    seen = receiver_view(
+        status,
+        was_submitted=was_submitted,
+        was_acknowledged=was_acknowledged,
+        is_withdrawn=False,
+    )
 
     assert seen is view
+
+
+# Fails when what was completed stays open for good.
+@pytest.mark.parametrize("status", ReferralStatus)
+def test_a_withdrawal_takes_the_receiver_back_to_the_preview(status: ReferralStatus) -> None:
+    seen = receiver_view(status, was_submitted=True, was_acknowledged=True, is_withdrawn=True)
+
+    assert seen is PREVIEW

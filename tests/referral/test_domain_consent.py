@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from common.codelists import all_codes
+from common.consent import Consent, Disclosure, national_scope
 from common.errors import ForbiddenError
-from referral.domain.consent import Consent, Disclosure, require_consent
+from referral.domain.consent import require_consent
 
 SHELTER, COUNSELLING, POLICE = (UUID(int=number) for number in (1, 2, 3))
 GRANTED = UUID(int=100)
@@ -31,11 +32,12 @@ def consent(**changes: object) -> Consent:
     return replace(granted, **changes)  # type: ignore[arg-type]
 
 
-def disclosure(**changes: object) -> Disclosure:
+def disclosure(*, kind: str = "NGO", **changes: object) -> Disclosure:
     shown = Disclosure(
+        scope=national_scope(kind),
         recipient_organisation_id=SHELTER,
-        recipient_kind="NGO",
-        recipient_country="RS",
+        recipient_kind=kind,
+        country="RS",
         purpose="ASSISTANCE",
         data_groups=frozenset({"IDENTITY"}),
         is_minor=False,
@@ -44,8 +46,12 @@ def disclosure(**changes: object) -> Disclosure:
     return replace(shown, **changes)  # type: ignore[arg-type]
 
 
+def of_class(*kinds: str) -> Consent:
+    return consent(recipient_organisation_id=None, recipient_kinds=frozenset(kinds))
+
+
 def to_police(**changes: object) -> Disclosure:
-    return disclosure(recipient_organisation_id=POLICE, recipient_kind="POLICE", **changes)
+    return disclosure(recipient_organisation_id=POLICE, kind="POLICE", **changes)
 
 
 def for_police(**changes: object) -> Consent:
@@ -113,6 +119,11 @@ def test_a_consent_covers_its_own_purpose_and_recipient_and_no_other_pair(
         (consent(purposes=frozenset()), disclosure()),
         (consent(data_groups=frozenset()), disclosure()),
         (consent(given_by="WITNESS"), disclosure()),
+        (consent(given_by="GUARDIAN", guardian="PARENT"), disclosure()),
+        (consent(given_by="GUARDIAN", guardian="RELATIVE"), disclosure()),
+        # An event from before guardians were told of.
+        (consent(given_by="GUARDIAN", guardian=None), disclosure()),
+        (of_class("SHELTER"), disclosure()),
     ],
     ids=lambda value: "",
 )
@@ -129,7 +140,8 @@ def test_a_consent_that_misses_one_condition_does_not_cover(
         (consent(expires_on=date(2026, 5, 1)), disclosure(on=date(2026, 5, 1))),
         (consent(expires_on=None), disclosure(on=date(2036, 5, 1))),
         (consent(recipient_countries=frozenset({"RS", "MK"})), disclosure()),
-        (consent(given_by="GUARDIAN"), disclosure()),
+        (consent(given_by="GUARDIAN", guardian="APPOINTED"), disclosure()),
+        (of_class("NGO", "SHELTER"), disclosure()),
     ],
     ids=lambda value: "",
 )
@@ -171,7 +183,7 @@ def test_a_child_and_a_person_of_doubtful_age_need_a_guardians_consent(
 # Fails when SHARE_NATIONAL opens police, or when the police scope is asked of an NGO.
 @pytest.mark.parametrize("kind", ["POLICE", "BORDER_POLICE", "PROSECUTION"])
 def test_police_and_prosecution_need_their_own_scope(kind: str) -> None:
-    shown = replace(to_police(), recipient_kind=kind)
+    shown = disclosure(kind=kind, recipient_organisation_id=POLICE)
     national = consent(recipient_organisation_id=POLICE)
 
     assert refused([national], shown)["scope"] == "SHARE_LAW_ENFORCEMENT"

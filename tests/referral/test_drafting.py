@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from common import clock
 from common.clock import new_id
+from common.here import Here
 from tests.kit import ELSEWHERE, HOME, Kit
 from tests.referral.story import (
     SHELTER,
@@ -43,7 +43,7 @@ async def test_a_draft_is_stored_told_and_audited(kit: Kit) -> None:
         "status": "DRAFT",
         "previous_status": None,
         "reason": None,
-        "on": str(clock.local_date("Europe/Belgrade")),
+        "on": str(Here("RS", "Europe/Belgrade").today),
     }
     [entry] = await kit.audit(operation="draft_referral")
     assert (entry.action, entry.object_ids, entry.subject) == ("create", [body["id"]], case.id)

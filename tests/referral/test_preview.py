@@ -63,6 +63,7 @@ async def test_before_acknowledgement_the_receiver_sees_band_sex_need_language_a
         "languages": ["sq"],
         "submitted_at": "2026-05-04T10:00:00Z",
         "respond_by": "2026-05-05T10:00:00Z",
+        "consent_withdrawn_on": None,
     }
     assert set(answer.json()) == set(ReferralPreview.model_fields)
     assert str(case.id) not in answer.text
@@ -70,7 +71,7 @@ async def test_before_acknowledgement_the_receiver_sees_band_sex_need_language_a
     assert item["case_id"] is None
 
 
-@pytest.mark.row("F37")
+@pytest.mark.row("F37", "F15")
 async def test_after_acknowledgement_the_receiver_sees_case_and_note_and_that_is_recorded(
     kit: Kit,
 ) -> None:
@@ -88,6 +89,7 @@ async def test_after_acknowledgement_the_receiver_sees_case_and_note_and_that_is
         case.id,
     )
     assert (entry.data_groups, entry.purpose) == (["IDENTITY"], "ASSISTANCE")
+    assert entry.legal_basis == "CONSENT"
 
 
 async def test_reading_a_preview_is_recorded_as_opening_nothing(kit: Kit) -> None:

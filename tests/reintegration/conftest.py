@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PostgresUrls
 from tests.kit import Kit, open_service
 from tests.reintegration.plans import ACCEPTED_ON, today_is
 
@@ -13,4 +14,16 @@ from tests.reintegration.plans import ACCEPTED_ON, today_is
 async def kit(tmp_path: Path) -> AsyncIterator[Kit]:
     today_is(ACCEPTED_ON)
     async with open_service("reintegration", tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def kit_on_each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
+    """The same on both engines."""
+    today_is(ACCEPTED_ON)
+    url = None
+    if request.param == "postgres":
+        urls: PostgresUrls = request.getfixturevalue("postgres_urls")
+        url = urls.new()
+    async with open_service("reintegration", tmp_path, database_url=url) as opened:
         yield opened

@@ -275,7 +275,7 @@ async def test_a_closed_plan_takes_neither_agreement_nor_signature(
 # --- sealed duties
 
 
-@pytest.mark.row("F17")
+@pytest.mark.row("F17", "F15")
 async def test_duties_are_sealed_and_every_reading_is_recorded(
     kit: Kit, worker: httpx.AsyncClient
 ) -> None:
@@ -289,6 +289,7 @@ async def test_duties_are_sealed_and_every_reading_is_recorded(
     assert (entry.action, entry.object_type) == ("read", "agreement")
     assert (entry.object_ids, entry.subject) == ([agreement["id"]], CASE)
     assert (entry.data_groups, entry.purpose) == (["SUPPORT"], "ASSISTANCE")
+    assert entry.legal_basis == "CONSENT"
     assert entry.organisation_id == HOME
     for part in (duties, "shkollë"):
         assert part.encode() not in kit.stored_bytes()

@@ -1,15 +1,20 @@
 """What is left of a plan when the person withdraws consent, and what brings it back."""
 
 from datetime import date
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import httpx
 import pytest
 from sqlalchemy import select
 
-from common.contracts.referral import ReferralCancelled, ReferralCompleted
+from common.contracts.referral import (
+    ReferralCancelled,
+    ReferralCompleted,
+    ReferralConsentWithdrawn,
+)
 from common.events import Event
-from reintegration.models import Plan
+from reintegration.domain.phases import Phase
+from reintegration.models import Plan, PlanReferral
 from tests.kit import ELSEWHERE, HOME, Kit, if_match, told
 from tests.reintegration.plans import (
     CASE,
@@ -55,6 +60,19 @@ def ended(
     return told("referral", referral_id, event, first_seq=2)
 
 
+def completed_then_withdrawn(referral_id: UUID = REFERRAL) -> list[Event]:
+    """Return the completion of an accepted referral, and the withdrawal that came after it."""
+    [completed] = ended(referral_id, reason=None)
+    withdrawn = ReferralConsentWithdrawn.model_validate(
+        completed.data | {"previous_status": "COMPLETED", "reason": "CONSENT_WITHDRAWN"}
+    )
+    return [completed, *told("referral", referral_id, withdrawn, first_seq=3)]
+
+
+def plan_of(referral_id: UUID) -> UUID:
+    return uuid5(referral_id, "plan")
+
+
 @pytest.fixture
 async def worker(kit: Kit) -> httpx.AsyncClient:
     """A case manager with a started plan that has an agreement and a note."""
@@ -84,8 +102,9 @@ async def test_a_withdrawal_leaves_the_fact_and_the_dates(
     assert (shown["is_suspended"], shown["consent_withdrawn_on"]) == (True, "2026-02-02")
     assert (shown["opened_on"], shown["entered_on"]) == ("2026-01-15", "2026-01-15")
     assert (shown["history"], shown["month"], shown["due_on"]) == ([], None, None)
+    assert shown["phase"] is None
     [listed] = (await worker.get("/v1/plans")).json()["items"]
-    assert (listed["month"], listed["due_on"]) == (None, None)
+    assert (listed["phase"], listed["month"], listed["due_on"]) == (None, None, None)
     assert (await worker.get(f"/v1/plans/{PLAN}/notes")).json() == {"items": []}
     [agreement] = (await worker.get(AGREEMENTS)).json()["items"]
     assert (agreement["duties"], agreement["money"]) == (None, None)
@@ -146,8 +165,10 @@ async def test_a_closed_plan_is_not_reopened_nor_read_after_a_withdrawal(
         ([*accepted(SECOND), *ended()], False),
         ([*accepted(SECOND), *ended(), *ended(SECOND)], True),
         ([*accepted(SECOND), *ended(SECOND, reason=None), *ended()], True),
+        (completed_then_withdrawn(), True),
+        ([*accepted(SECOND), *completed_then_withdrawn()], False),
+        ([*accepted(SECOND), *completed_then_withdrawn(), *ended(SECOND)], True),
         # A referral to somebody else is no consent for this organisation, and its end no withdrawal.
-        ([*accepted(SECOND, receiver=ELSEWHERE), *ended()], True),
         (
             [*accepted(SECOND, receiver=ELSEWHERE), *ended(SECOND, receiver=ELSEWHERE)],
             False,
@@ -175,12 +196,117 @@ async def test_a_new_accepted_referral_lifts_the_withdrawal(
     assert note["note"] == "In hospital."
 
 
-async def test_another_organisations_referral_does_not_lift_it(kit: Kit) -> None:
-    await open_plan(kit)
+# Seeded: filter by the stored phase; asking phase by phase tells what the answer hides.
+async def test_no_filter_tells_the_phase_of_a_plan_that_was_withdrawn(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    await kit.hear(*ended())
+    owner = kit.caller("SOCIAL_WORKER", CENTRE)
 
+    asked = [await worker.get(f"/v1/plans?phase={phase}") for phase in Phase]
+    by_owner = await owner.get("/v1/plans?phase=CRISIS")
+    several = await worker.get(f"/v1/plans?phase.in={','.join(Phase)}")
+
+    assert [answer.json()["items"] for answer in [*asked, several]] == [[]] * (len(Phase) + 1)
+    assert [plan["phase"] for plan in by_owner.json()["items"]] == ["CRISIS"]
+
+
+# Seeded: show all referrals of the plan; the organisation follows where else she found support.
+async def test_the_receiver_of_a_withdrawn_plan_sees_no_referral_to_others(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    await kit.hear(*accepted(SECOND, receiver=ELSEWHERE))
+    before = (await worker.get(f"/v1/plans/{PLAN}")).json()["referrals"]
+
+    await kit.hear(*ended(SECOND, receiver=ELSEWHERE), *ended())
+
+    after = (await worker.get(f"/v1/plans/{PLAN}")).json()["referrals"]
+    assert len(before) == 2
+    assert [referral["referral_id"] for referral in after] == [str(REFERRAL)]
+
+
+@pytest.mark.parametrize("close_first", [False, True])
+async def test_a_withdrawal_after_the_referrals_completion_leaves_only_the_fact(
+    kit: Kit, worker: httpx.AsyncClient, *, close_first: bool
+) -> None:
+    """Seeded: stop plans of cancelled referrals only; the finished ones stay open for ever."""
+    if close_first:
+        await step(worker, "close", reason="WITHDREW", closed_on="2026-02-02", note="She left.")
+
+    await kit.hear(*completed_then_withdrawn())
+
+    shown = (await worker.get(f"/v1/plans/{PLAN}")).json()
+    assert (shown["consent_withdrawn_on"], shown["phase"]) == ("2026-02-02", None)
+    assert (shown["history"], shown["closure_reason"]) == ([], None)
+    assert (await worker.get(f"/v1/plans/{PLAN}/notes")).json() == {"items": []}
+    verb, body = ("reopen", {"reason": "RELAPSE"}) if close_first else ("resume", {})
+    refused = await step(worker, verb, **body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "consent.missing")
+    [referral] = await kit.rows(select(PlanReferral))
+    assert referral.ended_on == WITHDRAWN_ON
+    assert (await kit.events(PLAN))[-1].data["reason"] == "CONSENT_WITHDRAWN"
+
+
+# Seeded: count a withdrawn plan as the case's open one; nobody could ever support the person again.
+async def test_another_organisation_that_takes_the_person_on_opens_its_own_plan(
+    kit_on_each: Kit,
+) -> None:
+    kit = kit_on_each
+    await open_plan(kit)
+    await kit.hear(*ended(), *accepted(SECOND, receiver=ELSEWHERE, on=WITHDRAWN_ON))
+    today_is(WITHDRAWN_ON)
+    elsewhere = kit.caller("NGO_CASE_MANAGER", ELSEWHERE)
+    plan = f"/v1/plans/{plan_of(SECOND)}"
+
+    shown = await elsewhere.get(plan)
+    started = await elsewhere.post(
+        f"{plan}/start", json={"entered_on": "2026-02-02"}, headers=if_match(shown)
+    )
+    first = await kit.caller("NGO_CASE_MANAGER").get(f"/v1/plans/{PLAN}")
+
+    assert started.status_code == 200, started.text
+    assert (shown.json()["opened_on"], shown.json()["history"]) == ("2026-02-02", [])
+    assert types(await kit.events(PLAN)) == ["opened", "suspended"]
+    assert (first.json()["consent_withdrawn_on"], first.json()["version"]) == ("2026-02-02", 2)
+    assert (await elsewhere.get(f"/v1/plans/{PLAN}")).status_code == 404
+    hidden = await kit.caller("NGO_CASE_MANAGER").get(plan)
+    assert hidden.status_code == 404
+
+
+async def test_who_had_joined_the_plan_goes_on_with_one_of_its_own(kit_on_each: Kit) -> None:
+    """Seeded: leave the joined referral with the stopped plan; its own withdrawal is not heard."""
+    kit = kit_on_each
+    third = UUID("20000000-0000-4000-8000-000000000003")
+    await open_plan(kit)
+    await kit.hear(*accepted(SECOND, receiver=ELSEWHERE), *accepted(third, receiver=ELSEWHERE))
+
+    await kit.hear(*ended())
+
+    own = plan_of(SECOND)
+    assert types(await kit.events(own)) == ["opened", "referral_linked"]
+    elsewhere = kit.caller("NGO_CASE_MANAGER", ELSEWHERE)
+    shown = (await elsewhere.get(f"/v1/plans/{own}")).json()
+    assert [each["referral_id"] for each in shown["referrals"]] == [str(SECOND), str(third)]
+    await kit.hear(*ended(SECOND, receiver=ELSEWHERE), *ended(third, receiver=ELSEWHERE))
+    stopped = (await elsewhere.get(f"/v1/plans/{own}")).json()
+    assert stopped["consent_withdrawn_on"] == "2026-02-02"
+
+
+async def test_a_new_referral_joins_the_plan_that_carries_now(kit: Kit) -> None:
+    """The first organisation's plan stays stopped until no other one carries the person."""
+    third = UUID("20000000-0000-4000-8000-000000000003")
+    await open_plan(kit)
     await kit.hear(*ended(), *accepted(SECOND, receiver=ELSEWHERE, on=WITHDRAWN_ON))
 
-    assert await withdrawn_on(kit) == WITHDRAWN_ON
+    await kit.hear(*accepted(third, on=WITHDRAWN_ON))
+    assert types(await kit.events(plan_of(SECOND))) == ["opened", "referral_linked"]
+    assert types(await kit.events(PLAN)) == ["opened", "suspended"]
+
+    await kit.hear(*ended(SECOND, receiver=ELSEWHERE))
+    assert types(await kit.events(PLAN))[-2:] == ["referral_linked", "resumed"]
+    [plan] = await kit.rows(select(Plan).where(Plan.id == PLAN))
+    assert (plan.consent_withdrawn_on, plan.is_suspended) == (None, False)
+    assert await kit.events(plan_of(third)) == []
 
 
 async def test_a_redelivered_withdrawal_changes_nothing(kit: Kit) -> None:

@@ -247,7 +247,7 @@ async def test_a_step_that_is_not_legal_names_those_that_are(
 # --- notes
 
 
-@pytest.mark.row("F17")
+@pytest.mark.row("F17", "F15")
 async def test_a_note_is_sealed_and_every_reading_is_recorded(kit: Kit) -> None:
     await open_plan(kit)
     worker = kit.caller("NGO_CASE_MANAGER")
@@ -263,6 +263,7 @@ async def test_a_note_is_sealed_and_every_reading_is_recorded(kit: Kit) -> None:
     assert (entry.action, entry.object_type) == ("read", "plan_step")
     assert (entry.object_ids, entry.subject) == ([read["step_id"]], CASE)
     assert (entry.data_groups, entry.purpose) == (["SUPPORT"], "ASSISTANCE")
+    assert entry.legal_basis == "CONSENT"
     history = (await worker.get(f"/v1/plans/{PLAN}")).json()["history"]
     assert [one["has_note"] for one in history] == [False, True]
     for part in (note, "газда"):

@@ -128,6 +128,58 @@ async def withdraw_consent(stage: Stage, body: Any) -> Ready:
     return Ready(WORKER, path=ready.path, body=body, relations=CASE)
 
 
+async def record_marker(stage: Stage, body: Any) -> Ready:
+    return Ready(WORKER, path=await _case(stage), body=body, relations=CASE)
+
+
+async def list_markers(stage: Stage, _: Any) -> Ready:
+    case = await _case(stage)
+    await _marker(stage, case)
+    return Ready(WORKER, path=case, relations=CASE)
+
+
+async def get_marker(stage: Stage, _: Any) -> Ready:
+    case = await _case(stage)
+    await _sharing(stage, case, "FAMILY")
+    path = {**case, "marker_id": await _marker(stage, case)}
+    return Ready(WORKER, path=path, relations=CASE)
+
+
+async def end_marker(stage: Stage, body: Any) -> Ready:
+    case = await _case(stage)
+    path = {**case, "marker_id": await _marker(stage, case)}
+    return await _changing(stage, path, body)
+
+
+async def record_declaration(stage: Stage, body: Any) -> Ready:
+    case = await _case(stage)
+    await _agreeing(stage, case)
+    return Ready(WORKER, path=case, body=body, relations=CASE)
+
+
+async def list_declarations(stage: Stage, _: Any) -> Ready:
+    ready = await get_declaration(stage, None)
+    case = {"case_id": ready.path["case_id"]}
+    return Ready(WORKER, path=case, query={"purpose": "ASSISTANCE"}, relations=CASE)
+
+
+async def get_declaration(stage: Stage, _: Any) -> Ready:
+    case = await _case(stage)
+    await _agreeing(stage, case)
+    declaration_id = str(new_id())
+    body = {
+        "id": declaration_id,
+        "category": "ETHNICITY_ROMA",
+        "self_declared": True,
+        "purposes": ["ASSISTANCE"],
+    }
+    await stage.do("POST", f"/v1/cases/{case['case_id']}/declarations", WORKER, body)
+    return Ready(WORKER, path={**case, "declaration_id": declaration_id}, relations=CASE)
+
+
+withdraw_declaration = get_declaration
+
+
 async def decide_identification(stage: Stage, body: Any) -> Ready:
     case = await _case(stage)
     way = ["SCREENING", "PRESUMED", "FORMAL_ASSESSMENT"]
@@ -221,14 +273,32 @@ async def _consent(stage: Stage, case: Mapping[str, str], scope: str, **named: A
     return consent_id
 
 
-async def _sharing(stage: Stage, case: Mapping[str, str]) -> str:
+async def _agreeing(stage: Stage, case: Mapping[str, str]) -> str:
+    """Return a consent that says explicitly for what special categories may be kept."""
+    return await _consent(
+        stage,
+        case,
+        "DATA_RECORD",
+        purposes=["ASSISTANCE", "PROTECTION"],
+        data_groups=["IDENTITY", "HEALTH"],
+    )
+
+
+async def _marker(stage: Stage, case: Mapping[str, str]) -> str:
+    marker_id = str(new_id())
+    body = {"id": marker_id, "marker": "LONE_PARENT", "since": DAY}
+    await stage.do("POST", f"/v1/cases/{case['case_id']}/markers", WORKER, body)
+    return marker_id
+
+
+async def _sharing(stage: Stage, case: Mapping[str, str], group: str = "IDENTITY") -> str:
     return await _consent(
         stage,
         case,
         "SHARE_NATIONAL",
         recipient_organisation_id=str(PARTNER),
         purposes=["ASSISTANCE"],
-        data_groups=["IDENTITY"],
+        data_groups=[group],
     )
 
 

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
-from common.clock import local_date, new_id
+from common.clock import new_id
+from common.here import Here
 from prag.issuer import organisation_id
 from tests.system.people import Done, Person, Site
 from tests.system.processes import poll
@@ -17,7 +18,7 @@ SENDER, RECEIVER, AUTHORITY, MINISTRY = (
     for name in ("csr-beograd", "kuca-praga", "centar-za-zastitu", "ministarstvo")
 )
 SERVICE = uuid5(RECEIVER, "service")
-HOT_CASE = uuid5(SENDER, "hot case")
+HOT_CASE = UUID(bytes=uuid5(SENDER, "hot case").bytes, version=4)
 WORKERS = 3
 PERSONS = 2
 """How many persons each case worker helps, one after the other."""
@@ -334,4 +335,4 @@ def run_load(site: Site, seed: int) -> None:
 
 
 def _today() -> str:
-    return local_date("Europe/Belgrade").isoformat()
+    return Here("RS", "Europe/Belgrade").today.isoformat()

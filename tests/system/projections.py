@@ -30,10 +30,10 @@ _CASE = (
     "urgency",
 )
 _CONSENT = (
-    "case_id", "scope", "recipient_organisation_id", "recipient_countries", "purposes",
-    "data_groups", "given_by", "granted_on", "expires_on", "is_withdrawn",
+    "case_id", "scope", "recipient_organisation_id", "recipient_kinds", "recipient_countries",
+    "purposes", "data_groups", "given_by", "guardian", "granted_on", "expires_on", "is_withdrawn",
 )  # fmt: skip
-_REFERRAL = ("case_id", "receiving_organisation_id", "status")
+_REFERRAL = ("case_id", "receiving_organisation_id", "status", "consent_withdrawn_on")
 
 
 def make_empty(path: Path) -> Path:
@@ -48,6 +48,7 @@ def find_differences(
     """Return where a copy or a projection is not what the events say."""
     cases = services["intake"].rows("case_file")
     referrals = services["referral"].rows("referral")
+    organisations = services["referral"].rows("organisation")
     withdrawn = {row["consent_id"] for row in services["intake"].rows("consent_withdrawal")}
     consents = [
         row | {"is_withdrawn": row["id"] in withdrawn} for row in services["intake"].rows("consent")
@@ -56,6 +57,7 @@ def find_differences(
         ("referral", "known_case", "case_id", cases, _CASE),
         ("reintegration", "known_case", "case_id", cases, ("organisation_id", "is_minor")),
         ("referral", "known_consent", "id", consents, _CONSENT),
+        ("intake", "known_organisation", "organisation_id", organisations, ("kind",)),
         ("intake", "known_referral", "referral_id", referrals, _REFERRAL),
     ):
         known = services[keeper].rows(table)

@@ -7,7 +7,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from tests.system.processes import Country, prag, report_notice, running, token
 
 pytestmark = pytest.mark.system
 
-NOTICE = str(uuid5(organisation_id("tests", "RS"), "77"))
+NOTICE = str(UUID(bytes=uuid5(organisation_id("tests", "RS"), "77").bytes, version=4))
 
 
 @pytest.fixture(scope="module")

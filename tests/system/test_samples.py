@@ -89,6 +89,22 @@ def test_they_show_every_kind_of_beneficiary_and_every_status_of_identification(
     assert {case["identification_status"] for case in found} == codes("identification_status")
 
 
+def test_some_carry_markers_of_how_they_live(country: Country) -> None:
+    found = {
+        marker["marker"]
+        for case in cases(country)
+        for marker in read(
+            country,
+            "intake",
+            f"/v1/cases/{case['id']}/markers",
+            "IDENTIFICATION_OFFICER",
+            "identification-centre",
+        )["items"]
+    }
+
+    assert {"STREET_CHILD", "CHILD_BEGGING", "UNACCOMPANIED_CHILD", "LONE_PARENT"} <= found
+
+
 def test_they_show_every_status_of_a_referral(country: Country) -> None:
     path = "/v1/referrals"
     referrals = everything(country, "referral", path, "NATIONAL_COORDINATOR", "ministry")

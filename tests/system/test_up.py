@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import httpx
 import pytest
@@ -45,7 +45,8 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
 
 
 def notice_id(number: int) -> str:
-    return str(uuid5(organisation_id("tests", "RS"), str(number)))
+    named = uuid5(organisation_id("tests", "RS"), str(number))
+    return str(UUID(bytes=named.bytes, version=4))
 
 
 # --- what it says and does

@@ -70,6 +70,7 @@ async def _write_entry(database: Database, number: int) -> None:
             about=CASE,
             data_groups=["IDENTITY"],
             purpose="ASSISTANCE",
+            legal_basis="CONSENT",
         )
     else:
         unit.audit("list", "case", [], decision="deny")

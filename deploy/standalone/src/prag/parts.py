@@ -8,15 +8,19 @@ from typing import Any, Protocol
 from fastapi import FastAPI
 
 import analytics.app
+import analytics.migrate
 import analytics.settings
 import analytics.worker
 import intake.app
+import intake.migrate
 import intake.settings
 import intake.worker
 import referral.app
+import referral.migrate
 import referral.settings
 import referral.worker
 import reintegration.app
+import reintegration.migrate
 import reintegration.settings
 import reintegration.worker
 from common.runtime import Runtime
@@ -42,25 +46,25 @@ class Part:
 PARTS: dict[ServiceName, Part] = {
     "intake": Part(
         intake.settings.Settings,
-        intake.app.MIGRATIONS,
+        intake.migrate.MIGRATIONS,
         intake.app.create_app,
         intake.worker.run,
     ),
     "referral": Part(
         referral.settings.Settings,
-        referral.app.MIGRATIONS,
+        referral.migrate.MIGRATIONS,
         referral.app.create_app,
         referral.worker.run,
     ),
     "reintegration": Part(
         reintegration.settings.Settings,
-        reintegration.app.MIGRATIONS,
+        reintegration.migrate.MIGRATIONS,
         reintegration.app.create_app,
         reintegration.worker.run,
     ),
     "analytics": Part(
         analytics.settings.Settings,
-        analytics.app.MIGRATIONS,
+        analytics.migrate.MIGRATIONS,
         analytics.app.create_app,
         analytics.worker.run,
     ),

@@ -6,7 +6,6 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 
-import uvicorn
 import uvloop
 from fastapi import FastAPI
 from sqlalchemy import select
@@ -18,6 +17,7 @@ from common.bus import open_bus
 from common.clock import monotonic
 from common.crash import crash
 from common.db import OUTAGE
+from common.process import Server
 from common.runtime import Runtime, open_runtime
 from common.settings import ServiceName
 from common.tables import OutboxMessage
@@ -49,14 +49,6 @@ def run(instance: Instance, sockets: Sequence[socket.socket], stop: StopSignal) 
             return runner.run(_Country(instance, sockets, stop).live())
 
 
-class _Server(uvicorn.Server):
-    """One of four servers: the signals belong to the process, not to each of them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class _Country:
     def __init__(
         self, instance: Instance, sockets: Sequence[socket.socket], stop: StopSignal
@@ -67,7 +59,7 @@ class _Country:
         self._bus = open_bus(f"local://{instance.files.bus}")
         self._runtimes: dict[ServiceName, Runtime] = {}
         self._apps: dict[ServiceName, FastAPI] = {}
-        self._servers: list[_Server] = []
+        self._servers: list[Server] = []
         self._serving: list[asyncio.Task[None]] = []
         self._working: list[asyncio.Task[None]] = []
 
@@ -103,18 +95,8 @@ class _Country:
             app = self._apps[name] = PARTS[name].create_app(runtime)
             app.include_router(pages)
             app.include_router(wellknown.router(self._instance.issuer))
-            server = _Server(
-                uvicorn.Config(
-                    app,
-                    http="httptools",
-                    ws="none",
-                    access_log=False,
-                    server_header=False,
-                    log_config=None,
-                    limit_concurrency=_MAX_CONNECTIONS,
-                    timeout_graceful_shutdown=GRACE_SECONDS,
-                )
-            )
+            port = self._instance.port_base + len(self._servers)
+            server = Server(app, port=port, grace_seconds=GRACE_SECONDS, most=_MAX_CONNECTIONS)
             self._servers.append(server)
             self._serving.append(
                 asyncio.create_task(server.serve(sockets=[held]), name=f"{name}-api")
@@ -150,7 +132,7 @@ class _Country:
     async def _end(self) -> None:
         """Let requests finish, then what they told the world, then the audit chain; then let go."""
         for server in self._servers:
-            server.should_exit = True
+            server.stop()
         await asyncio.gather(*self._serving, return_exceptions=True)
         crash("shutdown.before_relay")
         await self._await_relays()

@@ -45,6 +45,8 @@ class Principal:
     client_id: str | None = None
     relations: frozenset[str] = frozenset()
     """To which records the present operation is open for this role (see common.authz)."""
+    data_groups: frozenset[str] = frozenset()
+    """Which groups of personal data this role may know of a record that is open to it."""
 
     @property
     def actor(self) -> Actor:

@@ -4,13 +4,17 @@ Each service keeps its table in `authz.json`. An operation without a row stops t
 start; a role without an entry is refused. Relations: `own` the organisation's records, `assigned`
 the worker's own cases, `referred` cases referred to the organisation, `shared` by consent, `all`
 every record of the country. PUBLIC rows need no token.
+
+A service whose records hold more than one group of personal data says in `data_groups.json` which
+of them each role may know: role × codes of data_groups. A role without an entry knows none.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from types import MappingProxyType
 
-from common.codelists import codes
+from common.codelists import all_codes, codes
 from common.errors import ForbiddenError
 
 PUBLIC = "PUBLIC"
@@ -21,8 +25,13 @@ Table = dict[str, dict[str, list[str]] | str]
 class Authorisation:
     """One service's table; checked whole when it is loaded."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, groups: Mapping[str, Sequence[str]] | None = None) -> None:
         roles = codes("actor_roles")
+        self._groups = {role: frozenset(found) for role, found in (groups or {}).items()}
+        if not set(self._groups) <= roles or not all(
+            found <= all_codes("data_groups") for found in self._groups.values()
+        ):
+            raise ValueError("data_groups.json names an unknown role or data group")
         self._public = frozenset(name for name, row in table.items() if row == PUBLIC)
         self._rows: dict[str, MappingProxyType[str, frozenset[str]]] = {}
         for operation, row in table.items():
@@ -38,7 +47,11 @@ class Authorisation:
 
     @classmethod
     def of_package(cls, package: str) -> "Authorisation":
-        return cls(json.loads(files(package).joinpath("authz.json").read_text()))
+        groups = files(package).joinpath("data_groups.json")
+        return cls(
+            json.loads(files(package).joinpath("authz.json").read_text()),
+            json.loads(groups.read_text()) if groups.is_file() else None,
+        )
 
     @property
     def operations(self) -> frozenset[str]:
@@ -60,3 +73,7 @@ class Authorisation:
     def granted(self, operation: str, role: str) -> frozenset[str]:
         """Return the relations under which `role` may do `operation`; none if it may not."""
         return self._rows[operation].get(role, frozenset())
+
+    def data_groups(self, role: str) -> frozenset[str]:
+        """Return the groups of personal data `role` may know; none if the table names none."""
+        return self._groups.get(role, frozenset())

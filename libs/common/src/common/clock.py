@@ -2,20 +2,14 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 _source: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
 
 
 def utcnow() -> datetime:
     return _source()
-
-
-def local_date(zone: str) -> date:
-    """Today's calendar date where the person lives; month clocks count local days."""
-    return utcnow().astimezone(ZoneInfo(zone)).date()
 
 
 def set_source(source: Callable[[], datetime] | None) -> None:

@@ -14,8 +14,10 @@ import structlog
 from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from common.audit import on_head_sealed
 from common.bus import Bus, Delivery
 from common.clock import utcnow
+from common.contracts.audit import HEAD_SEALED
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.events import topic_of
@@ -28,6 +30,26 @@ logger = structlog.get_logger(__name__)
 R = TypeVar("R")
 
 BATCH = 50
+
+
+def with_audit_heads(service: str, handlers: Handlers) -> Handlers:
+    """Every service keeps the audit heads of its siblings beside its own subscriptions."""
+    heads = {kind.type: on_head_sealed for name, kind in HEAD_SEALED.items() if name != service}
+    return {**handlers, **heads}
+
+
+def topics_of(handlers: Handlers) -> list[str]:
+    """Return the topics that carry the events handled."""
+    return sorted({topic_of(event_type) for event_type in handlers})
+
+
+async def next_offset(database: Database, topic: str, partition: int) -> int:
+    """Return the next offset a service wants of a partition; 0 at the very start."""
+    statement = select(ConsumerPosition).where(
+        ConsumerPosition.topic == topic, ConsumerPosition.partition == partition
+    )
+    rows = await database.fetch(statement)
+    return rows[0].next_offset if rows else 0
 
 
 class Consumer:
@@ -55,7 +77,7 @@ class Consumer:
 
     @property
     def topics(self) -> list[str]:
-        return sorted({topic_of(event_type) for event_type in self._handlers})
+        return topics_of(self._handlers)
 
     async def run(self, bus: Bus) -> None:
         """Consume for ever."""
@@ -69,12 +91,7 @@ class Consumer:
             await self.accept_all(await self._patiently(subscription.poll))
 
     async def position_of(self, topic: str, partition: int) -> int:
-        """Return the next offset this service wants of a partition; 0 at the very start."""
-        statement = select(ConsumerPosition).where(
-            ConsumerPosition.topic == topic, ConsumerPosition.partition == partition
-        )
-        rows = await self._database.fetch(statement)
-        return rows[0].next_offset if rows else 0
+        return await next_offset(self._database, topic, partition)
 
     async def catch_up(self) -> None:
         """Apply what waits although its turn has come: a crash came between two transactions."""

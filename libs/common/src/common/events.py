@@ -1,13 +1,14 @@
 """The event envelope: CloudEvents 1.0, structured JSON mode, around a versioned payload."""
 
 import json
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import rfc8785
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from common.clock import new_id, utcnow
+from common.telemetry import TRACEPARENT
 
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
@@ -31,8 +32,17 @@ class EventData(BaseModel):
         return [named for field in fields if (named := getattr(self, field, None)) is not None]
 
 
+def _trace_or_none(value: object) -> object:
+    # How a fact was traced is no reason to refuse the fact.
+    return value if isinstance(value, str) and TRACEPARENT.fullmatch(value) else None
+
+
 class Event(BaseModel):
-    """One fact. `seq` is 1, 2, 3 … within `subject`, the aggregate the fact is about."""
+    """One fact. `seq` is 1, 2, 3 … within `subject`, the aggregate the fact is about.
+
+    `traceparent` (CloudEvents' Distributed Tracing extension) names the request that caused it;
+    random numbers, absent where there was none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,12 +54,27 @@ class Event(BaseModel):
     time: AwareDatetime = Field(default_factory=utcnow)
     datacontenttype: Literal["application/json"] = "application/json"
     seq: int = Field(ge=1)
+    traceparent: Annotated[str | None, BeforeValidator(_trace_or_none)] = None
     data: dict[str, Any]
 
     @classmethod
-    def of(cls, data: EventData, *, subject: UUID, seq: int, source: str) -> "Event":
-        payload = data.model_dump(mode="json")
-        return cls(source=source, type=data.type, subject=subject, seq=seq, data=payload)
+    def of(
+        cls,
+        data: EventData,
+        *,
+        subject: UUID,
+        seq: int,
+        source: str,
+        traceparent: str | None = None,
+    ) -> "Event":
+        return cls(
+            source=source,
+            type=data.type,
+            subject=subject,
+            seq=seq,
+            traceparent=traceparent,
+            data=data.model_dump(mode="json"),
+        )
 
     @property
     def country(self) -> str:
@@ -58,7 +83,10 @@ class Event(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return the exact bytes that are stored, signed and sent (RFC 8785 canonical JSON)."""
-        return canonical(self.model_dump(mode="json"))
+        members = self.model_dump(mode="json")
+        if self.traceparent is None:
+            del members["traceparent"]  # CloudEvents knows no null
+        return canonical(members)
 
 
 def topic_of(event_type: str) -> str:

@@ -3,50 +3,94 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from common import logs
 from common.runtime import Runtime, open_runtime
 from common.settings import PORTS, ServiceName, ServiceSettings
 
+GRACE_SECONDS = 15
+"""How long requests under way may take after the end was asked for."""
+
+
+class Server(uvicorn.Server):
+    """Serves one application; the signals are left to the process, which may have more to end."""
+
+    def __init__(
+        self, app: FastAPI, *, port: int, grace_seconds: int, most: int | None = None
+    ) -> None:
+        """At most `most` connections are served at a time; further ones are told 503."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                port=port,
+                http="httptools",
+                ws="none",
+                access_log=False,
+                server_header=False,
+                log_config=None,
+                limit_concurrency=most,
+                timeout_graceful_shutdown=grace_seconds,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        """Take no more requests, finish those under way, then return from `serve`."""
+        self.should_exit = True
+
 
 def serve_forever(
     name: ServiceName, settings: type[ServiceSettings], create_app: Callable[[Runtime], FastAPI]
 ) -> None:
     """Serve until SIGTERM. Settings come from PRAG_… variables."""
-    logs.configure()
-    runtime = open_runtime(name, settings())
-    config = uvicorn.Config(
-        create_app(runtime),
-        port=runtime.settings.port_base + PORTS[name],
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=15,
-        log_config=None,
-    )
-    uvicorn.Server(config).run()
+
+    async def serve(runtime: Runtime) -> None:
+        port = runtime.settings.port_base + PORTS[name]
+        server = Server(create_app(runtime), port=port, grace_seconds=GRACE_SECONDS)
+        _on_signal(server.stop)
+        await server.serve()
+
+    _run(name, settings, serve)
 
 
 def run_forever(
     name: ServiceName, settings: type[ServiceSettings], work: Callable[[Runtime], Awaitable[None]]
 ) -> None:
     """Work until SIGTERM; what is under way is finished or redone at the next start."""
-    logs.configure()
-    asyncio.run(_until_signalled(name, settings, work))
+
+    async def work_until_told(runtime: Runtime) -> None:
+        task = asyncio.ensure_future(work(runtime))
+        _on_signal(task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    _run(name, settings, work_until_told)
 
 
-async def _until_signalled(
-    name: ServiceName, settings: type[ServiceSettings], work: Callable[[Runtime], Awaitable[None]]
+def _run(
+    name: ServiceName, settings: type[ServiceSettings], act: Callable[[Runtime], Awaitable[None]]
 ) -> None:
-    runtime = open_runtime(name, settings())
-    task = asyncio.ensure_future(work(runtime))
-    loop = asyncio.get_running_loop()
+    async def run() -> None:
+        runtime = open_runtime(name, settings())
+        try:
+            await act(runtime)
+        finally:
+            await runtime.database.close()
+            await runtime.bus.close()
+
+    logs.configure()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
+def _on_signal(end: Callable[[], object]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    await runtime.database.close()
-    await runtime.bus.close()
+        asyncio.get_running_loop().add_signal_handler(number, end)

@@ -15,7 +15,7 @@ from common.clock import utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.tables import OutboxMessage, RelayLease
-from common.telemetry import OUTBOX_PENDING, RELAY_EPOCH, RELAY_PUBLISHED
+from common.telemetry import OUTBOX_PENDING, PRODUCER, RELAY_EPOCH, RELAY_PUBLISHED, span
 from common.unit import DuplicateError, StaleError
 
 logger = structlog.get_logger(__name__)
@@ -84,12 +84,13 @@ class Relay:
         if not waiting:
             return 0
         crash("relay.before_send")
-        async with asyncio.timeout(_SEND_DEADLINE):
-            await self._bus.publish(
-                [Record(row.topic, str(row.subject), row.payload) for row in waiting]
-            )
-        crash("relay.after_send")
-        await self._mark([row.id for row in waiting])
+        records = [Record(row.topic, str(row.subject), row.payload) for row in waiting]
+        causes = (record.value for record in records)
+        with span("relay", service=self._service, kind=PRODUCER, causes=causes):
+            async with asyncio.timeout(_SEND_DEADLINE):
+                await self._bus.publish(records)
+            crash("relay.after_send")
+            await self._mark([row.id for row in waiting])
         crash("relay.after_mark")
         RELAY_PUBLISHED.labels(self._service).inc(len(waiting))
         return len(waiting)

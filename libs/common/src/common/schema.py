@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -11,18 +12,45 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetCoreSchemaHandler,
     PlainSerializer,
     StringConstraints,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
 
 from common.clock import utcnow
+
+_UNGUESSED = {"int", "float", "bool"}
+
+
+def _unguessed(schema: Any) -> Any:  # noqa: ANN401  a core schema or what stands in one
+    if isinstance(schema, list | tuple):
+        return type(schema)(_unguessed(each) for each in schema)
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") in _UNGUESSED:
+        return {**schema, "strict": True}
+    return {
+        key: value if key in {"metadata", "serialization", "default"} else _unguessed(value)
+        for key, value in schema.items()
+    }
 
 
 class StrictModel(BaseModel):
     """Base of every request body: unknown fields are refused, types are not guessed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler, /
+    ) -> CoreSchema:
+        """Take a number for a number and a flag for a flag only: "5" is not 5, 1 is not true.
+
+        pydantic's own strict mode would also refuse the dates, ids and codes that JSON can only
+        write as strings.
+        """
+        return cast(CoreSchema, _unguessed(handler(source)))
 
 
 class ReadModel(BaseModel):
@@ -90,6 +118,19 @@ LongText = Annotated[
     AfterValidator(clean_text),
 ]
 """Free text with line breaks. Personal data: sealed where stored, never put in an event."""
+
+DERIVED_VERSIONS = frozenset({1, 2, 3, 5, 6})
+"""RFC 9562: made of a clock and a machine's address, or of a name; whoever knows these knows the id."""
+
+
+def _not_guessable(value: UUID) -> UUID:
+    if value.version in DERIVED_VERSIONS:
+        raise PydanticCustomError("id_not_random", "an id must be a UUID of version 4 or 7")
+    return value
+
+
+NewId = Annotated[UUID, AfterValidator(_not_guessable)]
+"""The id of a record, chosen by its sender; nobody can guess one, or meet one by chance."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 

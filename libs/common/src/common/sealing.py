@@ -11,7 +11,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
@@ -103,10 +103,11 @@ class SubjectBox:
 
 
 class ServiceBox:
-    """Seals what belongs to no person for long: stored answers, dead letters."""
+    """Seals what belongs to no person for long: stored answers, dead letters, places in a feed."""
 
     def __init__(self, master: MasterKey, service: str) -> None:
         self._aead = AESGCM(master.derive(f"{service}/box"))
+        self._siv = AESSIV(master.derive(f"{service}/siv-mac") + master.derive(f"{service}/siv"))
         self._mac = master.derive(f"{service}/mac")
 
     def seal(self, value: bytes, *, place: bytes) -> Sealed:
@@ -116,6 +117,20 @@ class ServiceBox:
     def open(self, sealed: Sealed, *, place: bytes) -> bytes:
         try:
             return self._aead.decrypt(sealed.box[:_NONCE], sealed.box[_NONCE:], place)
+        except (InvalidTag, ValueError):
+            raise SealError from None
+
+    def veil(self, value: bytes, *, place: bytes) -> bytes:
+        """Return what hides `value` and is the same each time (AES-256-SIV, RFC 5297).
+
+        For tokens that others keep: whoever holds two learns only whether they are equal.
+        """
+        return self._siv.encrypt(value, [place])
+
+    def unveil(self, token: bytes, *, place: bytes) -> bytes:
+        """Return what `veil` hid; SealError for a token of another place, or made by anyone else."""
+        try:
+            return self._siv.decrypt(token, [place])
         except (InvalidTag, ValueError):
             raise SealError from None
 

@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.here import Here
+
 ServiceName = Literal["intake", "referral", "reintegration", "analytics"]
 
 PORTS: dict[ServiceName, int] = {"intake": 0, "referral": 1, "reintegration": 2, "analytics": 3}
@@ -33,3 +35,7 @@ class ServiceSettings(BaseSettings):
     """The zone in which calendar days of this country are counted."""
     port_base: int = 8001
     max_body_bytes: int = 1024 * 1024
+
+    @property
+    def here(self) -> Here:
+        return Here(self.country, self.time_zone)

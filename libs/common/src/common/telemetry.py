@@ -4,13 +4,23 @@ Labels come from fixed sets; never an id. Request counts tell how busy a service
 they are not for the world.
 """
 
+import json
+import re
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from opentelemetry import trace
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from prometheus_client import Counter, Gauge, Histogram
 
-_TRACER = trace.get_tracer("prag")
-_NO_SPAN: AbstractContextManager[None] = nullcontext()
+from common.clock import new_id
+
+TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+"""W3C Trace Context, version 00: trace id, id of the span that caused this, flags."""
+
+PRODUCER, CONSUMER, SERVER = SpanKind.PRODUCER, SpanKind.CONSUMER, SpanKind.SERVER
+
+_NO_SPAN: AbstractContextManager[Span] = nullcontext(trace.INVALID_SPAN)
 
 HTTP_SECONDS = Histogram(
     "prag_http_request_seconds",
@@ -33,11 +43,85 @@ INBOX = Counter("prag_inbox_total", "Deliveries by what became of them", ["servi
 CONSUMER_LAG_AT = Gauge(
     "prag_consumer_last_progress_timestamp_seconds", "When the consumer last advanced", ["service"]
 )
+CONSUMER_LAG_EVENTS = Gauge(
+    "prag_consumer_lag_events",
+    "Events on the bus that the service has not taken",
+    ["service", "topic"],
+)
+CONSUMER_LAG_SECONDS = Gauge(
+    "prag_consumer_lag_seconds",
+    "Age of the oldest event on the bus that the service has not taken",
+    ["service", "topic"],
+)
+OUTBOX_LAG_SECONDS = Gauge(
+    "prag_outbox_lag_seconds", "Age of the oldest event not yet published", ["service"]
+)
+PARKED = Gauge(
+    "prag_consumer_parked", "Aggregates of which no event is applied any more", ["service"]
+)
+DEAD_LETTERS = Gauge("prag_dead_letters", "Records kept that can never be applied", ["service"])
+BACKLOG_READABLE = Gauge(
+    "prag_backlog_readable", "1 while database and bus tell what waits, else 0", ["service"]
+)
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
 
 
-def span(operation: str) -> AbstractContextManager[object]:
-    """Open a span that carries the operation's name; without an OpenTelemetry SDK it costs nothing."""
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+def span(
+    name: str,
+    *,
+    service: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: str | None = None,
+    causes: Iterable[bytes] = (),
+) -> AbstractContextManager[Span]:
+    """Open a span; without an OpenTelemetry SDK it costs nothing and records nothing.
+
+    An SDK that is installed and set up for the process (`opentelemetry-instrument`) is used as it
+    is. `parent` is a traceparent from outside; `causes` are events, to whose traces a batch is
+    linked. A span carries `operation`, `service` and later `status`: never an id of ours, never an
+    error's text.
+    """
+    if not _is_traced():
         return _NO_SPAN
-    return _TRACER.start_as_current_span(operation, record_exception=False)
+    context = trace.set_span_in_context(NonRecordingSpan(_context(parent))) if parent else None
+    links = [Link(_context(given)) for given in map(_traceparent_of, causes) if given]
+    return trace.get_tracer("prag").start_as_current_span(
+        name,
+        context=context,
+        kind=kind,
+        attributes={"operation": name, "service": service},
+        links=links,
+        record_exception=False,
+        set_status_on_exception=False,
+    )
+
+
+def traceparent(trace_id: str) -> str | None:
+    """Return what names the present span to others; without an SDK, the request by its trace id."""
+    context = trace.get_current_span().get_span_context() if _is_traced() else None
+    if context is not None and context.is_valid:
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    made = f"00-{trace_id}-{new_id().hex[:16]}-00"
+    return made if TRACEPARENT.fullmatch(made) else None
+
+
+def trace_id_of(given: str | None) -> str:
+    """Return the trace id of a traceparent; an empty text if there is none."""
+    match = TRACEPARENT.fullmatch(given or "")
+    return match[1] if match else ""
+
+
+def _is_traced() -> bool:
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def _context(given: str) -> SpanContext:
+    _, trace_id, span_id, flags = given.split("-")
+    return SpanContext(
+        int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16))
+    )
+
+
+def _traceparent_of(event: bytes) -> str | None:
+    given = json.loads(event).get("traceparent", "")
+    return given if TRACEPARENT.fullmatch(given) else None

@@ -23,6 +23,7 @@ from common.errors import PreconditionFailedError
 from common.events import Event, EventData, topic_of
 from common.sealing import SubjectBox, SubjectKeyRing
 from common.tables import AuditEntry, OutboxMessage, SubjectKey
+from common.telemetry import traceparent
 
 T = TypeVar("T", bound=DeclarativeBase)
 Values = dict[str, Any]
@@ -122,13 +123,15 @@ class Unit:
     ) -> T:
         """Hand over a new aggregate row with its first events; its version counts them.
 
-        `about` is the case the record concerns, for the audit trail.
+        `about` is the case the record concerns, for the audit trail; it also lists the legal basis
+        of a record that has one.
         """
         record: Any = self._insert(model, {**values, "version": len(events)})
         if self.created_id is None:
             self.created_id, self.version = record.id, record.version
         self._emit(record, events, first_seq=1)
-        self.audit("create", model.__tablename__, [str(record.id)], about=about)
+        basis = getattr(record, "legal_basis", None)
+        self.audit("create", model.__tablename__, [str(record.id)], about=about, legal_basis=basis)
         return cast(T, record)
 
     def change(
@@ -153,7 +156,8 @@ class Unit:
         if self.created_id is None:
             self.version = version
         self._emit(record, events, first_seq=old.version + 1)
-        self.audit("update", model.__tablename__, [str(old.id)], about=about)
+        basis = getattr(record, "legal_basis", None)
+        self.audit("update", model.__tablename__, [str(old.id)], about=about, legal_basis=basis)
         return cast(T, record)
 
     def add(self, model: type[T], **values: Any) -> T:
@@ -222,8 +226,9 @@ class Unit:
 
         The first two of its `readers` may read an event in the change feed.
         """
+        trace = traceparent(self.trace_id)
         for seq, data in enumerate(events, first_seq):
-            event = Event.of(data, subject=subject, seq=seq, source=self.source)
+            event = Event.of(data, subject=subject, seq=seq, source=self.source, traceparent=trace)
             concerned: list[UUID | None] = [*data.readers()] or [organisation_id]
             self._insert(
                 OutboxMessage,
@@ -270,7 +275,7 @@ class Unit:
         about: UUID,
         data_groups: Sequence[str],
         purpose: str,
-        legal_basis: str | None = None,
+        legal_basis: str,
     ) -> None:
         """Record that opened data leave; the answer is sent only after this entry has committed."""
         self.audit(

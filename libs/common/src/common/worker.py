@@ -6,10 +6,9 @@ from pathlib import Path
 
 import structlog
 
-from common.audit import Sealer, on_head_sealed
+from common.audit import Sealer
 from common.clock import monotonic
-from common.consumer import Consumer
-from common.contracts.audit import HEAD_SEALED
+from common.consumer import Consumer, with_audit_heads
 from common.db import OUTAGE
 from common.inbox import Handlers
 from common.relay import Relay
@@ -25,16 +24,6 @@ LINK_SECONDS = 1.0
 HEAD_SECONDS = 60.0
 
 
-def with_audit_heads(runtime: Runtime, handlers: Handlers) -> Handlers:
-    """Every service keeps the audit heads of its siblings beside its own subscriptions."""
-    heads = {
-        kind.type: on_head_sealed
-        for service, kind in HEAD_SEALED.items()
-        if service != runtime.name
-    }
-    return {**handlers, **heads}
-
-
 async def run_worker(
     runtime: Runtime,
     handlers: Handlers,
@@ -45,18 +34,23 @@ async def run_worker(
     """Run until cancelled. `jobs` maps a name to (seconds between runs, what to do)."""
     consumer = Consumer(
         runtime.database,
-        with_audit_heads(runtime, handlers),
+        with_audit_heads(runtime.name, handlers),
         service=runtime.name,
         box=runtime.box,
         source=runtime.source,
     )
     sealer = Sealer(runtime.database, runtime.master, service=runtime.name, anchor_file=anchor_file)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
-        tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
-        tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
-        for name, (seconds, job) in (jobs or {}).items():
-            tasks.create_task(_repeat(runtime, name, seconds, job), name=f"{runtime.name}-{name}")
+    logger.info("worker.started", service=runtime.name)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
+            tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
+            tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
+            for name, (seconds, job) in (jobs or {}).items():
+                task = _repeat(runtime, name, seconds, job)
+                tasks.create_task(task, name=f"{runtime.name}-{name}")
+    finally:
+        logger.info("worker.stopped", service=runtime.name)
 
 
 async def _lead(runtime: Runtime) -> None:

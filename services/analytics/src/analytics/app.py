@@ -1,15 +1,12 @@
-from pathlib import Path
-
 from fastapi import FastAPI
 
+from analytics.consumers import HANDLERS
 from analytics.models import Base
 from analytics.pages.dashboard import router as pages
 from analytics.routes import indicators
 from common.http import create_service
-from common.migrations import folder_of
 from common.runtime import Runtime
 
-MIGRATIONS: Path = folder_of(__file__)
 METADATA = Base.metadata
 
 
@@ -20,4 +17,5 @@ def create_app(runtime: Runtime) -> FastAPI:
         title="Prag analytics",
         description="National indicators computed from events, and the ministry's dashboard.",
         pages=[pages],
+        handlers=HANDLERS,
     )

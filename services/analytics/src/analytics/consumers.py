@@ -1,9 +1,13 @@
+from datetime import date
+
 from sqlalchemy import bindparam, select
 
-from analytics.models import CaseFact, PlanFact, ReferralFact
+from analytics.models import CaseFact, MarkerFact, PlanFact, ReferralFact
 from common.contracts.intake import (
     CaseIdentificationChanged,
     CaseIdentityRecorded,
+    CaseMarkerEnded,
+    CaseMarkerRecorded,
     CaseOpened,
     CaseProfileChanged,
 )
@@ -73,6 +77,16 @@ async def on_identification_changed(unit: Unit, event: Event) -> None:
     await _next_case(unit, event, identification_status=decided.status)
 
 
+async def on_marker_recorded(unit: Unit, event: Event) -> None:
+    marker = CaseMarkerRecorded.model_validate(event.data)
+    _add_marker(unit, event, marker, since=marker.since)
+
+
+async def on_marker_ended(unit: Unit, event: Event) -> None:
+    marker = CaseMarkerEnded.model_validate(event.data)
+    _add_marker(unit, event, marker, until=marker.until)
+
+
 async def on_plan_opened(unit: Unit, event: Event) -> None:
     plan = PlanOpened.model_validate(event.data)
     unit.add(
@@ -131,6 +145,26 @@ async def on_referral(unit: Unit, event: Event) -> None:
     )
 
 
+def _add_marker(
+    unit: Unit,
+    event: Event,
+    told: CaseMarkerRecorded | CaseMarkerEnded,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+) -> None:
+    unit.add(
+        MarkerFact,
+        case_id=told.case_id,
+        seq=event.seq,
+        happened_at=event.time,
+        marker_id=told.marker_id,
+        marker=told.marker,
+        since=since,
+        until=until,
+    )
+
+
 async def _next_case(unit: Unit, event: Event, **changed: str) -> None:
     last = await unit.find(_LAST_CASE, id=event.subject)
     if last is None:
@@ -161,6 +195,8 @@ HANDLERS: Handlers = {
     CaseProfileChanged.type: on_profile_changed,
     CaseIdentityRecorded.type: on_identity_recorded,
     CaseIdentificationChanged.type: on_identification_changed,
+    CaseMarkerRecorded.type: on_marker_recorded,
+    CaseMarkerEnded.type: on_marker_ended,
     PlanOpened.type: on_plan_opened,
     PlanPhaseChanged.type: on_phase_changed,
     PlanPhaseOverdue.type: on_phase_overdue,

@@ -57,10 +57,19 @@ FORMULAS: Final[Mapping[tuple[str, int], Formula]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """A population marker of a case and the last day on which it held, None while it does."""
+
+    marker: str
+    until: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStart:
     """A started plan of a case, with the case's codes as they stand at the cut.
 
-    `age_band` is intake's band of the age at first contact (`12-17`, `35+`) or UNKNOWN.
+    `age_band` is intake's band of the age at first contact (`12-17`, `35+`) or UNKNOWN. `marked`
+    are all markers told of the case, in any order.
     """
 
     case_id: UUID
@@ -68,6 +77,19 @@ class PlanStart:
     sex: str
     age_band: str
     started_on: date
+    marked: tuple[Marked, ...] = ()
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """The markers that held on the day of the start or later: who was helped, living how.
+
+        What was over before the help began says nothing of the persons helped.
+        """
+        return frozenset(
+            each.marker
+            for each in self.marked
+            if each.until is None or each.until >= self.started_on
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +113,26 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkerCell:
+    """Persons of one year who carry a marker. Who carries several is in the cell of each."""
+
+    year: int
+    marker: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """An indicator's exact numbers with what is needed to compute them again (X19).
 
-    Cells with no person are left out; the others are ordered by year, sex, age group.
+    Cells with no person are left out; the others are ordered by year, sex, age group. The cells of
+    markers are ordered by year and marker and do not add up to the total.
     """
 
     formula: Formula
     cut: DataCut
     cells: tuple[Cell, ...]
+    marker_cells: tuple[MarkerCell, ...] = ()
 
     @property
     def total(self) -> int:
@@ -131,12 +164,17 @@ def count_persons(formula: Formula, starts: Iterable[PlanStart], cut: DataCut) -
         known = first.get(start.case_id)
         if known is None or start.started_on < known.started_on:
             first[start.case_id] = start
+    persons = [start for start in first.values() if start.kind in formula.kinds]
     counted = Counter(
-        (start.started_on.year, start.sex, age_group(start.age_band))
-        for start in first.values()
-        if start.kind in formula.kinds
+        (start.started_on.year, start.sex, age_group(start.age_band)) for start in persons
     )
-    return Figure(formula, cut, tuple(Cell(*key, value) for key, value in sorted(counted.items())))
+    marked = Counter((start.started_on.year, code) for start in persons for code in start.markers)
+    return Figure(
+        formula,
+        cut,
+        tuple(Cell(*key, value) for key, value in sorted(counted.items())),
+        tuple(MarkerCell(*key, value) for key, value in sorted(marked.items())),
+    )
 
 
 Dimension = Literal["year", "sex", "age_group"]

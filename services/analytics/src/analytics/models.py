@@ -32,6 +32,20 @@ class CaseFact(Base):
     age_group: Mapped[str] = mapped_column(String(8))
 
 
+class MarkerFact(Base):
+    """What one event of a case told of a population marker: its first day, or its last."""
+
+    __tablename__ = "marker_fact"
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    happened_at: Mapped[datetime] = mapped_column(index=True)
+    marker_id: Mapped[UUID]
+    marker: Mapped[str] = mapped_column(String(40))
+    since: Mapped[date | None]
+    until: Mapped[date | None]
+
+
 class PlanFact(Base):
     """A plan as it stood after its event `seq`. `entered_on` is set from its start on."""
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, and_, func, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from analytics.domain import DataCut, Figure, Formula, PlanStart, count_persons
-from analytics.models import CaseFact, PlanFact, ReferralFact
+from analytics.domain import DataCut, Figure, Formula, Marked, PlanStart, count_persons
+from analytics.models import CaseFact, MarkerFact, PlanFact, ReferralFact
 from common.clock import utcnow
 from common.unit import Unit
 
@@ -37,8 +38,16 @@ async def get_figure(unit: Unit, formula: Formula, cut_at: datetime | None = Non
         .join(plan_case, plan_case.c.case_id == CaseFact.case_id)
         .join(started, started.c.plan_id == plan_case.c.plan_id)
     )
+    marked = await _marked(unit, cut.as_of)
     starts = [
-        PlanStart(row.case_id, row.beneficiary_kind, row.sex, row.age_group, row.started_on)
+        PlanStart(
+            row.case_id,
+            row.beneficiary_kind,
+            row.sex,
+            row.age_group,
+            row.started_on,
+            tuple(marked.get(row.case_id, ())),
+        )
         for row in rows
     ]
     return count_persons(formula, starts, cut)
@@ -76,10 +85,32 @@ async def count_referrals_by_status(unit: Unit) -> dict[str, int]:
     )
 
 
+async def _marked(unit: Unit, as_of: datetime) -> dict[UUID, list[Marked]]:
+    """Return the markers of every case as they were known at a time."""
+    ended = aliased(MarkerFact)
+    rows = await unit.rows(
+        select(MarkerFact.case_id, MarkerFact.marker, ended.until)
+        .outerjoin(
+            ended,
+            and_(
+                ended.case_id == MarkerFact.case_id,
+                ended.marker_id == MarkerFact.marker_id,
+                ended.until.is_not(None),
+                ended.happened_at <= as_of,
+            ),
+        )
+        .where(MarkerFact.since.is_not(None), MarkerFact.happened_at <= as_of)
+    )
+    found: dict[UUID, list[Marked]] = {}
+    for row in rows:
+        found.setdefault(row.case_id, []).append(Marked(row.marker, row.until))
+    return found
+
+
 async def _count_facts(unit: Unit, as_of: datetime) -> int:
     """Count the facts a figure rests on: equal counts at one cut mean equal figures."""
     total = 0
-    for model in (CaseFact, PlanFact):
+    for model in (CaseFact, MarkerFact, PlanFact):
         statement = select(func.count().label("number")).where(model.happened_at <= as_of)
         [row] = await unit.rows(statement)
         total += row.number

@@ -1,6 +1,6 @@
 from decimal import Decimal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from analytics.domain import Cell, DataCut, Figure, Share, shares_by_year, totals_by
 from common.schema import Instant, ReadModel
@@ -17,6 +17,17 @@ class CellRead(ReadModel):
     year: int
     sex: str
     age_group: str
+    value: int
+
+
+class MarkerCellRead(ReadModel):
+    """Persons of a year who carried a population marker when they were first helped, or later.
+
+    Who carried several is in the cell of each: these cells do not add up to the total.
+    """
+
+    year: int
+    marker: str = Field(json_schema_extra={"x-codelist": "population_markers"})
     value: int
 
 
@@ -60,6 +71,7 @@ class IndicatorRead(ReadModel):
     totals: TotalsRead
     shares: list[YearSharesRead]
     cells: list[CellRead]
+    by_marker: list[MarkerCellRead]
 
     @classmethod
     def of(cls, figure: Figure) -> "IndicatorRead":
@@ -80,6 +92,7 @@ class IndicatorRead(ReadModel):
                 for year, (male, child) in shares_by_year(cells).items()
             ],
             cells=[_cell(cell) for cell in cells],
+            by_marker=[MarkerCellRead.model_validate(cell) for cell in figure.marker_cells],
         )
 
 

@@ -1,8 +1,15 @@
-from common.contracts.referral import REFERRAL_EVENTS, ReferralEvent
+from common.contracts.referral import (
+    CONSENT_WITHDRAWN,
+    REFERRAL_EVENTS,
+    OrganisationChanged,
+    OrganisationEntry,
+    OrganisationRegistered,
+    ReferralEvent,
+)
 from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
-from intake.models import KnownReferral
+from intake.models import KnownOrganisation, KnownReferral
 
 
 async def on_referral(unit: Unit, event: Event) -> None:
@@ -14,7 +21,18 @@ async def on_referral(unit: Unit, event: Event) -> None:
         case_id=referral.case_id,
         receiving_organisation_id=referral.receiving_organisation_id,
         status=referral.status,
+        consent_withdrawn_on=referral.on if referral.reason == CONSENT_WITHDRAWN else None,
     )
 
 
-HANDLERS: Handlers = {kind.type: on_referral for kind in REFERRAL_EVENTS}
+async def on_organisation(unit: Unit, event: Event) -> None:
+    """Learn the kind of an organisation: a consent may mean all of a kind."""
+    entry = OrganisationEntry.model_validate(event.data)
+    unit.put(KnownOrganisation, organisation_id=entry.organisation_id, kind=entry.kind)
+
+
+HANDLERS: Handlers = {
+    OrganisationRegistered.type: on_organisation,
+    OrganisationChanged.type: on_organisation,
+    **{kind.type: on_referral for kind in REFERRAL_EVENTS},
+}

@@ -6,10 +6,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.clock import utcnow
 from common.columns import COLUMN_TYPES, Sealed, new_metadata
+from common.consent import ConsentGiver, ConsentScope, GuardianKind
 from intake.domain.age import AgeBasis, AgeGroup
 from intake.domain.case import BeneficiaryKind, CaseStatus
-from intake.domain.consent import Assent, ConsentGiver, ConsentScope, GuardianKind
+from intake.domain.consent import Assent
 from intake.domain.identification import IdentificationStatus
+from intake.domain.marker import Marker
 from intake.domain.notice import NoticeQueue, NoticeStatus, Urgency
 from intake.domain.roles import DecidingAuthority
 
@@ -133,6 +135,7 @@ class Consent(Base):
     interpreter_present: Mapped[bool]
     witness_present: Mapped[bool]
     recipient_organisation_id: Mapped[UUID | None]
+    recipient_kinds: Mapped[list[str]] = mapped_column(server_default="[]")
     recipient_countries: Mapped[list[str]]
     purposes: Mapped[list[str]]
     data_groups: Mapped[list[str]]
@@ -150,6 +153,46 @@ class ConsentWithdrawal(Base):
     consent_id: Mapped[UUID] = mapped_column(ForeignKey("consent.id"), primary_key=True)
     withdrawn_on: Mapped[date]
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class CaseMarker(Base):
+    """A population marker as it was recorded, never changed; its end is a row beside it."""
+
+    __tablename__ = "case_marker"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
+    marker: Mapped[Marker]
+    since: Mapped[date]
+    recorded_by: Mapped[str] = mapped_column(String(64))
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class CaseMarkerEnd(Base):
+    """The end of a marker; there is one at most."""
+
+    __tablename__ = "case_marker_end"
+
+    marker_id: Mapped[UUID] = mapped_column(ForeignKey("case_marker.id"), primary_key=True)
+    until: Mapped[date]
+    recorded_by: Mapped[str] = mapped_column(String(64))
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Declaration(Base):
+    """What a person declared of herself. What it is, and for which purposes, is sealed as one.
+
+    A withdrawal leaves the row without its content, and the fact that there was something.
+    """
+
+    __tablename__ = "declaration"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
+    content: Mapped[Sealed | None]
+    recorded_by: Mapped[str] = mapped_column(String(64))
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+    withdrawn_at: Mapped[datetime | None]
 
 
 class IdentificationDecision(Base):
@@ -187,3 +230,14 @@ class KnownReferral(Base):
     case_id: Mapped[UUID]
     receiving_organisation_id: Mapped[UUID]
     status: Mapped[str] = mapped_column(Code)
+    consent_withdrawn_on: Mapped[date | None]
+    """Since when the consent the referral rested on is withdrawn: its receiver sees no more."""
+
+
+class KnownOrganisation(Base):
+    """What this service has learnt from the directory: of which kind an organisation is."""
+
+    __tablename__ = "known_organisation"
+
+    organisation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Code)

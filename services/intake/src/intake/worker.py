@@ -11,7 +11,6 @@ from common.unit import StaleError
 from common.worker import run_worker
 from intake.commands.case import come_of_age
 from intake.consumers import HANDLERS
-from intake.domain.here import Here
 from intake.queries.case import list_minors
 from intake.settings import Settings
 
@@ -30,7 +29,7 @@ async def sweep(runtime: Runtime) -> None:
 
     Each case is a change of its own. One that changed meanwhile is left to the next sweep.
     """
-    here = Here(runtime.settings.country, runtime.settings.time_zone)
+    here = runtime.settings.here
     for case_id in await list_minors(runtime.database):
         unit = unit_of(runtime.database, source=runtime.source, operation="come_of_age")
         await come_of_age(unit, case_id, here=here)

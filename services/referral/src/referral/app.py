@@ -1,17 +1,14 @@
-from pathlib import Path
-
 from fastapi import FastAPI
 
 from common.http import create_service
-from common.migrations import folder_of
 from common.runtime import Runtime
+from referral.consumers import HANDLERS
 from referral.models import Base
 from referral.routes.directory import organisations, services
 from referral.routes.referral import referrals
 from referral.routes.rules import rules
 from referral.routes.steps import steps
 
-MIGRATIONS: Path = folder_of(__file__)
 METADATA = Base.metadata
 
 
@@ -21,4 +18,5 @@ def create_app(runtime: Runtime) -> FastAPI:
         [organisations, services, referrals, steps, rules],
         title="Prag referral",
         description="The directory of organisations and services, and referrals inside the country.",
+        handlers=HANDLERS,
     )

@@ -11,7 +11,7 @@ from common.contracts.intake import (
 from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
-from referral.commands.ending import call_off_referrals
+from referral.commands.ending import withdraw_from_referrals
 from referral.models import KnownCase, KnownConsent, Referral
 from referral.queries.referral import find_consent
 
@@ -82,10 +82,12 @@ async def on_consent_granted(unit: Unit, event: Event) -> None:
         case_id=consent.case_id,
         scope=consent.scope,
         recipient_organisation_id=consent.recipient_organisation_id,
+        recipient_kinds=list(consent.recipient_kinds),
         recipient_countries=list(consent.recipient_countries),
         purposes=list(consent.purposes),
         data_groups=list(consent.data_groups),
         given_by=consent.given_by,
+        guardian=consent.guardian,
         granted_on=consent.granted_on,
         expires_on=consent.expires_on,
         is_withdrawn=False,
@@ -94,10 +96,11 @@ async def on_consent_granted(unit: Unit, event: Event) -> None:
 
 
 async def on_consent_withdrawn(unit: Unit, event: Event) -> None:
-    """End the consent and call off every open referral that rests on it.
+    """End the consent, and tell everybody who was sent something under it.
 
-    CONSENT_WITHDRAWN of domain.md section 4: inside the country the referral becomes CANCELLED with
-    that reason, and the receiver keeps the fact and the date only.
+    CONSENT_WITHDRAWN of domain.md section 4: inside the country an open referral becomes CANCELLED
+    with that reason, one that has ended keeps its status, and of both the receiver keeps the fact
+    and the date only.
     """
     withdrawn = ConsentWithdrawn.model_validate(event.data)
     known = await find_consent(unit, withdrawn.consent_id)
@@ -110,7 +113,7 @@ async def on_consent_withdrawn(unit: Unit, event: Event) -> None:
         version=event.seq,
         is_withdrawn=True,
     )
-    await call_off_referrals(unit, known.case_id, known.id, on=withdrawn.withdrawn_on)
+    await withdraw_from_referrals(unit, known.case_id, known.id, on=withdrawn.withdrawn_on)
 
 
 def _change_case(unit: Unit, event: Event, **changed: Any) -> None:

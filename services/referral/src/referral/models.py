@@ -97,6 +97,8 @@ class Referral(Base):
     """Whether a place of the service was taken at acceptance; the end gives it back."""
     submitted_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
+    consent_withdrawn_on: Mapped[date | None]
+    """Since when the disclosure rests on nothing: the receiver keeps only the fact and this day."""
     respond_by: Mapped[datetime | None]
     policy_version: Mapped[int | None]
     """Edition of the deadlines that `respond_by` was computed by."""
@@ -134,10 +136,13 @@ class KnownConsent(Base):
     case_id: Mapped[UUID] = mapped_column(index=True)
     scope: Mapped[str] = mapped_column(Code)
     recipient_organisation_id: Mapped[UUID | None]
+    recipient_kinds: Mapped[list[str]] = mapped_column(server_default="[]")
     recipient_countries: Mapped[list[str]]
     purposes: Mapped[list[str]]
     data_groups: Mapped[list[str]]
     given_by: Mapped[str] = mapped_column(Code)
+    guardian: Mapped[str | None] = mapped_column(Code)
+    """None where the person consented herself, and where the event is older than this field."""
     granted_on: Mapped[date]
     expires_on: Mapped[date | None]
     is_withdrawn: Mapped[bool] = mapped_column(default=False)

@@ -13,7 +13,6 @@ from common.unit import StaleError
 from common.worker import run_worker
 from referral.commands.ending import expire_referral
 from referral.consumers import HANDLERS
-from referral.domain.calendar import Calendar
 from referral.queries.referral import list_overdue
 from referral.settings import Settings
 
@@ -32,11 +31,10 @@ async def expire_overdue(runtime: Runtime) -> None:
 
     One that fails is left to the next sweep and stops none of the others.
     """
-    calendar = Calendar(runtime.settings.time_zone)  # for the day of the step; no deadline is set
     for referral_id in await list_overdue(runtime.database, utcnow()):
         unit = unit_of(runtime.database, source=runtime.source, operation="expire_referral")
         try:
-            await expire_referral(unit, referral_id, calendar=calendar)
+            await expire_referral(unit, referral_id, here=runtime.settings.here)
             await runtime.database.write(unit)
         except OUTAGE:
             raise

@@ -4,7 +4,12 @@ from common.contracts.intake import (
     CaseOpened,
     CaseProfileChanged,
 )
-from common.contracts.referral import ReferralAccepted, ReferralCancelled, ReferralCompleted
+from common.contracts.referral import (
+    ReferralAccepted,
+    ReferralCancelled,
+    ReferralCompleted,
+    ReferralConsentWithdrawn,
+)
 from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
@@ -55,6 +60,11 @@ async def on_referral_cancelled(unit: Unit, event: Event) -> None:
     await end_referral(unit, ReferralCancelled.model_validate(event.data))
 
 
+async def on_referral_consent_withdrawn(unit: Unit, event: Event) -> None:
+    """Stop the plan of a referral that had ended before consent was withdrawn."""
+    await end_referral(unit, ReferralConsentWithdrawn.model_validate(event.data))
+
+
 HANDLERS: Handlers = {
     CaseOpened.type: on_case_opened,
     CaseProfileChanged.type: on_profile_changed,
@@ -63,4 +73,5 @@ HANDLERS: Handlers = {
     ReferralAccepted.type: on_referral_accepted,
     ReferralCompleted.type: on_referral_completed,
     ReferralCancelled.type: on_referral_cancelled,
+    ReferralConsentWithdrawn.type: on_referral_consent_withdrawn,
 }

@@ -10,7 +10,7 @@ from reintegration.domain.agreement import AgreementStatus
 from reintegration.domain.phases import Phase
 from reintegration.domain.plan import Action, Direction
 
-_IS_OPEN = text("phase <> 'CLOSED'")
+_IS_CARRIED = text("phase <> 'CLOSED' AND consent_withdrawn_on IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -19,7 +19,7 @@ class Base(DeclarativeBase):
 
 
 class Plan(Base):
-    """The reintegration of one case at one organisation; a case has one open plan at a time.
+    """The reintegration of one case at one organisation; consent carries one open plan at a time.
 
     `due_on` is the first day on which the plan is overdue in its phase, null for a phase without a
     window. `overdue_phase` remembers that this was told, until the phase changes.
@@ -31,8 +31,8 @@ class Plan(Base):
             "ix_plan_open_case",
             "case_id",
             unique=True,
-            sqlite_where=_IS_OPEN,
-            postgresql_where=_IS_OPEN,
+            sqlite_where=_IS_CARRIED,
+            postgresql_where=_IS_CARRIED,
         ),
     )
 

@@ -101,7 +101,8 @@ class PlanRead(ReadModel):
     """A plan as of today. `month`, counted from entry, is null before the plan is started.
 
     From `due_on` on the plan is overdue in its phase; it is null for a phase without a window. The
-    `month` of a closed plan is that of its closure.
+    `month` of a closed plan is that of its closure. `phase` is null to the organisation whose plan
+    consent no longer carries.
     """
 
     id: UUID
@@ -110,7 +111,7 @@ class PlanRead(ReadModel):
     referral_id: UUID
     organisation_id: UUID
     country: str
-    phase: str
+    phase: str | None
     is_suspended: bool
     episode: int
     policy_version: int

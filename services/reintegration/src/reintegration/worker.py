@@ -4,7 +4,6 @@ from pathlib import Path
 
 import structlog
 
-from common.clock import local_date
 from common.db.base import unit_of
 from common.process import run_forever
 from common.runtime import Runtime
@@ -30,7 +29,7 @@ async def sweep(runtime: Runtime) -> None:
 
     Each plan is a change of its own. One that changed meanwhile is left to the next sweep.
     """
-    today = local_date(runtime.settings.time_zone)
+    today = runtime.settings.here.today
     for plan_id in await list_overdue(runtime.database, today):
         unit = unit_of(runtime.database, source=runtime.source, operation="report_overdue")
         await report_overdue(unit, plan_id, today=today)

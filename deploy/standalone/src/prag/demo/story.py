@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from common.clock import local_date, new_id
+from common.clock import new_id
+from common.here import Here
 from prag.demo.country import Caller, Country, StoryError, wait_for
 from prag.manifest import TIME_ZONES
 
@@ -32,7 +33,7 @@ class Story:
 
     def __init__(self, country: Country) -> None:
         self.country = country
-        self.today: date = local_date(TIME_ZONES[country.code])
+        self.today: date = Here(country.code, TIME_ZONES[country.code]).today
         self.ids: dict[str, str] = {}
         self.figures: dict[str, Any] = {}
         who = country.caller

@@ -44,6 +44,7 @@ class Story:
         facts = self._facts
         version = await self._open()
         version = await self._write_identity(version)
+        version = await self._mark(version)
         if facts.get("referral"):
             plan = await self._refer(version)
         else:
@@ -108,6 +109,14 @@ class Story:
         assigned = await self._post("intake", f"{path}/assign", worker, version=written.version)
         return assigned.version
 
+    async def _mark(self, version: int) -> int:
+        """Record how the person lives, as far as it is known at the opening."""
+        for marker in self._facts.get("markers", ()):
+            body = {"id": str(self._id(f"marker {marker}")), "marker": marker, "since": self._day}
+            path = f"/v1/cases/{self._case_id}/markers"
+            version = (await self._post("intake", path, body)).version
+        return version
+
     async def _consent(self, scope: str, **terms: Any) -> Answer:
         guardian = {"guardian": "APPOINTED", "guardian_suspected": False, "assent": "GIVEN"}
         body = {
@@ -165,6 +174,7 @@ class Story:
         facts = {
             **self._facts,
             "other": (),
+            "markers": (),
             **member,
             "kind": "SECONDARY",
             "urgency": "LOW",
@@ -326,7 +336,9 @@ class Story:
         self._moment = min(self._moment + timedelta(**pause), self._began)
 
     def _id(self, what: str) -> UUID:
-        return uuid5(_SAMPLES, f"{self._cast.country}|{self._facts['key']}|{what}")
+        """Return the id of a sample's record: the same at each start, of the form of a random one."""
+        named = uuid5(_SAMPLES, f"{self._cast.country}|{self._facts['key']}|{what}")
+        return UUID(bytes=named.bytes, version=4)
 
 
 def months_before(moment: datetime, months: int) -> datetime:

@@ -1,6 +1,6 @@
 """What services may ask of the bus."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,16 @@ class Delivery:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What lies in one partition from a consumer's position on: how much, and the first of it."""
+
+    topic: str
+    partition: int
+    count: int
+    first: bytes | None
+
+
 class Subscription(Protocol):
     async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
         """Return the next records in order within each partition; empty after `seconds`.
@@ -55,5 +65,11 @@ class Bus(Protocol):
     async def subscribe(
         self, topics: Sequence[str], *, group: str, position_of: PositionOf
     ) -> Subscription: ...
+
+    async def waiting(
+        self, topics: Collection[str], *, position_of: PositionOf
+    ) -> Sequence[Waiting]:
+        """Tell what a consumer at these positions has not read yet, without reading it for them."""
+        ...
 
     async def close(self) -> None: ...

@@ -2,12 +2,12 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from common.bus.base import BusError, Delivery, PositionOf, Record
+from common.bus.base import BusError, Delivery, PositionOf, Record, Waiting
 from common.crash import crash
 
 R = TypeVar("R")
@@ -47,10 +47,15 @@ class LocalBus:
         next would be skipped unseen.
         """
         positions = {topic: await position_of(topic, 0) for topic in topics}
-        ends = await self._run(lambda log: {topic: _end(log, topic) for topic in topics})
-        if any(positions[topic] > ends[topic] for topic in topics):
-            raise BusError("position beyond the end of the log")
+        await self._run(lambda log: _waiting(log, positions))
         return LocalSubscription(self, positions)
+
+    async def waiting(
+        self, topics: Collection[str], *, position_of: PositionOf
+    ) -> Sequence[Waiting]:
+        """Tell what lies ahead; BusError as for `subscribe`."""
+        positions = {topic: await position_of(topic, 0) for topic in topics}
+        return await self._run(lambda log: _waiting(log, positions))
 
     async def close(self) -> None:
         if self._log is not None:
@@ -128,6 +133,17 @@ def _end(log: sqlite3.Connection, topic: str) -> int:
     query = 'SELECT coalesce(max("offset") + 1, 0) FROM record WHERE topic = ?'
     end: int = log.execute(query, (topic,)).fetchone()[0]
     return end
+
+
+def _waiting(log: sqlite3.Connection, positions: dict[str, int]) -> list[Waiting]:
+    found = []
+    for topic, position in positions.items():
+        count = _end(log, topic) - position
+        if count < 0:
+            raise BusError("position beyond the end of the log")
+        first = _read(log, {topic: position}, 1)
+        found.append(Waiting(topic, 0, count, first[0].value if first else None))
+    return found
 
 
 def _append(log: sqlite3.Connection, records: Sequence[Record]) -> None:

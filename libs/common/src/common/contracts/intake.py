@@ -110,12 +110,35 @@ class CaseAssigned(EventData):
     worker: SubjectId
 
 
+class CaseMarkerRecorded(EventData):
+    """A population marker holds from `since` on. Never a special category: those are not told."""
+
+    type: ClassVar[str] = "intake.case.marker_recorded.v1"
+
+    case_id: UUID
+    marker_id: UUID
+    marker: Code
+    since: date
+
+
+class CaseMarkerEnded(EventData):
+    """A population marker holds no longer; `until` is the last day on which it did."""
+
+    type: ClassVar[str] = "intake.case.marker_ended.v1"
+
+    case_id: UUID
+    marker_id: UUID
+    marker: Code
+    until: date
+
+
 class ConsentGranted(EventData):
     """The person, or a guardian beside a child, agreed to one scope.
 
     Without `recipient_organisation_id` or with an empty list the consent sets no limit there; the
-    scopes that need a limit always carry it. It holds from `granted_on` through `expires_on`,
-    both days included.
+    scopes that need a limit always carry it. `recipient_kinds` (organisation_kinds) mean every
+    organisation of these kinds. It holds from `granted_on` through `expires_on`, both days
+    included. `guardian` (guardian_kinds) is null where the person consented herself.
     """
 
     type: ClassVar[str] = "intake.case.consent_granted.v1"
@@ -124,10 +147,12 @@ class ConsentGranted(EventData):
     consent_id: UUID
     scope: Code
     recipient_organisation_id: UUID | None = None
+    recipient_kinds: tuple[Code, ...] = ()
     recipient_countries: tuple[Country, ...]
     purposes: tuple[Code, ...]
     data_groups: tuple[Code, ...]
     given_by: Code
+    guardian: Code | None = None
     granted_on: date
     expires_on: date | None = None
 

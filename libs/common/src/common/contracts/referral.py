@@ -5,7 +5,7 @@ of every `referral.referral.*` event the referral.
 """
 
 from datetime import date
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -133,6 +133,24 @@ class ReferralExpired(ReferralEvent):
     type: ClassVar[str] = "referral.referral.expired.v1"
 
 
+CONSENT_WITHDRAWN: Final = "CONSENT_WITHDRAWN"
+"""The code of cancel_reasons with which a referral loses the consent it rested on."""
+
+
+class ReferralConsentWithdrawn(ReferralEvent):
+    """The consent that a referral rested on was withdrawn after it had ended; its status stays.
+
+    `on` is the day of the withdrawal, `reason` CONSENT_WITHDRAWN. A referral still open is
+    cancelled with that reason instead. Whoever acknowledged it keeps only the fact and the date.
+    """
+
+    type: ClassVar[str] = "referral.referral.consent_withdrawn.v1"
+
+    def readers(self) -> list[UUID]:
+        """Return both sides: it is told only of referrals that the receiver has acknowledged."""
+        return [self.sending_organisation_id, self.receiving_organisation_id]
+
+
 EVENT_BY_STATUS: dict[str, type[ReferralEvent]] = {
     "DRAFT": ReferralDrafted,
     "SUBMITTED": ReferralSubmitted,
@@ -146,4 +164,7 @@ EVENT_BY_STATUS: dict[str, type[ReferralEvent]] = {
 }
 """The event that tells of a referral's arrival in a status."""
 
-REFERRAL_EVENTS: tuple[type[ReferralEvent], ...] = tuple(EVENT_BY_STATUS.values())
+REFERRAL_EVENTS: tuple[type[ReferralEvent], ...] = (
+    *EVENT_BY_STATUS.values(),
+    ReferralConsentWithdrawn,
+)

@@ -1,26 +1,34 @@
 """The feed of a service's own events: what the bus carries, for partners without a bus."""
 
+import base64
+import json
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from sqlalchemy import or_, select
 
 from common.errors import BadRequestError
 from common.events import Event
-from common.http.request import CurrentPrincipal, UnitDep
+from common.http.request import CurrentPrincipal, RuntimeDep, UnitDep
 from common.http.route import router as new_router
+from common.sealing import SealError, ServiceBox
 from common.tables import OutboxMessage
 
-_MAX_DIGITS = 18
-"""What a 64-bit column holds for sure."""
+_POSITION_BYTES = 8
+CloudEvent = Annotated[dict[str, Any], WithJsonSchema(Event.model_json_schema())]
+"""An event as it was published, member for member; the schema names what each has."""
 
 
 class ChangePage(BaseModel):
     """Events in the order in which they were published."""
 
-    items: list[dict[str, Any]] = Field(description="CloudEvents 1.0 in structured JSON form")
-    next: str = Field(description="Pass it as `cursor` to go on; it stays valid for good.")
+    items: list[CloudEvent] = Field(description="CloudEvents 1.0 in structured JSON form")
+    next: str = Field(
+        description="Opaque. Pass it as `cursor` to go on; it stays valid for good, for your "
+        "organisation and this service."
+    )
 
 
 def changes_router() -> APIRouter:
@@ -29,9 +37,10 @@ def changes_router() -> APIRouter:
     @router.get("/v1/changes")
     async def list_changes(
         unit: UnitDep,
+        runtime: RuntimeDep,
         principal: CurrentPrincipal,
         cursor: Annotated[
-            str | None, Query(max_length=20, description="`next` of the page before")
+            str | None, Query(max_length=64, description="`next` of the page before")
         ] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="Events a page")] = 100,
     ) -> ChangePage:
@@ -42,12 +51,12 @@ def changes_router() -> APIRouter:
         referral from its acknowledgement on, before that it finds the preview in its list. An
         event may come again after a restore; drop what you have seen by its `id`.
         """
-        after = _position(cursor)
+        mine = principal.organisation_id
+        after = 0 if cursor is None else _position(runtime.box, cursor, mine)
         statement = select(OutboxMessage.feed_position, OutboxMessage.payload).where(
             OutboxMessage.feed_position > after
         )
         if "all" not in principal.relations:
-            mine = principal.organisation_id
             statement = statement.where(
                 or_(
                     OutboxMessage.organisation_id == mine,
@@ -55,15 +64,30 @@ def changes_router() -> APIRouter:
                 )
             )
         rows = await unit.rows(statement.order_by(OutboxMessage.feed_position).limit(limit))
-        items = [Event.model_validate_json(row.payload).model_dump(mode="json") for row in rows]
-        return ChangePage(items=items, next=str(rows[-1].feed_position if rows else after))
+        last = rows[-1].feed_position if rows else after
+        return ChangePage(
+            items=[json.loads(row.payload) for row in rows], next=_cursor(runtime.box, last, mine)
+        )
 
     return router
 
 
-def _position(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > _MAX_DIGITS:
-        raise BadRequestError("cursor.invalid")
-    return int(cursor)
+# A position counts the events of the whole country, which is nobody's business but its own: a
+# partner's cursor hides it, and is worth nothing to another organisation or another service.
+
+
+def _cursor(box: ServiceBox, position: int, organisation_id: UUID) -> str:
+    token = box.veil(position.to_bytes(_POSITION_BYTES, "big"), place=_place(organisation_id))
+    return base64.urlsafe_b64encode(token).decode()
+
+
+def _position(box: ServiceBox, cursor: str, organisation_id: UUID) -> int:
+    try:
+        token = base64.b64decode(cursor, altchars=b"-_", validate=True)
+        return int.from_bytes(box.unveil(token, place=_place(organisation_id)), "big")
+    except (ValueError, SealError):
+        raise BadRequestError("cursor.invalid") from None
+
+
+def _place(organisation_id: UUID) -> bytes:
+    return b"feed-v1|" + organisation_id.bytes

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from common import messages
 from common.codelists import Source, codelist, names
 from common.errors import BadRequestError, NotFoundError
+from common.http.fields import PARAMETER, Fields
 from common.schema import ReadModel
 
 _MAX_AGE = 3600
@@ -74,17 +75,31 @@ class CodeListRead(ReadModel):
     tables: dict[str, JsonValue] = Field(description="Scales and rules that belong to the list")
 
 
+INDEX_FIELDS = Fields(CodeListIndex)
+LIST_FIELDS = Fields(CodeListRead)
+
 router = APIRouter(prefix="/v1/codelists", tags=["code lists"])
 
 
-@router.get("", response_model=CodeListIndex, responses=_INDEX_RESPONSES)
+@router.get(
+    "",
+    response_model=CodeListIndex,
+    responses=_INDEX_RESPONSES,
+    openapi_extra=INDEX_FIELDS.openapi,
+)
 async def list_codelists(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """List the code lists with their versions. No token is needed."""
-    _refuse_unknown(request, known=frozenset())
-    return _answer(*_index(), if_none_match)
+    _refuse_unknown(request, known=frozenset({PARAMETER}))
+    wanted = INDEX_FIELDS.wanted(request)
+    return INDEX_FIELDS.narrow(_answer(*_index(), if_none_match), wanted)
 
 
-@router.get("/{name}", response_model=CodeListRead, responses=_LIST_RESPONSES)
+@router.get(
+    "/{name}",
+    response_model=CodeListRead,
+    responses=_LIST_RESPONSES,
+    openapi_extra=LIST_FIELDS.openapi,
+)
 async def get_codelist(
     request: Request,
     name: Annotated[str, Path(examples=["urgency"])],
@@ -95,19 +110,27 @@ async def get_codelist(
 ) -> Response:
     """Read one code list with labels in the language asked for, or the nearest there is.
 
-    All labels come with it, so one call serves every language. No token is needed. Send the ETag of
+    A `language` to which none of ours is near is refused, not answered in another one. All labels come with it, so one call serves every language. No token is needed. Send the ETag of
     your copy as If-None-Match; the answer is 304 while the copy is good.
     """
-    _refuse_unknown(request, known=frozenset({"language"}))
+    _refuse_unknown(request, known=frozenset({"language", PARAMETER}))
     if name not in names():
         raise NotFoundError
-    spoken = messages.nearest(language or "") or messages.negotiate(
-        request.headers.get("accept-language")
-    )
-    response = _answer(*_list(name, spoken), if_none_match)
+    wanted = LIST_FIELDS.wanted(request)
+    spoken = _language(request, language)
+    response = LIST_FIELDS.narrow(_answer(*_list(name, spoken), if_none_match), wanted)
     response.headers["Content-Language"] = spoken
     response.headers["Vary"] = "Accept-Language"
     return response
+
+
+def _language(request: Request, asked: str | None) -> str:
+    if asked is None:
+        return messages.negotiate(request.headers.get("accept-language"))
+    spoken = messages.nearest(asked)
+    if spoken is None:
+        raise BadRequestError("language.unknown", languages=list(messages.LANGUAGES))
+    return spoken
 
 
 @lru_cache(maxsize=1)
@@ -155,5 +178,8 @@ def _names(if_none_match: str, etag: str) -> bool:
 
 
 def _refuse_unknown(request: Request, *, known: frozenset[str]) -> None:
-    if not set(request.query_params) <= known:
+    given = [name for name, _ in request.query_params.multi_items()]
+    if not set(given) <= known:
         raise BadRequestError("query.unknown")
+    if len(given) != len(set(given)):
+        raise BadRequestError("query.invalid")

@@ -111,6 +111,9 @@ class Filters:
 
 
 def _condition(field: Filter, operator: str, raw: str, key: str) -> Any:  # noqa: ANN401
+    if field.kind == "time" and _FORMS["time"].fullmatch(raw.replace(" ", "+")) and " " in raw:
+        # In a query a plus sign stands for a space (HTML forms' encoding).
+        raise BadRequestError("filter.plus_as_space", filter=key)
     try:
         if operator == "in":
             return field.column.in_([_value(field, part) for part in _parts(raw)])

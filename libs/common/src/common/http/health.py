@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
+from common.backlog import measure
 from common.db import OUTAGE
 from common.errors import NotFoundError
 from common.http.request import runtime_of
@@ -32,4 +33,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     if request.client is None or request.client.host not in {"127.0.0.1", "::1", "testclient"}:
         raise NotFoundError
+    runtime = runtime_of(request)
+    topics: list[str] = request.app.state.topics
+    await measure(runtime.database, runtime.bus, topics, service=runtime.name)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

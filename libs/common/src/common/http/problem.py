@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from common import messages
 from common.db import OUTAGE
 from common.errors import ProblemError, UnavailableError
+from common.http.methods import allowed
 
 logger = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ FIELD_CODES = {
     "text_unsafe": "field.text_unsafe",
     "time_in_future": "field.time_in_future",
     "edtf_invalid": "field.edtf_invalid",
+    "id_not_random": "field.id_not_random",
 }
 _TYPE_ENDINGS = ("_type", "_parsing", "_from_float", "_attributes_type")
 HTTP_CODES = {
@@ -122,12 +124,10 @@ def render_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         return _invalid(request, error)
     if isinstance(error, HTTPException):
-        return render(
-            request,
-            error.status_code,
-            HTTP_CODES.get(error.status_code, "bad_request"),
-            headers=error.headers,
-        )
+        code = HTTP_CODES.get(error.status_code, "bad_request")
+        # The router names the methods of the first route it met, not of all the path has.
+        allow = {"Allow": allowed(request)} if code == "method_not_allowed" else None
+        return render(request, error.status_code, code, headers=allow or error.headers)
     logger.error("request.failed", error=type(error).__name__)
     return render(request, 500, "internal")
 

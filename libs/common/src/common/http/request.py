@@ -1,6 +1,7 @@
 """What a route may ask for: the Unit it writes with, the caller, the version the caller saw."""
 
 import re
+from datetime import date
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Security
@@ -8,6 +9,7 @@ from fastapi.security import HTTPBearer
 
 from common.auth import Principal
 from common.errors import PreconditionFailedError, PreconditionRequiredError
+from common.here import Here
 from common.runtime import Runtime
 from common.unit import Unit
 
@@ -25,6 +27,14 @@ def runtime_of(request: Request) -> Runtime:
 
 async def _runtime(request: Request) -> Runtime:
     return runtime_of(request)
+
+
+async def _here(request: Request) -> Here:
+    return runtime_of(request).settings.here
+
+
+async def _today(request: Request) -> date:
+    return runtime_of(request).settings.here.today
 
 
 async def _unit(request: Request) -> Unit:
@@ -55,3 +65,5 @@ UnitDep = Annotated[Unit, Depends(_unit)]
 CurrentPrincipal = Annotated[Principal, Security(_Bearer(scheme_name="bearer", bearerFormat="JWT"))]
 IfMatch = Annotated[int, Depends(_expected_version)]
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+HereDep = Annotated[Here, Depends(_here)]
+Today = Annotated[date, Depends(_today)]

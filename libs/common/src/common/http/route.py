@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from sqlalchemy import select
+from sqlalchemy import Column, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -28,12 +28,14 @@ from common.errors import (
     UnavailableError,
 )
 from common.http.body import read_json
+from common.http.fields import Fields
 from common.http.idempotency import SECURE_HEADERS, InFlight, Repetition
 from common.http.problem import render_error
 from common.http.request import runtime_of
 from common.runtime import Runtime
-from common.telemetry import HTTP_DENIED, HTTP_SECONDS, span
-from common.unit import DuplicateError, StaleError, Unit
+from common.tables import CommonBase, SubjectKey
+from common.telemetry import HTTP_DENIED, HTTP_SECONDS, SERVER, span
+from common.unit import DuplicateError, StaleError, Step, Unit
 
 logger = structlog.get_logger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -53,30 +55,61 @@ def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
     )
 
 
+class TakenError(ConflictError):
+    """A record with this id is there; the answer says only that."""
+
+    def __init__(self, *, table: str, id: UUID) -> None:  # noqa: A002
+        super().__init__("already_exists")
+        self.table = table
+        self.id = id
+
+
 class PragRoute(APIRoute):
     """An operation under /v1. Its function name is its operation id and its row in authz.json."""
 
     def get_route_handler(self) -> Handler:
-        answer = super().get_route_handler()
+        answer = self._sparse(super().get_route_handler())
         operation = self.name
         takes_body = self.body_field is not None
         extra = (self.openapi_extra or {}).get("parameters", [])
         known = _queries(self.dependant) | {p["name"]: False for p in extra if p["in"] == "query"}
 
+        async def respond(request: Request, runtime: Runtime) -> Response:
+            try:
+                call = Call(runtime, request, operation, answer, known)
+                return await call.run(takes_body=takes_body)
+            except Exception as error:  # noqa: BLE001  the last resort: every error has one rendering
+                return render_error(request, error)
+
         async def handle(request: Request) -> Response:
             started = monotonic()
-            runtime = runtime_of(request)
-            try:
-                with span(operation):
-                    call = Call(runtime, request, operation, answer, known)
-                    response = await call.run(takes_body=takes_body)
-            except Exception as error:  # noqa: BLE001  the last resort: every error has one rendering
-                response = render_error(request, error)
-            status = f"{response.status_code // 100}xx"
+            runtime, state = runtime_of(request), request.state
+            parent = state.traceparent
+            with span(operation, service=runtime.name, kind=SERVER, parent=parent) as traced:
+                if (context := traced.get_span_context()).is_valid:
+                    state.trace_id = f"{context.trace_id:032x}"
+                response = await respond(request, runtime)
+                status = f"{response.status_code // 100}xx"
+                traced.set_attribute("status", status)
             HTTP_SECONDS.labels(runtime.name, operation, status).observe(monotonic() - started)
             return response
 
         return handle
+
+    def _sparse(self, answer: Handler) -> Handler:
+        """Let a reading be asked for some of its fields only; see common.http.fields."""
+        fields = Fields(self.response_model) if self.methods == {"GET"} else None
+        if fields is None or not fields.names:
+            return answer
+        self.openapi_extra = _with_parameters(self.openapi_extra, fields.openapi)
+
+        async def narrowed(request: Request) -> Response:
+            wanted = fields.wanted(request)
+            response = await answer(request)
+            is_whole = response.status_code >= HTTPStatus.BAD_REQUEST
+            return response if is_whole else fields.narrow(response, wanted)
+
+        return narrowed
 
 
 class Call:
@@ -118,8 +151,8 @@ class Call:
             return await self._once(
                 Repetition(self._runtime, request, self._operation, raw, self._principal)
             )
-        except (ForbiddenError, NotFoundError):
-            await self._record_denial()
+        except (ForbiddenError, NotFoundError, TakenError) as error:
+            await self._record_denial(error)
             raise
 
     # --- who
@@ -138,6 +171,7 @@ class Call:
             principal.role,
             principal.client_id,
             relations,
+            self._runtime.authorisation.data_groups(principal.role),
         )
         self._request.state.principal = self._principal
 
@@ -196,6 +230,7 @@ class Call:
                 if repetition and (kept := await repetition.answer()):
                     return kept  # another process was first to answer this key
                 if error.table in taken:
+                    await self._refuse_taken(self._request.state.unit)
                     raise ConflictError("already_exists") from None
                 taken.add(error.table)
         raise ConflictError("version.conflict")
@@ -219,19 +254,32 @@ class Call:
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             return response
         if response.status_code == HTTPStatus.MULTI_STATUS:
+            await self._keep_denials(unit)
             response.headers.update(SECURE_HEADERS)
             return response
-        if await self._takes_a_taken_id(unit):
-            raise ConflictError("already_exists")
+        await self._refuse_taken(unit)
         return JSONResponse({"valid": True}, headers=SECURE_HEADERS)
 
-    async def _takes_a_taken_id(self, unit: Unit) -> bool:
-        new = [step for step in unit.steps if step.kind == "insert" and "version" in step.values]
-        for step in new:
-            taken = select(step.table.c.id).where(step.table.c.id == step.values["id"])
-            if "id" in step.values and await unit.rows(taken):
-                return True
-        return False
+    # --- ids that are taken: see docs/decisions/0006
+
+    async def _refuse_taken(self, unit: Unit) -> None:
+        """Raise TakenError if a row handed over as new has the id of one that is there."""
+        # Records before keys, which are made under the same id: the entry names the record.
+        for step in sorted(unit.steps, key=lambda step: step.table is SubjectKey.__table__):
+            column = _chosen_id(step)
+            if column is None:
+                continue
+            id_ = step.values[column.key]
+            if await unit.rows(select(column).where(column == id_)):
+                raise TakenError(table=step.table.name, id=id_)
+
+    async def _keep_denials(self, unit: Unit) -> None:
+        """Write, of what a check would have written, only who was refused what."""
+        denials = [step for step in unit.steps if step.values.get("decision") == "deny"]
+        if denials:
+            kept = self._new_unit()
+            kept.steps = denials
+            await self._write(kept)
 
     def _new_unit(self) -> Unit:
         runtime, state = self._runtime, self._request.state
@@ -262,19 +310,24 @@ class Call:
             )
             raise UnavailableError("unavailable") from None
 
-    async def _record_denial(self) -> None:
+    async def _record_denial(self, error: Exception) -> None:
         """Write who was refused what. Identifiers are kept only where they are ids of ours."""
         HTTP_DENIED.labels(self._runtime.name, self._operation).inc()
         if self._principal is None:
             return
         unit = self._new_unit()
-        given = [str(value) for value in self._request.path_params.values()]
-        ids = [value for value in given if _UUID.fullmatch(value)]
+        kind, ids = "request", self._ids_in_path()
+        if isinstance(error, TakenError):
+            kind, ids = error.table, [str(error.id)]
         # The first is the record asked for: whoever it concerns can be told who was refused.
         about = UUID(ids[0]) if ids else None
-        unit.audit("deny", "request", ids, about=about, decision="deny")
+        unit.audit("deny", kind, ids, about=about, decision="deny")
         logger.info("request.denied", service=self._runtime.name, operation=self._operation)
         await self._write(unit)
+
+    def _ids_in_path(self) -> list[str]:
+        given = [str(value) for value in self._request.path_params.values()]
+        return [value for value in given if _UUID.fullmatch(value)]
 
 
 def _decorate(response: Response, unit: Unit, request: Request) -> None:
@@ -283,6 +336,24 @@ def _decorate(response: Response, unit: Unit, request: Request) -> None:
         response.headers["ETag"] = f'"{unit.version}"'
     if response.status_code == HTTPStatus.CREATED and unit.created_id is not None:
         response.headers["Location"] = f"{request.scope['path'].rstrip('/')}/{unit.created_id}"
+
+
+def _chosen_id(step: Step) -> Column[UUID] | None:
+    """Return the column of a new row in which an id from outside may stand."""
+    if step.kind != "insert":
+        return None
+    if step.table is SubjectKey.__table__:
+        return step.table.c.subject
+    column = step.table.c.get("id")
+    is_ours = step.table.metadata is not CommonBase.metadata
+    return column if is_ours and isinstance(step.values.get("id"), UUID) else None
+
+
+def _with_parameters(extra: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
+    given = (extra or {}).get("parameters", [])
+    # Asked again for the handler of one operation, its description stays the same.
+    new = [parameter for parameter in more["parameters"] if parameter not in given]
+    return {**(extra or {}), "parameters": [*given, *new]}
 
 
 def _queries(dependant: Any) -> dict[str, bool]:  # noqa: ANN401  FastAPI's Dependant

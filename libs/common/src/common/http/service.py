@@ -1,23 +1,27 @@
 """Put one service's HTTP application together."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+import structlog
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.clock import new_id
+from common.consumer import topics_of, with_audit_heads
 from common.http import docs, health, problem
 from common.http.changes import changes_router
 from common.http.codelists import router as codelists
 from common.http.idempotency import InFlight
+from common.http.methods import Head, operations
 from common.http.openapi import install as install_openapi
 from common.http.route import PragRoute
+from common.inbox import Handlers
 from common.runtime import Runtime
+from common.telemetry import TRACEPARENT
 
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+logger = structlog.get_logger(__name__)
 
 
 def create_service(
@@ -27,8 +31,11 @@ def create_service(
     title: str,
     description: str,
     pages: Sequence[APIRouter] = (),
+    handlers: Handlers | None = None,
 ) -> FastAPI:
     """Return the application; ValueError if an operation has no row in the authorisation table.
+
+    `handlers` are those of the service's worker; its metrics tell how far they are behind.
 
     The limit on bodies is not FastAPI's own, which answers in plain text: see common.http.body.
     """
@@ -36,13 +43,16 @@ def create_service(
         title=title,
         description=description,
         version="1.0.0",
-        telemetry=None,
+        # Its own spans would carry paths, queries and addresses; ours say less (common.telemetry).
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
+        lifespan=_life,
     )
     app.state.runtime = runtime
+    app.state.topics = topics_of(with_audit_heads(runtime.name, handlers or {}))
     app.state.in_flight = InFlight()
     problem.install(app)
     for router in routers:
@@ -53,8 +63,17 @@ def create_service(
     docs.install(app)
     install_openapi(app)
     _check_rows(app, runtime)
+    app.add_middleware(Head)
     app.add_middleware(Trace)
     return app
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    name = app.state.runtime.name
+    logger.info("api.started", service=name)
+    yield
+    logger.info("api.stopped", service=name)
 
 
 class Trace:
@@ -68,31 +87,17 @@ class Trace:
             await self._app(scope, receive, send)
             return
         given = next((v for k, v in scope["headers"] if k == b"traceparent"), b"").decode("latin-1")
-        match = _TRACEPARENT.fullmatch(given)
-        trace_id = match[1] if match else new_id().hex
-        scope.setdefault("state", {})["trace_id"] = trace_id
+        match = TRACEPARENT.fullmatch(given)
+        state = scope.setdefault("state", {})
+        state["trace_id"] = match[1] if match else new_id().hex
+        state["traceparent"] = given if match else None
 
         async def send_traced(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Trace-Id"] = trace_id
+                MutableHeaders(scope=message)["Trace-Id"] = state["trace_id"]
             await send(message)
 
         await self._app(scope, receive, send_traced)
-
-
-def operations(app: FastAPI) -> dict[str, APIRoute]:
-    """Return every operation of the OpenAPI description by its name."""
-    return {
-        r.name: r for r in _routes(app.routes) if isinstance(r, APIRoute) and r.include_in_schema
-    }
-
-
-def _routes(routes: Sequence[object]) -> list[object]:
-    found: list[object] = []
-    for route in routes:
-        inner = getattr(route, "original_router", None)
-        found.extend(_routes(inner.routes) if inner is not None else [route])
-    return found
 
 
 def _check_rows(app: FastAPI, runtime: Runtime) -> None:

@@ -1,5 +1,6 @@
 """The Alembic environment of all four services, and the one way to bring a database up to date."""
 
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from common.columns import SealedColumn, UtcDateTime
 from common.crash import crash
+from common.settings import ServiceSettings
 from common.tables import CommonBase
 
 
@@ -51,6 +53,14 @@ def run(metadata: MetaData) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def migrate_once(folder: Path, settings: type[ServiceSettings]) -> None:
+    """Bring the database of PRAG_DATABASE_URL to this release; one of a newer release is left alone."""
+    try:
+        upgrade(folder, settings().database_url)
+    except NewerDatabaseError:
+        sys.exit("The database was written by a newer release; it was not touched.")
 
 
 def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:

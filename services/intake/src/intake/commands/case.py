@@ -6,15 +6,17 @@ from common.auth import Principal
 from common.clock import utcnow
 from common.contracts.intake import CaseAssigned, CaseOpened
 from common.errors import InvalidError
+from common.events import EventData
+from common.here import Here
 from common.unit import Unit
 from intake.commands.identification import record_presumption
+from intake.commands.marker import end_childhood
 from intake.commands.notice import conclude
 from intake.commands.profile import age_columns, profile_changed
 from intake.commands.sealing import case_box, seal
 from intake.domain import case as domain
 from intake.domain.age import AgeFacts, ToldAge, age_facts, is_minor
 from intake.domain.case import CaseStatus
-from intake.domain.here import Here
 from intake.domain.identification import IdentificationStatus, check_legal_basis, check_opening
 from intake.domain.notice import TriageDecision
 from intake.domain.roles import ActorRole
@@ -108,14 +110,17 @@ async def update_case(
     changes: dict[str, Any] = {name: getattr(body, name) for name in given & _PLAIN}
     changes |= {name: list(getattr(body, name)) for name in given & _LISTS}
     await _change_kind(unit, case, body, changes, principal)
+    ended: list[EventData] = []
     if given & _TOLD or "occurred_at" in given:
-        changes |= await _told_anew(unit, case, body, here)
+        told, columns = await _told_anew(unit, case, body, here)
+        changes |= columns
+        ended = await end_childhood(unit, case_id, told.birth(), today=here.today)
     if "legal_basis" in given:
         check_legal_basis(changes["legal_basis"], is_minor=changes.get("is_minor", case.is_minor))
     if "note" in given:
         changes |= seal(await case_box(unit, case_id), Case, case_id, note=body.note)
-    told = profile_changed(case, **changes)
-    return unit.change(Case, case, told, about=case_id, **changes, updated_at=utcnow())
+    events = [profile_changed(case, **changes), *ended]
+    return unit.change(Case, case, *events, about=case_id, **changes, updated_at=utcnow())
 
 
 async def assign_case(
@@ -136,8 +141,9 @@ async def come_of_age(unit: Unit, case_id: UUID, *, here: Here) -> None:
     birth = (await queries.told_age(unit, case)).birth()
     if is_minor(birth, on=here.today):
         return
+    ended = await end_childhood(unit, case_id, birth, today=here.today)
     grown = profile_changed(case, is_minor=False)
-    unit.change(Case, case, grown, about=case_id, is_minor=False, updated_at=utcnow())
+    unit.change(Case, case, grown, *ended, about=case_id, is_minor=False, updated_at=utcnow())
 
 
 async def _require_primary(unit: Unit, case_id: UUID | None, principal: Principal) -> None:
@@ -163,8 +169,10 @@ async def _change_kind(
         await _require_primary(unit, primary, principal)
 
 
-async def _told_anew(unit: Unit, case: Case, body: CaseUpdate, here: Here) -> dict[str, Any]:
-    """Return the columns of age after what was told now is joined with what was told before."""
+async def _told_anew(
+    unit: Unit, case: Case, body: CaseUpdate, here: Here
+) -> tuple[ToldAge, dict[str, Any]]:
+    """Join what is told of the age now with what was told before; return it with its columns."""
     given = body.model_fields_set
     before = await queries.told_age(unit, case)
     contact_on = case.contact_on
@@ -174,7 +182,7 @@ async def _told_anew(unit: Unit, case: Case, body: CaseUpdate, here: Here) -> di
     if body.estimated_age is not None:
         told = replace(told, estimated_on=here.today)
     box = await case_box(unit, case.id)
-    return {
+    return told, {
         **age_columns(age_facts(told, contact_on=contact_on, today=here.today)),
         **seal(box, Case, case.id, birth_date=told.birth_date),
         "estimated_age": told.estimated_age,

@@ -5,10 +5,10 @@ from uuid import UUID
 from common.auth import Principal
 from common.clock import new_id
 from common.contracts.intake import ConsentGranted, ConsentWithdrawn
+from common.here import Here
 from common.unit import Unit
 from intake.domain import consent as domain
 from intake.domain.age import is_minor
-from intake.domain.here import Here
 from intake.models import Case, Consent, ConsentWithdrawal
 from intake.queries import case as cases
 from intake.queries import consent as queries
@@ -34,19 +34,18 @@ async def grant_consent(
         consent_id=consent_id,
         scope=body.scope,
         recipient_organisation_id=body.recipient_organisation_id,
+        recipient_kinds=body.recipient_kinds,
         recipient_countries=body.recipient_countries,
         purposes=body.purposes,
         data_groups=body.data_groups,
         given_by=body.given_by,
+        guardian=body.guardian,
         granted_on=body.granted_on,
         expires_on=body.expires_on,
     )
     unit.change(Case, case, granted, about=case_id)
     unit.created_id = consent_id
-    lists = {
-        name: list(getattr(body, name))
-        for name in ("recipient_countries", "purposes", "data_groups")
-    }
+    lists = {name: list(getattr(body, name)) for name in _LISTS}
     fields = body.model_dump(exclude={"id", "guardian_suspected", *lists})
     return unit.add(Consent, id=consent_id, case_id=case_id, **fields, **lists)
 
@@ -62,8 +61,8 @@ async def withdraw_consent(
 ) -> Any:  # noqa: ANN401  a row of Consent as it was before
     """End a consent from `withdrawn_on` on. The consent's own row stays as it was.
 
-    The receiver of a case may take the withdrawal too, of a consent that names its organisation:
-    a person says so where she is.
+    The receiver of a case may take the withdrawal too, of a consent that names its organisation or
+    all of its kind: a person says so where she is.
     """
     case, relation = await cases.see_case(unit, case_id, principal=principal)
     consent = await queries.get_seen(unit, case_id, consent_id, relation, principal)
@@ -79,13 +78,9 @@ async def withdraw_consent(
 def _grant(body: ConsentGrant) -> domain.Grant:
     fields = body.model_dump(exclude=_NOT_IN_GRANT)
     return domain.Grant(
-        **fields
-        | {
-            "recipient_countries": frozenset(body.recipient_countries),
-            "purposes": frozenset(body.purposes),
-            "data_groups": frozenset(body.data_groups),
-        }
+        **fields | {name: frozenset(getattr(body, name)) for name in _LISTS},
     )
 
 
+_LISTS = ("recipient_kinds", "recipient_countries", "purposes", "data_groups")
 _NOT_IN_GRANT = {"id", "form_version", "language", "interpreter_present", "witness_present"}

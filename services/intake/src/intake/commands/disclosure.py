@@ -11,19 +11,31 @@ from uuid import UUID
 from common.auth import Principal
 from common.codelists import all_codes
 from common.errors import NotFoundError
+from common.here import Here
 from common.unit import Unit
 from intake.commands.sealing import case_box, open_sealed
-from intake.domain import age
-from intake.domain.here import Here
+from intake.domain import age, declaration, marker
 from intake.domain.identity import DATA_GROUPS, fields_in, groups_shared, purpose_opening
-from intake.models import Case, CaseIdentity, IdentificationDecision, Notice
+from intake.models import (
+    Case,
+    CaseIdentity,
+    CaseMarker,
+    Declaration,
+    IdentificationDecision,
+    Notice,
+)
 from intake.queries import case as cases
 from intake.queries.consent import list_consents
+from intake.queries.declaration import list_standing
 from intake.queries.identification import list_decisions
 from intake.queries.identity import find_identity
+from intake.queries.marker import list_markers
+from intake.queries.organisation import find_kind
 from intake.schemas.case import CaseNoteRead
+from intake.schemas.declaration import DeclarationRead
 from intake.schemas.identification import IdentificationRead
 from intake.schemas.identity import IdentityRead
+from intake.schemas.marker import MarkerRead
 
 _LISTS = frozenset({"other_names", "phones", "documents"})
 _TEXTS = ("place_code", "place_text", "note", "contact", "triage_note")
@@ -40,7 +52,7 @@ async def disclose_identity(
     """Open who the person of a case is, for a stated purpose (a code of purposes).
 
     An organisation the case was referred to gets the data groups that a consent in force names for
-    it and for the purpose: ForbiddenError `consent.missing` when identity is not among them.
+    it, or for all of its kind, and for the purpose: ForbiddenError `consent.missing` when identity is not among them.
     NotFoundError also while no identity was recorded.
     """
     case, relation = await cases.see_case(unit, case_id, principal=principal)
@@ -53,11 +65,12 @@ async def disclose_identity(
     if identity is None:
         raise NotFoundError
     box = await case_box(unit, case_id)
-    shown = fields_in(groups)
-    fields: dict[str, Any] = dict.fromkeys(fields_in(DATA_GROUPS))
-    for name in shown:
+    groups &= principal.data_groups
+    fields: dict[str, Any] = {}
+    for name in fields_in(groups):
         text = open_sealed(box, CaseIdentity, case_id, name, getattr(identity, name))
-        fields[name] = None if text is None else json.loads(text)
+        value = None if text is None else json.loads(text)
+        fields[name] = (value or ()) if name in _LISTS else value
     unit.disclose(
         CaseIdentity.__tablename__,
         [str(case_id)],
@@ -67,7 +80,7 @@ async def disclose_identity(
         legal_basis=legal_basis,
     )
     return IdentityRead(
-        **fields | {name: fields[name] or () for name in _LISTS},
+        **fields,
         case_id=case_id,
         data_groups=tuple(sorted(groups)),
         recorded_at=identity.recorded_at,
@@ -113,58 +126,159 @@ async def disclose_decisions(
 ) -> list[IdentificationRead]:
     """Open the history of identification, oldest step first, each with its note.
 
-    To an organisation the case was referred to, the notes stay closed, and what happened to the
-    person opens with a consent in force that names it and the data group EXPLOITATION.
+    What happened to the person, and the notes, belong to the data group EXPLOITATION. To an
+    organisation the case was referred to it opens with a consent in force that names it and the
+    group; the notes stay closed.
     """
     case, relation = await cases.see_case(unit, case_id, principal=principal)
     decisions = await list_decisions(unit, case_id)
+    groups, box, purpose = principal.data_groups, None, None
     if relation == "referred":
-        purpose = await _exploitation_opened(unit, case, principal, here)
-        if purpose is None:
-            unit.audit("read", _DECISION, [str(case_id)], about=case_id)
-        else:
-            # As for identity: a withdrawal that comes now stops this answer.
-            unit.require_unchanged(Case, id=case.id, version=case.version)
-            unit.disclose(
-                _DECISION,
-                [str(case_id)],
-                about=case_id,
-                data_groups=[_EXPLOITATION],
-                purpose=purpose,
-                legal_basis="CONSENT",
-            )
-        return [
-            IdentificationRead.of(each, note=None, with_elements=purpose is not None)
-            for each in decisions
-        ]
-    if not any(decision.note for decision in decisions):
+        if _EXPLOITATION in groups:
+            purpose = await _purpose_opening(unit, case, _EXPLOITATION, principal, here)
+        groups = groups if purpose is not None else groups - {_EXPLOITATION}
+    elif _EXPLOITATION in groups and any(decision.note for decision in decisions):
+        box = await case_box(unit, case_id)
+    if purpose is not None:
+        # As for identity: a withdrawal that comes now stops this answer.
+        unit.require_unchanged(Case, id=case.id, version=case.version)
+        unit.disclose(
+            _DECISION,
+            [str(case_id)],
+            about=case_id,
+            data_groups=[_EXPLOITATION],
+            purpose=purpose,
+            legal_basis="CONSENT",
+        )
+    elif box is not None:
+        unit.disclose(
+            _DECISION,
+            [str(case_id)],
+            about=case_id,
+            data_groups=_any_group(),
+            purpose="IDENTIFICATION",
+            legal_basis=case.legal_basis,
+        )
+    else:
         unit.audit("read", _DECISION, [str(case_id)], about=case_id)
-        return [IdentificationRead.of(each, note=None) for each in decisions]
-    box = await case_box(unit, case_id)
-    unit.disclose(
-        _DECISION,
-        [str(case_id)],
-        about=case_id,
-        data_groups=_any_group(),
-        purpose="IDENTIFICATION",
-        legal_basis=case.legal_basis,
-    )
     return [
         IdentificationRead.of(
-            each, note=open_sealed(box, IdentificationDecision, each.id, "note", each.note)
+            each,
+            groups=groups,
+            note=None
+            if box is None
+            else open_sealed(box, IdentificationDecision, each.id, "note", each.note),
         )
         for each in decisions
     ]
 
 
-async def _exploitation_opened(
-    unit: Unit, case: Case, principal: Principal, here: Here
+async def disclose_markers(
+    unit: Unit, case_id: UUID, *, principal: Principal, here: Here
+) -> list[MarkerRead]:
+    """Return the markers of a case of the data groups the caller may know.
+
+    To an organisation the case was referred to, a group opens with a consent in force that names
+    the organisation and the group.
+    """
+    case, relation = await cases.see_case(unit, case_id, principal=principal)
+    groups = principal.data_groups & frozenset(marker.GROUP.values())
+    if relation == "referred":
+        opened = {
+            group: purpose
+            for group in sorted(groups)
+            if (purpose := await _purpose_opening(unit, case, group, principal, here)) is not None
+        }
+        groups = frozenset(opened)
+        unit.require_unchanged(Case, id=case.id, version=case.version)
+        for group, purpose in opened.items():
+            _markers_read(unit, case_id, [group], purpose=purpose, legal_basis="CONSENT")
+    if relation != "referred" or not groups:
+        _markers_read(unit, case_id, sorted(groups), legal_basis=case.legal_basis)
+    return [
+        MarkerRead.model_validate(row)
+        for row in await list_markers(unit, case_id)
+        if marker.GROUP[row.marker] in groups
+    ]
+
+
+async def disclose_marker(
+    unit: Unit, case_id: UUID, marker_id: UUID, *, principal: Principal, here: Here
+) -> MarkerRead:
+    """Return one of the markers `disclose_markers` returns; NotFoundError."""
+    for shown in await disclose_markers(unit, case_id, principal=principal, here=here):
+        if shown.id == marker_id:
+            return shown
+    raise NotFoundError
+
+
+def _markers_read(
+    unit: Unit,
+    case_id: UUID,
+    groups: Sequence[str],
+    *,
+    legal_basis: str,
+    purpose: str | None = None,
+) -> None:
+    unit.audit(
+        "read",
+        CaseMarker.__tablename__,
+        [str(case_id)],
+        about=case_id,
+        data_groups=groups,
+        purpose=purpose,
+        legal_basis=legal_basis,
+    )
+
+
+async def disclose_declarations(
+    unit: Unit, case_id: UUID, *, purpose: str, principal: Principal, here: Here
+) -> list[DeclarationRead]:
+    """Open what a person declared of herself and agreed to for the purpose, while she still does."""
+    case = await cases.get_case(unit, case_id, principal=principal)
+    birth = (await cases.told_age(unit, case)).birth()
+    consents = await list_consents(unit, case_id)
+    groups = {
+        group
+        for group in principal.data_groups & declaration.DATA_GROUPS
+        if declaration.is_agreed(
+            group,
+            purpose,
+            consents,
+            is_minor=age.is_minor(birth, on=here.today),
+            on=here.today,
+        )
+    }
+    unit.require_unchanged(Case, id=case.id, version=case.version)
+    # What was asked for, not what was found: the trail shall not tell what was declared.
+    unit.disclose(
+        Declaration.__tablename__,
+        [str(case_id)],
+        about=case_id,
+        data_groups=sorted(declaration.DATA_GROUPS),
+        purpose=purpose,
+        legal_basis="CONSENT",
+    )
+    box = await case_box(unit, case_id)
+    found = []
+    for row in await list_standing(unit, case_id):
+        text = open_sealed(box, Declaration, row.id, "content", row.content)
+        said = json.loads(text or "{}")
+        if said and purpose in said["purposes"] and declaration.GROUP[said["category"]] in groups:
+            columns = {"id": row.id, "case_id": case_id, "recorded_by": row.recorded_by}
+            found.append(DeclarationRead(**columns, **said, recorded_at=row.recorded_at))
+    return found
+
+
+async def _purpose_opening(
+    unit: Unit, case: Case, group: str, principal: Principal, here: Here
 ) -> str | None:
     birth = (await cases.told_age(unit, case)).birth()
     return purpose_opening(
         await list_consents(unit, case.id),
-        _EXPLOITATION,
+        group,
         recipient=principal.organisation_id,
+        recipient_kind=await find_kind(unit, principal.organisation_id),
         country=here.country,
         is_minor=age.is_minor(birth, on=here.today),
         today=here.today,
@@ -178,6 +292,7 @@ async def _consented(
     return groups_shared(
         await list_consents(unit, case.id),
         recipient=principal.organisation_id,
+        recipient_kind=await find_kind(unit, principal.organisation_id),
         purpose=purpose,
         country=here.country,
         is_minor=age.is_minor(birth, on=here.today),

@@ -6,13 +6,13 @@ from common.auth import Principal
 from common.clock import new_id, utcnow
 from common.contracts.intake import CaseIdentificationChanged
 from common.events import EventData
+from common.here import Here
 from common.unit import Unit
 from intake.commands.profile import profile_changed
 from intake.commands.sealing import case_box, seal
 from intake.domain import age
 from intake.domain import identification as domain
 from intake.domain.case import kind_after, require_open
-from intake.domain.here import Here
 from intake.domain.identification import RULE_VERSION, IdentificationStatus
 from intake.domain.roles import AUTHORITY_OF, ActorRole
 from intake.models import Case, IdentificationDecision

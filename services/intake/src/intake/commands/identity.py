@@ -5,13 +5,14 @@ from uuid import UUID
 from common.auth import Principal
 from common.clock import utcnow
 from common.contracts.intake import CaseIdentityRecorded
+from common.here import Here
 from common.unit import Unit
+from intake.commands.marker import end_childhood
 from intake.commands.profile import age_columns
 from intake.commands.sealing import case_box, seal
 from intake.domain.age import age_facts
 from intake.domain.case import require_open
 from intake.domain.consent import require_record
-from intake.domain.here import Here
 from intake.domain.identity import DATA_GROUPS
 from intake.models import Case, CaseIdentity
 from intake.queries import case as cases
@@ -50,6 +51,7 @@ async def put_identity(
         Case,
         case,
         recorded,
+        *await end_childhood(unit, case_id, told.birth(), today=here.today),
         about=case_id,
         **age_columns(ages),
         **birth_date,

@@ -6,11 +6,11 @@ from common.clock import new_id, utcnow
 from common.codelists import codes, names
 from common.contracts.intake import NoticeReceived, NoticeTriaged
 from common.errors import ProblemError
+from common.here import Here
 from common.unit import Unit
 from intake.commands.sealing import seal
 from intake.domain import age
 from intake.domain import notice as domain
-from intake.domain.here import Here
 from intake.domain.notice import NoticeStatus
 from intake.models import Case, Notice
 from intake.queries import notice as queries
@@ -127,7 +127,9 @@ async def _take(
     unit: Unit, item: NoticeBulkItem, taken: set[UUID], *, principal: Principal, here: Here
 ) -> NoticeBulkResult:
     reference, id_ = item.client_reference, item.notice.id
-    if id_ in taken:
+    if id_ is not None and id_ in taken:
+        # Whose it is, is not said; that somebody met it is written.
+        unit.audit("deny", "notice", [str(id_)], about=id_, decision="deny")
         return _refused(reference, CONFLICT, "already_exists")
     try:
         notice = await create_notice(unit, item.notice, principal=principal, here=here)

@@ -5,12 +5,12 @@ from uuid import UUID
 from common.auth import Principal
 from common.clock import utcnow
 from common.errors import InvalidError
+from common.here import Here
 from common.unit import Unit
 from intake.commands.case import open_case
 from intake.commands.notice import conclude
 from intake.commands.profile import profile_changed
 from intake.domain.case import require_open
-from intake.domain.here import Here
 from intake.domain.notice import TriageDecision, more_urgent, triage
 from intake.models import Case, Notice
 from intake.queries import notice as queries

@@ -1,8 +1,7 @@
-"""Consent: one scope, one recipient, one purpose at a time, and it ends (F10, F11).
+"""Which consent may be recorded, and when a name may be written down or shown (F10, F11).
 
-Sources: the code list consent_scopes; domain.md section 4 (children, refusal rights), section 7
-(IOM data protection principles: explicit consent and a specified purpose for each transfer) and
-section 10 rule 6.
+Whether a consent covers is `common.consent`'s. Sources: domain.md section 4 (children, refusal
+rights) and section 10 rule 6.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,40 +9,24 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import TypeVar
 from uuid import UUID
 
+from common.consent import (
+    GUARDIANS,
+    LAW_ENFORCEMENT_KINDS,
+    NOT_FOR_CHILDREN,
+    REQUIRES,
+    Consent,
+    ConsentGiver,
+    ConsentScope,
+    Disclosure,
+    GuardianKind,
+    Requirement,
+    covers,
+    named_in,
+)
 from common.errors import ConflictError, ForbiddenError, InvalidError
 from intake.domain.age import completed_years, earliest_day
-
-Item = TypeVar("Item")
-
-
-class ConsentScope(StrEnum):
-    """Codes of the list consent_scopes."""
-
-    INTERVIEW = "INTERVIEW"
-    DATA_RECORD = "DATA_RECORD"
-    ASSISTANCE = "ASSISTANCE"
-    SHARE_NATIONAL = "SHARE_NATIONAL"
-    SHARE_CROSS_BORDER = "SHARE_CROSS_BORDER"
-    SHARE_LAW_ENFORCEMENT = "SHARE_LAW_ENFORCEMENT"
-    RESEARCH_NON_IDENTIFYING = "RESEARCH_NON_IDENTIFYING"
-    CONTACT_FOLLOW_UP = "CONTACT_FOLLOW_UP"
-    PHOTO_MEDIA = "PHOTO_MEDIA"
-
-
-class ConsentGiver(StrEnum):
-    SELF = "SELF"
-    GUARDIAN = "GUARDIAN"
-
-
-class GuardianKind(StrEnum):
-    """Who acts for the person."""
-
-    PARENT = "PARENT"
-    RELATIVE = "RELATIVE"
-    APPOINTED = "APPOINTED"
 
 
 class Assent(StrEnum):
@@ -54,16 +37,6 @@ class Assent(StrEnum):
     NOT_ABLE = "NOT_ABLE"
 
 
-class Requirement(StrEnum):
-    """What a consent must name before it is one; words of consent_scopes `requires`."""
-
-    RECIPIENT = "recipient"
-    COUNTRY = "country"
-    PURPOSE = "purpose"
-    DATA_CATEGORIES = "data_categories"
-    RISK_INFORMATION = "risk_information_given"
-
-
 POINTERS: Mapping[Requirement, str] = {
     Requirement.RECIPIENT: "/recipient_organisation_id",
     Requirement.COUNTRY: "/recipient_countries",
@@ -72,51 +45,8 @@ POINTERS: Mapping[Requirement, str] = {
     Requirement.RISK_INFORMATION: "/risk_information_given",
 }
 
-REQUIRES: Mapping[ConsentScope, tuple[Requirement, ...]] = {
-    ConsentScope.INTERVIEW: (),
-    ConsentScope.DATA_RECORD: (),
-    ConsentScope.ASSISTANCE: (),
-    ConsentScope.SHARE_NATIONAL: (
-        Requirement.RECIPIENT,
-        Requirement.PURPOSE,
-        Requirement.DATA_CATEGORIES,
-    ),
-    ConsentScope.SHARE_CROSS_BORDER: (
-        Requirement.RECIPIENT,
-        Requirement.COUNTRY,
-        Requirement.PURPOSE,
-        Requirement.DATA_CATEGORIES,
-        Requirement.RISK_INFORMATION,
-    ),
-    # The code list asks for nothing here; IOM principle 5 asks for a purpose at every transfer.
-    # Police and prosecution may be meant as a whole, so no recipient.
-    ConsentScope.SHARE_LAW_ENFORCEMENT: (Requirement.PURPOSE, Requirement.DATA_CATEGORIES),
-    ConsentScope.RESEARCH_NON_IDENTIFYING: (),
-    ConsentScope.CONTACT_FOLLOW_UP: (),
-    ConsentScope.PHOTO_MEDIA: (),
-}
-
 LONGEST = 10
 """Years for which a consent may be given at most; the day itself is included."""
-
-SHARING = frozenset(
-    {
-        ConsentScope.SHARE_NATIONAL,
-        ConsentScope.SHARE_CROSS_BORDER,
-        ConsentScope.SHARE_LAW_ENFORCEMENT,
-    }
-)
-"""Scopes under which data leave the organisation."""
-
-NOT_FOR_CHILDREN = frozenset({ConsentScope.PHOTO_MEDIA})
-"""A child's identity is never made public (CETS 197 art. 11.2; consent_scopes `child_allowed`)."""
-
-GUARDIANS: Mapping[bool, frozenset[GuardianKind]] = {
-    True: frozenset(GuardianKind),
-    # An adult decides alone unless a court has appointed somebody.
-    False: frozenset({GuardianKind.APPOINTED}),
-}
-"""Who may consent for a person, by `is_minor`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +58,7 @@ class Grant:
     granted_on: date
     expires_on: date | None = None
     recipient_organisation_id: UUID | None = None
+    recipient_kinds: AbstractSet[str] = frozenset()
     recipient_countries: AbstractSet[str] = frozenset()
     purposes: AbstractSet[str] = frozenset()
     data_groups: AbstractSet[str] = frozenset()
@@ -137,43 +68,14 @@ class Grant:
     assent: Assent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """A recorded consent. `expires_on` is the last day on which it holds."""
-
-    consent_id: UUID
-    scope: ConsentScope
-    given_by: ConsentGiver
-    granted_on: date
-    guardian: GuardianKind | None = None
-    expires_on: date | None = None
-    withdrawn_on: date | None = None
-    recipient_organisation_id: UUID | None = None
-    recipient_countries: AbstractSet[str] = frozenset()
-    purposes: AbstractSet[str] = frozenset()
-    data_groups: AbstractSet[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """What is about to be done under a scope. None and an empty set: nothing of the kind."""
-
-    scope: ConsentScope
-    is_minor: bool
-    on: date
-    recipient_organisation_id: UUID | None = None
-    country: str | None = None
-    purpose: str | None = None
-    data_groups: AbstractSet[str] = frozenset()
-
-
 def check_grant(
     grant: Grant, *, is_minor: bool, own_country: str, today: date, born_from: date | None = None
 ) -> None:
     """Refuse a consent that is not one. Raises InvalidError with a pointer, or ForbiddenError.
 
-    `consent.requirement_missing`: the scope must name more. `consent.country_not_foreign` and
-    `consent.country_not_own`: a scope and its countries contradict each other.
+    `consent.requirement_missing`: the scope must name more. `consent.recipient_ambiguous`: an
+    organisation and a class. `consent.kind_not_in_scope`, `consent.country_not_foreign` and
+    `consent.country_not_own`: a scope and its recipients contradict each other.
     `consent.not_for_children`, `consent.guardian_required`, `consent.guardian_not_applicable`,
     `consent.guardian_incomplete`, `consent.guardian_not_entitled`, `consent.guardian_suspected`,
     `consent.assent_refused`: who may agree for whom. `field.date_in_future`,
@@ -181,6 +83,7 @@ def check_grant(
     of birth.
     """
     _check_requirements(grant)
+    _check_recipients(grant)
     _check_countries(grant, own_country)
     _check_giver(grant, is_minor=is_minor)
     if grant.granted_on > today:
@@ -201,38 +104,12 @@ def check_withdrawal(consent: Consent, *, withdrawn_on: date, today: date) -> No
     Raises ConflictError `consent.already_withdrawn`, InvalidError `field.date_in_future` or
     `consent.withdrawn_before_granted`. An expired consent may be withdrawn: recipients then erase.
     """
-    if consent.withdrawn_on is not None:
+    if consent.is_withdrawn:
         raise ConflictError("consent.already_withdrawn")
     if withdrawn_on > today:
         raise InvalidError("field.date_in_future", pointer="/withdrawn_on")
     if withdrawn_on < consent.granted_on:
         raise InvalidError("consent.withdrawn_before_granted", pointer="/withdrawn_on")
-
-
-def is_valid(consent: Consent, *, on: date) -> bool:
-    """Tell whether the consent holds on a day.
-
-    A recorded withdrawal counts whatever its date: two clocks may disagree on what day it is, and
-    the doubt goes to the person.
-    """
-    if consent.withdrawn_on is not None or on < consent.granted_on:
-        return False
-    return consent.expires_on is None or on <= consent.expires_on
-
-
-def covers(consents: Iterable[Consent], disclosure: Disclosure) -> bool:
-    """Tell whether consents that hold that day cover the disclosure whole.
-
-    Each must fit scope, recipient, country and purpose; their data groups add up. A child's own
-    word needs a guardian's beside it, so only a guardian's consent counts for a minor; for an adult
-    today, also one who was a child when a parent agreed, only her own word or that of a guardian a
-    court has appointed.
-    """
-    fitting = [consent for consent in consents if _fits(consent, disclosure)]
-    if any(not consent.data_groups for consent in fitting):
-        return True  # _fits lets a consent without groups through only where none are required
-    granted = frozenset().union(*(consent.data_groups for consent in fitting))
-    return bool(fitting) and disclosure.data_groups <= granted
 
 
 def require(consents: Iterable[Consent], disclosure: Disclosure) -> None:
@@ -251,60 +128,8 @@ def require_record(consents: Iterable[Consent], *, is_minor: bool, on: date) -> 
         raise ForbiddenError("identity.consent_missing")
 
 
-def _fits(consent: Consent, disclosure: Disclosure) -> bool:
-    return (
-        consent.scope is disclosure.scope
-        and is_valid(consent, on=disclosure.on)
-        and _speaks_for(consent, is_minor=disclosure.is_minor)
-        and not (disclosure.is_minor and disclosure.scope in NOT_FOR_CHILDREN)
-        and _reaches(consent, disclosure)
-    )
-
-
-def _speaks_for(consent: Consent, *, is_minor: bool) -> bool:
-    if consent.given_by is ConsentGiver.SELF:
-        return not is_minor
-    return is_minor or consent.guardian in GUARDIANS[is_minor]
-
-
-def _reaches(consent: Consent, disclosure: Disclosure) -> bool:
-    named = consent.recipient_organisation_id
-    recipients: AbstractSet[UUID] = frozenset() if named is None else {named}
-    scope = disclosure.scope
-    asked = disclosure.recipient_organisation_id
-    if Requirement.DATA_CATEGORIES in REQUIRES[scope] and not (
-        consent.data_groups and disclosure.data_groups
-    ):
-        return False
-    return (
-        _within(recipients, asked, scope, Requirement.RECIPIENT)
-        and _within(consent.recipient_countries, disclosure.country, scope, Requirement.COUNTRY)
-        and _within(consent.purposes, disclosure.purpose, scope, Requirement.PURPOSE)
-    )
-
-
-def _within(
-    allowed: AbstractSet[Item], asked: Item | None, scope: ConsentScope, requirement: Requirement
-) -> bool:
-    """Tell whether `asked` keeps the limit `allowed`; nothing named is no limit unless required.
-
-    A limit nobody asks about is kept inside the organisation, and broken when data leave it.
-    """
-    if not allowed:
-        return requirement not in REQUIRES[scope]
-    if asked is None:
-        return scope not in SHARING
-    return asked in allowed
-
-
 def _check_requirements(grant: Grant) -> None:
-    named = {
-        Requirement.RECIPIENT: grant.recipient_organisation_id is not None,
-        Requirement.COUNTRY: bool(grant.recipient_countries),
-        Requirement.PURPOSE: bool(grant.purposes),
-        Requirement.DATA_CATEGORIES: bool(grant.data_groups),
-        Requirement.RISK_INFORMATION: grant.risk_information_given,
-    }
+    named = named_in(grant) | {Requirement.RISK_INFORMATION: grant.risk_information_given}
     for requirement in REQUIRES[grant.scope]:
         if not named[requirement]:
             raise InvalidError(
@@ -312,6 +137,23 @@ def _check_requirements(grant: Grant) -> None:
                 pointer=POINTERS[requirement],
                 scope=grant.scope.value,
             )
+
+
+def _check_recipients(grant: Grant) -> None:
+    """Refuse a class beside an organisation, and kinds that the scope cannot reach.
+
+    Who names both leaves open whether she means the one or all of them. Inside the country police
+    and prosecution see under their own scope and nobody else does.
+    """
+    pointer = "/recipient_kinds"
+    if grant.recipient_kinds and grant.recipient_organisation_id is not None:
+        raise InvalidError("consent.recipient_ambiguous", pointer=pointer)
+    unreached = {
+        ConsentScope.SHARE_NATIONAL: grant.recipient_kinds & LAW_ENFORCEMENT_KINDS,
+        ConsentScope.SHARE_LAW_ENFORCEMENT: grant.recipient_kinds - LAW_ENFORCEMENT_KINDS,
+    }
+    if unreached.get(grant.scope):
+        raise InvalidError("consent.kind_not_in_scope", pointer=pointer, scope=grant.scope.value)
 
 
 def _check_countries(grant: Grant, own_country: str) -> None:

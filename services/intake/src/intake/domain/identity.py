@@ -5,7 +5,8 @@ from collections.abc import Set as AbstractSet
 from datetime import date
 from uuid import UUID
 
-from intake.domain.consent import Consent, ConsentScope, Disclosure, covers, require
+from common.consent import Consent, Disclosure, covers, national_scope
+from intake.domain.consent import require
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "IDENTITY": frozenset(
@@ -27,18 +28,23 @@ def purpose_opening(
     group: str,
     *,
     recipient: UUID,
+    recipient_kind: str | None,
     country: str,
     is_minor: bool,
     today: date,
 ) -> str | None:
-    """Return a purpose for which SHARE_NATIONAL consents open one data group to the recipient."""
+    """Return a purpose for which consents open one data group to the recipient.
+
+    `recipient_kind` is None while the directory has not told of it.
+    """
     consents = list(consents)
     for purpose in sorted(frozenset().union(*(consent.purposes for consent in consents))):
         asked = Disclosure(
-            scope=ConsentScope.SHARE_NATIONAL,
+            scope=national_scope(recipient_kind),
             is_minor=is_minor,
             on=today,
             recipient_organisation_id=recipient,
+            recipient_kind=recipient_kind,
             country=country,
             purpose=purpose,
             data_groups=frozenset({group}),
@@ -52,13 +58,16 @@ def groups_shared(
     consents: Iterable[Consent],
     *,
     recipient: UUID,
+    recipient_kind: str | None,
     purpose: str,
     country: str,
     is_minor: bool,
     today: date,
 ) -> frozenset[str]:
-    """Return the groups that SHARE_NATIONAL consents open to the recipient for the purpose.
+    """Return the groups that consents open to the recipient for the purpose.
 
+    Police and prosecution need consents of their own scope, all others SHARE_NATIONAL.
+    `recipient_kind` is None while the directory has not told of it: a class does not mean it then.
     Raises ForbiddenError `consent.missing` unless IDENTITY is one of them: contact details without
     a name are of no use and still a danger.
     """
@@ -66,10 +75,11 @@ def groups_shared(
 
     def asked(group: str) -> Disclosure:
         return Disclosure(
-            scope=ConsentScope.SHARE_NATIONAL,
+            scope=national_scope(recipient_kind),
             is_minor=is_minor,
             on=today,
             recipient_organisation_id=recipient,
+            recipient_kind=recipient_kind,
             country=country,
             purpose=purpose,
             data_groups=frozenset({group}),

@@ -15,7 +15,10 @@ from intake.models import Case, KnownReferral
 Relation = Literal["own", "assigned", "all", "referred"]
 
 TAKEN_ON = ("ACCEPTED", "COMPLETED")
-"""Statuses of a referral in which its receiver works with the person and may know the facts."""
+"""Statuses of a referral in which its receiver works with the person and may know the facts.
+
+A withdrawn consent shuts them again, after completion too.
+"""
 
 _CASE = select(Case).where(Case.id == bindparam("id"))
 _SEEN: AnySelect = select(
@@ -25,6 +28,7 @@ _SEEN: AnySelect = select(
         KnownReferral.case_id == Case.id,
         KnownReferral.receiving_organisation_id == bindparam("reader"),
         KnownReferral.status.in_(TAKEN_ON),
+        KnownReferral.consent_withdrawn_on.is_(None),
     )
     .label("is_referred"),
 ).where(Case.id == bindparam("id"))
@@ -116,6 +120,7 @@ def _visible(principal: Principal) -> ColumnElement[bool]:
     referred = select(KnownReferral.case_id).where(
         KnownReferral.receiving_organisation_id == principal.organisation_id,
         KnownReferral.status.in_(TAKEN_ON),
+        KnownReferral.consent_withdrawn_on.is_(None),
     )
     conditions: dict[str, ColumnElement[bool]] = {
         "own": mine,

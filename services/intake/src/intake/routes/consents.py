@@ -2,13 +2,13 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from common.consent import is_valid
 from common.http import CurrentPrincipal, UnitDep, router
+from common.http.request import HereDep
 from intake.commands import consent as commands
-from intake.domain.consent import is_valid
 from intake.models import Consent
 from intake.queries import consent as queries
 from intake.queries.case import see_case
-from intake.routes.here import HereDep
 from intake.schemas.consent import ConsentGrant, ConsentList, ConsentRead, ConsentWithdraw
 
 consents = router(prefix="/v1/cases/{case_id}/consents", tags=["consent"])
@@ -21,9 +21,10 @@ async def grant_consent(
     """Record a consent to one scope, as the person gave it (F10).
 
     A scope of sharing names recipient, purpose and data groups, and across the border the country
-    and that the risks were explained (code list consent_scopes). For a child a guardian consents,
-    with the child's assent beside it; a guardian suspected of involvement is refused. Consents are
-    never changed: a new one is added, an old one withdrawn.
+    and that the risks were explained (code list consent_scopes). The recipient is an organisation,
+    or all organisations of some kinds (`recipient_kinds`), never both. For a child a guardian
+    consents, with the child's assent beside it; a guardian suspected of involvement is refused.
+    Consents are never changed: a new one is added, an old one withdrawn.
     """
     granted = await commands.grant_consent(unit, case_id, body, principal=principal, here=here)
     return _read(granted, here.today)
@@ -35,7 +36,7 @@ async def list_consents(
 ) -> ConsentList:
     """List the consents of a case, oldest first, withdrawn and expired ones with them.
 
-    An organisation the case was referred to sees those that name it.
+    An organisation the case was referred to sees those that name it or all of its kind.
     """
     _, relation = await see_case(unit, case_id, principal=principal)
     rows = await queries.list_seen(unit, case_id, relation, principal)

@@ -1,9 +1,9 @@
 from uuid import UUID
 
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from common.http.request import HereDep
 from intake.commands import identification as commands
 from intake.commands.disclosure import disclose_decisions
-from intake.routes.here import HereDep
 from intake.schemas.identification import (
     IdentificationDecide,
     IdentificationHistory,
@@ -13,7 +13,7 @@ from intake.schemas.identification import (
 identification = router(prefix="/v1/cases/{case_id}/identification", tags=["identification"])
 
 
-@identification.post("")
+@identification.post("", response_model_exclude_unset=True)
 async def decide_identification(
     case_id: UUID,
     *,
@@ -35,18 +35,19 @@ async def decide_identification(
     decided = await commands.decide_identification(
         unit, case_id, body, principal=principal, here=here, expected=expected
     )
-    return IdentificationRead.of(decided, note=body.note)
+    return IdentificationRead.of(decided, groups=principal.data_groups, note=body.note)
 
 
-@identification.get("")
+@identification.get("", response_model_exclude_unset=True)
 async def list_identification(
     case_id: UUID, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> IdentificationHistory:
     """Read every step of a case's identification, oldest first; each stays as it was decided.
 
-    Notes are sealed; opening them is entered in the audit trail. An organisation the case was
-    referred to reads the steps without the notes, and exploitation_types, acts and means only under
-    a consent in force that names it and EXPLOITATION.
+    Notes are sealed; opening them is entered in the audit trail. A field of a data group your role
+    may not know (`x-data-group`) is absent. An organisation the case was referred to reads the
+    steps without the notes, and exploitation_types, acts and means only under a consent in force
+    that names it and EXPLOITATION.
     """
     found = await disclose_decisions(unit, case_id, principal=principal, here=here)
     return IdentificationHistory(items=tuple(found))

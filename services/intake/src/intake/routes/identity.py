@@ -5,9 +5,9 @@ from fastapi import Query
 
 from common.codelists import code_of
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from common.http.request import HereDep
 from intake.commands import identity as commands
 from intake.commands.disclosure import disclose_identity
-from intake.routes.here import HereDep
 from intake.schemas.case import CaseRead
 from intake.schemas.identity import IdentityRead, IdentityWrite
 
@@ -18,7 +18,7 @@ Purpose = Annotated[
 ]
 
 
-@identity.put("")
+@identity.put("", response_model_exclude_unset=True)
 async def put_identity(
     case_id: UUID,
     *,
@@ -35,14 +35,13 @@ async def put_identity(
     protection principles; domain rules section 5). Each field is sealed by itself under the key of
     the case. A birth date replaces what the case said of it. If-Match names the case's version.
     """
-    return CaseRead.model_validate(
-        await commands.put_identity(
-            unit, case_id, body, principal=principal, here=here, expected=expected
-        )
+    case = await commands.put_identity(
+        unit, case_id, body, principal=principal, here=here, expected=expected
     )
+    return CaseRead.of(case, groups=principal.data_groups)
 
 
-@identity.get("")
+@identity.get("", response_model_exclude_unset=True)
 async def get_identity(
     case_id: UUID, unit: UnitDep, principal: CurrentPrincipal, here: HereDep, purpose: Purpose
 ) -> IdentityRead:

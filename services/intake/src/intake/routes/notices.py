@@ -16,12 +16,11 @@ from common.http import (
     page,
     router,
 )
-from common.http.request import RuntimeDep
+from common.http.request import HereDep, RuntimeDep
 from intake.commands import disclosure, triage
 from intake.commands import notice as commands
 from intake.models import Notice
 from intake.queries import notice as queries
-from intake.routes.here import HereDep
 from intake.schemas.notice import (
     NoticeBulk,
     NoticeBulkRead,

@@ -4,7 +4,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, computed_field
 
 from common.contracts.types import SubjectId
-from common.schema import Instant, LongText, PastInstant, ReadModel, StrictModel, examples
+from common.schema import Instant, LongText, NewId, PastInstant, ReadModel, StrictModel, examples
 from intake.domain.age import AgeBasis, AgeGroup
 from intake.domain.case import BeneficiaryKind, CaseStatus
 from intake.domain.identification import IdentificationStatus, services_open
@@ -14,6 +14,7 @@ from intake.schemas.fields import (
     P1,
     Absent,
     Citizenships,
+    GroupedRead,
     Language,
     Languages,
     Margin,
@@ -23,6 +24,7 @@ from intake.schemas.fields import (
     ProcessingBasis,
     Sex,
     Years,
+    in_group,
     listed,
     patch_examples,
 )
@@ -69,7 +71,7 @@ class CaseCreate(StrictModel):
         )
     )
 
-    id: UUID = Field(description="Chosen by the caller; sending it again changes nothing.")
+    id: NewId = Field(description="Chosen by the caller; sending it again changes nothing.")
     country: OurCountry | None = Field(
         default=None, description="The instance's own; no other is taken."
     )
@@ -132,7 +134,7 @@ class AssignCase(StrictModel):
     worker: SubjectId
 
 
-class CaseRead(ReadModel):
+class CaseRead(GroupedRead):
     """The facts of a case. Who the person is stands elsewhere, sealed."""
 
     id: UUID
@@ -149,7 +151,7 @@ class CaseRead(ReadModel):
     age_group: AgeGroup = Field(description="At the first contact; UNKNOWN counts as no child.")
     age_basis: AgeBasis
     urgency: Annotated[Urgency, listed("urgency")]
-    legal_basis: str = Field(json_schema_extra={"x-codelist": "legal_bases"})
+    legal_basis: Annotated[str | Absent, NotNull] = in_group("LEGAL", codelist="legal_bases")
     citizenships: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "iso_countries"})
     languages: tuple[Language, ...]
     notice_id: UUID | None

@@ -5,8 +5,9 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
-from common.schema import Instant, ReadModel, Slug, StrictModel, examples
-from intake.domain.consent import Assent, ConsentGiver, ConsentScope, GuardianKind
+from common.consent import ConsentGiver, ConsentScope, GuardianKind
+from common.schema import Instant, NewId, ReadModel, Slug, StrictModel, examples
+from intake.domain.consent import Assent
 from intake.schemas.fields import AnyCountry, Day, Distinct, Language, Yes, listed
 
 Purposes = Annotated[
@@ -14,6 +15,9 @@ Purposes = Annotated[
 ]
 DataGroups = Annotated[
     tuple[Annotated[str, code_of("data_groups")], ...], Field(max_length=20), Distinct
+]
+RecipientKinds = Annotated[
+    tuple[Annotated[str, code_of("organisation_kinds")], ...], Field(max_length=20), Distinct
 ]
 Countries = Annotated[tuple[AnyCountry, ...], Field(max_length=20), Distinct]
 
@@ -43,10 +47,22 @@ class ConsentGrant(StrictModel):
                 "granted_on": "2025-11-20",
                 "expires_on": "2030-05-20",
             },
+            {
+                "scope": "SHARE_NATIONAL",
+                "given_by": "GUARDIAN",
+                "guardian": "APPOINTED",
+                "guardian_suspected": False,
+                "assent": "GIVEN",
+                "language": "bs",
+                "recipient_kinds": ["SHELTER", "HEALTH"],
+                "purposes": ["ASSISTANCE"],
+                "data_groups": ["IDENTITY"],
+                "granted_on": "2025-11-20",
+            },
         )
     )
 
-    id: UUID | None = Field(
+    id: NewId | None = Field(
         default=None, description="Chosen by the caller; sending it again changes nothing."
     )
     scope: Annotated[ConsentScope, listed("consent_scopes")]
@@ -67,7 +83,15 @@ class ConsentGrant(StrictModel):
     )
     interpreter_present: Yes = False
     witness_present: Yes = False
-    recipient_organisation_id: UUID | None = None
+    recipient_organisation_id: UUID | None = Field(
+        default=None, description="The one organisation that may know."
+    )
+    recipient_kinds: RecipientKinds = Field(
+        default=(),
+        description="Instead of one organisation, every organisation of these kinds. Inside the "
+        "country police and prosecution belong to SHARE_LAW_ENFORCEMENT, all others to "
+        "SHARE_NATIONAL.",
+    )
     recipient_countries: Countries = ()
     purposes: Purposes = ()
     data_groups: DataGroups = ()
@@ -101,6 +125,7 @@ class ConsentRead(ReadModel):
     interpreter_present: bool
     witness_present: bool
     recipient_organisation_id: UUID | None
+    recipient_kinds: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "organisation_kinds"})
     recipient_countries: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "iso_countries"})
     purposes: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "purposes"})
     data_groups: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "data_groups"})

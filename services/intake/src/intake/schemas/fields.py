@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from datetime import date
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +21,7 @@ from pydantic_core.core_schema import no_info_before_validator_function
 
 from common.codelists import code_of
 from common.errors import InvalidError
+from common.schema import ReadModel
 from intake.domain import age
 
 P0 = Field(json_schema_extra={"x-data-class": "P0"})
@@ -34,7 +36,7 @@ def listed(codelist: str) -> Any:  # noqa: ANN401  (pydantic's own type for Fiel
 
 
 Absent: TypeAlias = None
-"""In a PATCH body beside NotNull: the field may be absent, but not null."""
+"""In a PATCH body and in a GroupedRead, beside NotNull: the field may be absent, but not null."""
 
 
 class _NotNull:
@@ -64,6 +66,48 @@ def _refuse_null(value: object) -> object:
 
 
 NotNull = _NotNull()
+
+
+class InGroup:
+    """`json_schema_extra` of a field that belongs to a data group, a code of data_groups (F60)."""
+
+    def __init__(self, group: str, more: dict[str, str]) -> None:
+        self.group = group
+        self._more = more
+
+    def __call__(self, schema: dict[str, Any]) -> None:
+        schema.pop("default", None)
+        schema |= {"x-data-group": self.group, **self._more}
+
+
+def in_group(group: str, *, codelist: str | None = None, data_class: str | None = None) -> Any:  # noqa: ANN401  as `listed`
+    """Return the default of a field of a GroupedRead: absent for whom the data group is closed."""
+    more = {"x-codelist": codelist, "x-data-class": data_class}
+    return Field(
+        default=None,
+        json_schema_extra=InGroup(group, {k: v for k, v in more.items() if v is not None}),
+    )
+
+
+class GroupedRead(ReadModel):
+    """An answer some of whose fields belong to data groups: `field: X | Absent = in_group(…)`.
+
+    A field of a group the reader may not know is not in the answer at all; its route names
+    `response_model_exclude_unset`. Which role knows which group stands in `data_groups.json`.
+    """
+
+    @classmethod
+    def of(cls, row: object, *, groups: AbstractSet[str], **given: Any) -> Self:
+        """Return what readers of these data groups may know of a row; `given` goes before it."""
+        shown = [name for name in cls.model_fields if cls.group_of(name) in (None, *groups)]
+        values = {name: given[name] if name in given else getattr(row, name) for name in shown}
+        return cls.model_validate(values)
+
+    @classmethod
+    def group_of(cls, field: str) -> str | None:
+        """Return the data group of a field; None for one that every reader may know."""
+        extra = cls.model_fields[field].json_schema_extra
+        return extra.group if isinstance(extra, InGroup) else None
 
 
 def patch_examples(*bodies: dict[str, Any]) -> Callable[[dict[str, Any]], None]:

@@ -9,7 +9,16 @@ from common.contracts.types import RuleVersion
 from common.schema import Instant, LongText, ReadModel, StrictModel, examples
 from intake.domain.identification import IdentificationStatus
 from intake.domain.roles import ActorRole, DecidingAuthority
-from intake.schemas.fields import P1, Day, Distinct, listed
+from intake.schemas.fields import (
+    P1,
+    Absent,
+    Day,
+    Distinct,
+    GroupedRead,
+    NotNull,
+    in_group,
+    listed,
+)
 
 Roles = Annotated[
     tuple[Annotated[ActorRole, listed("actor_roles")], ...], Field(max_length=10), Distinct
@@ -71,7 +80,7 @@ class IdentificationDecide(StrictModel):
     )
 
 
-class IdentificationRead(ReadModel):
+class IdentificationRead(GroupedRead):
     """A step as it was decided; the history of a case is these, oldest first."""
 
     id: UUID
@@ -81,30 +90,20 @@ class IdentificationRead(ReadModel):
     previous_status: Annotated[IdentificationStatus, listed("identification_status")]
     decided_by: Annotated[DecidingAuthority, listed("deciding_authorities")]
     participants: tuple[ActorRole, ...]
-    legal_basis: str = Field(json_schema_extra={"x-codelist": "legal_bases"})
+    legal_basis: Annotated[str | Absent, NotNull] = in_group("LEGAL", codelist="legal_bases")
     decided_on: date
     rule_version: RuleVersion
-    exploitation_types: tuple[str, ...] | None = Field(
-        description="null, as acts and means, where no consent opens EXPLOITATION to the reader.",
-        json_schema_extra={"x-codelist": "exploitation_types"},
+    exploitation_types: Annotated[tuple[str, ...] | Absent, NotNull] = in_group(
+        "EXPLOITATION", codelist="exploitation_types"
     )
-    acts: tuple[str, ...] | None = Field(json_schema_extra={"x-codelist": "ics_tip"})
-    means: tuple[str, ...] | None = Field(json_schema_extra={"x-codelist": "ics_tip"})
-    note: Annotated[str | None, P1]
+    acts: Annotated[tuple[str, ...] | Absent, NotNull] = in_group(
+        "EXPLOITATION", codelist="ics_tip"
+    )
+    means: Annotated[tuple[str, ...] | Absent, NotNull] = in_group(
+        "EXPLOITATION", codelist="ics_tip"
+    )
+    note: str | None = in_group("EXPLOITATION", data_class="P1")
     recorded_at: Instant
-
-    @classmethod
-    def of(
-        cls, row: object, *, note: str | None, with_elements: bool = True
-    ) -> "IdentificationRead":
-        """Return the columns of a decision with its note, which the caller has opened or not.
-
-        Without its elements (exploitation_types, acts, means) what happened stays closed.
-        """
-        columns = {name: getattr(row, name) for name in cls.model_fields if name != "note"}
-        if not with_elements:
-            columns |= dict.fromkeys(("exploitation_types", "acts", "means"))
-        return cls.model_validate(columns | {"note": note})
 
 
 class IdentificationHistory(ReadModel):

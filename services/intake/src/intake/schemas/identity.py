@@ -5,9 +5,17 @@ from uuid import UUID
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticKnownError
 
-from common.schema import Instant, LongText, ReadModel, ShortText, StrictModel, clean_text, examples
+from common.schema import Instant, LongText, ShortText, StrictModel, clean_text, examples
 from intake.domain.names import Script, script_of
-from intake.schemas.fields import P0, AnyCountry, PartialDate
+from intake.schemas.fields import (
+    P0,
+    Absent,
+    AnyCountry,
+    GroupedRead,
+    NotNull,
+    PartialDate,
+    in_group,
+)
 
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$", max_length=16)]
 """E.164, as `+38164000000`."""
@@ -106,21 +114,21 @@ class IdentityWrite(StrictModel):
         return self
 
 
-class IdentityRead(ReadModel):
+class IdentityRead(GroupedRead):
     """Who a person is. Reading it is entered in the audit trail before it is given."""
 
     case_id: UUID
-    given_name: Name | None
-    family_name: Name | None
-    other_names: tuple[Name, ...]
-    birth_date: Annotated[str | None, P0]
-    birth_place: Annotated[str | None, P0]
-    address: Annotated[str | None, P0]
-    phones: Annotated[tuple[str, ...], P0]
-    email: Annotated[str | None, P0]
-    documents: tuple[Document, ...]
+    given_name: Name | None = in_group("IDENTITY")
+    family_name: Name | None = in_group("IDENTITY")
+    other_names: Annotated[tuple[Name, ...] | Absent, NotNull] = in_group("IDENTITY")
+    birth_date: str | None = in_group("IDENTITY", data_class="P0")
+    birth_place: str | None = in_group("IDENTITY", data_class="P0")
+    address: str | None = in_group("CONTACT", data_class="P0")
+    phones: Annotated[tuple[str, ...] | Absent, NotNull] = in_group("CONTACT", data_class="P0")
+    email: str | None = in_group("CONTACT", data_class="P0")
+    documents: Annotated[tuple[Document, ...] | Absent, NotNull] = in_group("IDENTITY")
     data_groups: tuple[str, ...] = Field(
-        description="What the caller may know; the fields of other groups are empty.",
+        description="What the caller may know; the fields of other groups are absent.",
         json_schema_extra={"x-codelist": "data_groups"},
     )
     recorded_at: Instant

@@ -19,6 +19,7 @@ from common.http.problem import field_problem
 from common.schema import (
     Instant,
     LongText,
+    NewId,
     PastInstant,
     ReadModel,
     ShortText,
@@ -70,7 +71,7 @@ class NoticeCreate(StrictModel):
         )
     )
 
-    id: UUID | None = Field(
+    id: NewId | None = Field(
         default=None, description="Chosen by the sender; sending it again changes nothing."
     )
     source: Annotated[str, code_of("notice_sources")]

@@ -127,7 +127,9 @@ async def _send(
         # Whether a place is free is the receiver's answer: the directory may be out of date.
         require_eligible(directory.offer_of(service), _need(case, referral))
     now = utcnow()
-    deadline = respond_by(now, referral.urgency, zone=calendar.zone, holidays=calendar.holidays)
+    deadline = respond_by(
+        now, referral.urgency, zone=calendar.time_zone, holidays=calendar.holidays
+    )
     return take_step(
         unit,
         referral,

@@ -9,7 +9,7 @@ from uuid import UUID
 from common.auth import Principal
 from common.clock import utcnow
 from common.columns import Sealed
-from common.contracts.referral import EVENT_BY_STATUS
+from common.contracts.referral import CONSENT_WITHDRAWN, EVENT_BY_STATUS, ReferralEvent
 from common.errors import ConflictError
 from common.unit import Unit
 from referral.commands.directory import change_service
@@ -44,7 +44,30 @@ def take_step(
 
     `reason` and `reason_note` are those of the last step: without new ones the old ones go.
     """
-    told = EVENT_BY_STATUS[status](
+    told = event_of(EVENT_BY_STATUS[status], referral, status, on, reason)
+    columns = {"reason_note": None, **changed}
+    if reason == CONSENT_WITHDRAWN:
+        columns["consent_withdrawn_on"] = on
+    return unit.change(
+        Referral,
+        referral,
+        told,
+        about=referral.case_id,
+        status=status,
+        reason=reason,
+        updated_at=utcnow(),
+        **columns,
+    )
+
+
+def event_of(
+    kind: type[ReferralEvent],
+    referral: Referral,
+    status: ReferralStatus,
+    on: date,
+    reason: str | None,
+) -> ReferralEvent:
+    return kind(
         referral_id=referral.id,
         case_id=referral.case_id,
         sending_organisation_id=referral.sending_organisation_id,
@@ -55,17 +78,6 @@ def take_step(
         previous_status=referral.status,
         reason=reason,
         on=on,
-    )
-    columns = {"reason_note": None, **changed}
-    return unit.change(
-        Referral,
-        referral,
-        told,
-        about=referral.case_id,
-        status=status,
-        reason=reason,
-        updated_at=utcnow(),
-        **columns,
     )
 
 

@@ -3,16 +3,11 @@
 from dataclasses import dataclass
 from datetime import date
 
-from common.clock import local_date
+from common.here import Here
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
-    """A time zone and the public holidays of the country."""
+class Calendar(Here):
+    """A country with its public holidays."""
 
-    zone: str
     holidays: frozenset[date] = frozenset()
-
-    @property
-    def today(self) -> date:
-        return local_date(self.zone)

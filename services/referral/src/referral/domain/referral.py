@@ -215,18 +215,27 @@ SENT_AND_OPEN: Final = frozenset(
 CALLED_OFF: Final = frozenset(
     {ReferralStatus.DECLINED, ReferralStatus.CANCELLED, ReferralStatus.EXPIRED}
 )
-"""The receiver keeps the fact and the date and nothing of the person (domain.md section 4)."""
+"""The receiver did not take the person in (domain.md section 4)."""
+
+
+def keeps_only_the_fact(status: ReferralStatus, *, is_withdrawn: bool) -> bool:
+    """Say whether the receiver keeps the fact and the date and nothing of the person.
+
+    `is_withdrawn`: consent was withdrawn, before the end of the referral or after it.
+    """
+    return is_withdrawn or status in CALLED_OFF
 
 
 def receiver_view(
-    status: ReferralStatus, *, was_submitted: bool, was_acknowledged: bool
+    status: ReferralStatus, *, was_submitted: bool, was_acknowledged: bool, is_withdrawn: bool
 ) -> ReceiverView:
     """Return what the receiver may see: no identity and no note before it has acknowledged (F37).
 
-    Once the referral was declined, cancelled or has expired the receiver is back to the preview.
+    Once the referral was declined, cancelled or has expired, or consent was withdrawn, the receiver
+    is back to the preview.
     """
     if not was_submitted:
         return ReceiverView.NOTHING
-    if was_acknowledged and status not in CALLED_OFF:
+    if was_acknowledged and not keeps_only_the_fact(status, is_withdrawn=is_withdrawn):
         return ReceiverView.FULL
     return ReceiverView.PREVIEW

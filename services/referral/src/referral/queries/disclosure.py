@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from common.auth import Principal
+from common.consent import Disclosure, national_scope
 from common.errors import ForbiddenError
 from common.sealing import SubjectBox
 from common.unit import Sealed, Unit
-from referral.domain.consent import Disclosure, require_consent
+from referral.domain.consent import require_consent
 from referral.domain.referral import Side
 from referral.models import KnownCase, Organisation, Referral
 from referral.queries import directory
@@ -38,6 +39,7 @@ async def open_notes(unit: Unit, referral: Referral, *, principal: Principal, on
         about=referral.case_id,
         data_groups=referral.data_groups,
         purpose=referral.purpose,
+        legal_basis="CONSENT",  # on which a referral stands
     )
     return Notes(
         _open(box, referral, "note", referral.note),
@@ -49,9 +51,10 @@ def disclosure_of(
     referral: Referral, case: KnownCase, receiver: Organisation, on: date
 ) -> Disclosure:
     return Disclosure(
+        scope=national_scope(receiver.kind),
         recipient_organisation_id=receiver.id,
         recipient_kind=receiver.kind,
-        recipient_country=receiver.country,
+        country=receiver.country,
         purpose=referral.purpose,
         data_groups=frozenset(referral.data_groups),
         is_minor=case.is_minor,

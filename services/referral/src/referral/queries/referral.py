@@ -6,14 +6,13 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, selec
 
 from common.auth import Principal
 from common.authz import Authorisation
+from common.consent import Consent
 from common.db.base import Store
 from common.errors import NotFoundError
 from common.unit import Unit
-from referral.domain.consent import Consent
 from referral.domain.referral import (
     CALLED_OFF,
     OVERDUE,
-    SENT_AND_OPEN,
     ReceiverView,
     ReferralStatus,
     Side,
@@ -83,6 +82,7 @@ def view_of(referral: Referral, principal: Principal) -> ReceiverView:
             referral.status,
             was_submitted=referral.submitted_at is not None,
             was_acknowledged=referral.acknowledged_at is not None,
+            is_withdrawn=referral.consent_withdrawn_on is not None,
         )
     return ReceiverView.PREVIEW
 
@@ -111,7 +111,10 @@ def list_referrals(
     if case_id is None:
         return statement
     acknowledged = and_(
-        received, Referral.acknowledged_at.is_not(None), Referral.status.not_in(CALLED_OFF)
+        received,
+        Referral.acknowledged_at.is_not(None),
+        Referral.status.not_in(CALLED_OFF),
+        Referral.consent_withdrawn_on.is_(None),
     )
     return statement.where(Referral.case_id == case_id, or_(sent, acknowledged))
 
@@ -145,10 +148,10 @@ async def find_accepted(unit: Unit, case_id: UUID, organisation_id: UUID) -> Ref
 
 
 async def list_resting_on(unit: Unit, case_id: UUID, consent_id: UUID) -> list[Referral]:
-    """Return the open referrals of a case that were sent under this consent."""
+    """Return the referrals of a case that were sent under this consent and keep it, ended or not."""
     found = await unit.list(
         select(Referral)
-        .where(Referral.case_id == case_id, Referral.status.in_(SENT_AND_OPEN))
+        .where(Referral.case_id == case_id, Referral.consent_withdrawn_on.is_(None))
         .order_by(Referral.recorded_at, Referral.id)
     )
     return [referral for referral in found if str(consent_id) in referral.consent_ids]
@@ -184,10 +187,12 @@ def consent_of(row: KnownConsent) -> Consent:
         consent_id=row.id,
         scope=row.scope,
         recipient_organisation_id=row.recipient_organisation_id,
+        recipient_kinds=frozenset(row.recipient_kinds),
         recipient_countries=frozenset(row.recipient_countries),
         purposes=frozenset(row.purposes),
         data_groups=frozenset(row.data_groups),
         given_by=row.given_by,
+        guardian=row.guardian,
         granted_on=row.granted_on,
         expires_on=row.expires_on,
         is_withdrawn=row.is_withdrawn,

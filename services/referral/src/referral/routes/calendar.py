@@ -9,7 +9,7 @@ from referral.settings import Settings
 
 async def _calendar(request: Request) -> Calendar:
     settings = cast(Settings, runtime_of(request).settings)
-    return Calendar(settings.time_zone, settings.public_holidays)
+    return Calendar(settings.country, settings.time_zone, settings.public_holidays)
 
 
 CalendarDep = Annotated[Calendar, Depends(_calendar)]

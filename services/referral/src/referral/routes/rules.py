@@ -1,5 +1,5 @@
+from common.consent import LAW_ENFORCEMENT_KINDS
 from common.http import CurrentPrincipal, router
-from referral.domain.consent import LAW_ENFORCEMENT_KINDS
 from referral.domain.referral import REASON_LISTS, RESPONSE_POLICY, STEPS, WorkingDays
 from referral.schemas.referral import DeadlineRule, ReferralRules, StepRule
 

@@ -1,3 +1,4 @@
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -5,8 +6,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
-from common.schema import Instant, LongText, ReadModel, StrictModel, examples
-from referral.domain.referral import CALLED_OFF, ReceiverView, Side
+from common.schema import Instant, LongText, NewId, ReadModel, StrictModel, examples
+from referral.domain.referral import ReceiverView, Side, keeps_only_the_fact
 from referral.schemas.directory import Language, ServiceType
 
 Urgency = Annotated[str, code_of("urgency")]
@@ -50,7 +51,7 @@ class ReferralCreate(StrictModel):
         )
     )
 
-    id: UUID
+    id: NewId
     case_id: UUID
     receiving_organisation_id: UUID
     service_id: UUID | None = None
@@ -132,11 +133,17 @@ _NOBODY: dict[str, Any] = {"sex": None, "age_group": None, "languages": []}
 """What is left of the person to those who only know that there was a referral."""
 
 
+def _left_of_person(row: Any) -> dict[str, Any]:  # noqa: ANN401  a referral's row
+    is_withdrawn = row.consent_withdrawn_on is not None
+    return _NOBODY if keeps_only_the_fact(row.status, is_withdrawn=is_withdrawn) else {}
+
+
 class ReferralPreview(ReadModel):
     """What the receiver sees before it has acknowledged: no case, no note, no identity (F37).
 
-    Once the referral was called off nothing of the person is left: `sex`, `age_group` are null and
-    `languages` is empty (domain.md section 4: the receiver keeps only the fact and the date).
+    Once the referral was called off or consent withdrawn, nothing of the person is left: `sex`,
+    `age_group` are null and `languages` is empty (domain.md section 4: the receiver keeps only the
+    fact and the date).
     """
 
     id: UUID
@@ -152,11 +159,12 @@ class ReferralPreview(ReadModel):
     languages: list[str]
     submitted_at: Instant
     respond_by: Instant
+    consent_withdrawn_on: date | None
 
     @classmethod
     def of(cls, row: Any) -> "ReferralPreview":  # noqa: ANN401  a referral's row
         shown = cls.model_validate(row)
-        return shown.model_copy(update=_NOBODY) if row.status in CALLED_OFF else shown
+        return shown.model_copy(update=_left_of_person(row))
 
 
 class ReferralItem(ReadModel):
@@ -182,14 +190,14 @@ class ReferralItem(ReadModel):
     suggested_service_id: UUID | None
     submitted_at: Instant | None
     respond_by: Instant | None
+    consent_withdrawn_on: date | None
 
     @classmethod
     def of(cls, row: Any, view: ReceiverView) -> "ReferralItem":  # noqa: ANN401  a referral's row
         shown = cls.model_validate(row)
         if view is ReceiverView.FULL:
             return shown
-        nobody = _NOBODY if row.status in CALLED_OFF else {}
-        return shown.model_copy(update={"case_id": None, **nobody})
+        return shown.model_copy(update={"case_id": None, **_left_of_person(row)})
 
 
 class ReferralRead(ReadModel):
@@ -220,6 +228,9 @@ class ReferralRead(ReadModel):
     recorded_at: Instant
     submitted_at: Instant | None
     respond_by: Instant | None
+    consent_withdrawn_on: date | None = Field(
+        description="From this day on no consent carries it, and its receiver sees the preview."
+    )
 
     @classmethod
     def of(cls, row: Any, *, note: str | None, reason_note: str | None) -> "ReferralRead":  # noqa: ANN401

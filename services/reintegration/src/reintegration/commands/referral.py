@@ -1,9 +1,10 @@
 """What the steps of a referral do to the plan it opened or joined."""
 
-from typing import Final
-from uuid import uuid5
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID, uuid5
 
-from common.contracts.referral import ReferralEvent
+from common.contracts.referral import CONSENT_WITHDRAWN, ReferralEvent
 from common.contracts.reintegration import (
     PlanOpened,
     PlanReferralLinked,
@@ -17,48 +18,28 @@ from reintegration.domain.plan import Action
 from reintegration.models import Plan, PlanReferral
 from reintegration.queries import plan as queries
 
-CONSENT_WITHDRAWN: Final = "CONSENT_WITHDRAWN"
-"""The code of cancel_reasons with which the referral service ends what a consent carried."""
-
 
 async def open_plan(unit: Unit, accepted: ReferralEvent, *, country: str) -> None:
     """Open a plan for the case of an accepted referral, or let the referral join the open one.
 
-    The plan's id follows from the referral's, so that hearing the same events again from the
-    beginning makes the same plans.
+    A plan the organisation has of the case, but which consent no longer carried, goes on; one of
+    another organisation that consent no longer carries is passed over.
     """
-    plan = await queries.find_open_plan(unit, accepted.case_id)
-    plan_id = uuid5(accepted.referral_id, "plan") if plan is None else plan.id
+    plan = await queries.find_open_plan(unit, accepted.case_id) or await queries.find_stopped_plan(
+        unit, accepted.case_id, accepted.receiving_organisation_id
+    )
     if plan is None:
-        unit.create(
-            Plan,
-            PlanOpened(
-                plan_id=plan_id,
-                case_id=accepted.case_id,
-                referral_id=accepted.referral_id,
-                organisation_id=accepted.receiving_organisation_id,
-                country=country,
-                opened_on=accepted.on,
-            ),
-            about=accepted.case_id,
-            id=plan_id,
-            organisation_id=accepted.receiving_organisation_id,
+        plan_id = _open(
+            unit,
+            accepted.referral_id,
             case_id=accepted.case_id,
-            referral_id=accepted.referral_id,
+            organisation_id=accepted.receiving_organisation_id,
             country=country,
-            phase=Phase.PLANNED,
-            episode_began_on=accepted.on,
-            policy_version=CURRENT_POLICY.version,
-            opened_on=accepted.on,
+            on=accepted.on,
         )
     else:
-        linked = PlanReferralLinked(
-            plan_id=plan.id,
-            case_id=plan.case_id,
-            referral_id=accepted.referral_id,
-            linked_on=accepted.on,
-        )
-        await _join(unit, plan, accepted, linked)
+        plan_id = plan.id
+        await _join(unit, plan, accepted)
     unit.add(
         PlanReferral,
         referral_id=accepted.referral_id,
@@ -73,23 +54,30 @@ async def open_plan(unit: Unit, accepted: ReferralEvent, *, country: str) -> Non
 async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     """Note that a referral is over, and stop its plan when a withdrawn consent ended it.
 
-    A plan is stopped when no other accepted referral to its organisation carries it, a closed one
-    too: the receiver keeps only the fact and the date (domain.md section 4). Nothing happens for a
-    referral that was never accepted.
+    Also when consent is withdrawn after the referral had ended. A plan is stopped when no other
+    accepted referral to its organisation carries it, a closed one too: the receiver keeps only the
+    fact and the date (domain.md section 4). Nothing happens for a referral that was never accepted.
     """
     referral = await queries.find_referral(unit, ended.referral_id)
     if referral is None:
         return
-    unit.update(PlanReferral, {"referral_id": referral.referral_id}, expect=1, ended_on=ended.on)
+    if referral.ended_on is None:
+        unit.update(
+            PlanReferral, {"referral_id": referral.referral_id}, expect=1, ended_on=ended.on
+        )
     plan = await queries.find_plan(unit, referral.plan_id)
     if plan is None or ended.reason != CONSENT_WITHDRAWN or plan.consent_withdrawn_on is not None:
         return
     receiver = plan.organisation_id
     if referral.receiving_organisation_id != receiver:
         return
-    for other in await queries.list_referrals(unit, plan.id):
-        carries = other.receiving_organisation_id == receiver and other.ended_on is None
-        if carries and other.referral_id != referral.referral_id:
+    others = [
+        other
+        for other in await queries.list_referrals(unit, plan.id)
+        if other.ended_on is None and other.referral_id != referral.referral_id
+    ]
+    for other in others:
+        if other.receiving_organisation_id == receiver:
             # It may be withdrawn at the same time; then one of the two has to see the other's end.
             unit.require_unchanged(PlanReferral, referral_id=other.referral_id, ended_on=None)
             return
@@ -105,19 +93,103 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
         consent_withdrawn_on=ended.on,
     )
     await record_step(unit, plan, changed, Action.SUSPEND, ended.on, reason=CONSENT_WITHDRAWN)
+    if others and plan.phase is not Phase.CLOSED:
+        await _hand_on(unit, plan, others, ended.on)
 
 
-async def _join(
-    unit: Unit, plan: Plan, accepted: ReferralEvent, linked: PlanReferralLinked
-) -> None:
-    """Let a referral join; a new one to the plan's organisation lifts a withdrawal of consent."""
-    if plan.consent_withdrawn_on is None or (
-        accepted.receiving_organisation_id != plan.organisation_id
-    ):
-        change_plan(unit, plan, linked)
-        return
-    resumed = PlanResumed(plan_id=plan.id, case_id=plan.case_id, resumed_on=accepted.on)
-    changed = change_plan(
-        unit, plan, linked, resumed, is_suspended=False, consent_withdrawn_on=None
+async def _hand_on(unit: Unit, stopped: Plan, others: Sequence[PlanReferral], on: date) -> None:
+    """Let whoever else has taken the person on carry a plan; the first to accept leads.
+
+    What the stopped plan holds stays where it is: it was told to its organisation.
+    """
+    first = others[0]
+    plan = await queries.find_stopped_plan(unit, stopped.case_id, first.receiving_organisation_id)
+    plan_id = uuid5(first.referral_id, "plan") if plan is None else plan.id
+    linked = [
+        PlanReferralLinked(
+            plan_id=plan_id, case_id=stopped.case_id, referral_id=other.referral_id, linked_on=on
+        )
+        for other in others
+    ]
+    if plan is None:
+        _open(
+            unit,
+            first.referral_id,
+            *linked[1:],
+            case_id=stopped.case_id,
+            organisation_id=first.receiving_organisation_id,
+            country=stopped.country,
+            on=on,
+        )
+    else:
+        await _lift(unit, plan, *linked, on=on)
+    for other in others:
+        unit.update(
+            PlanReferral,
+            {"referral_id": other.referral_id, "ended_on": None},
+            expect=1,
+            plan_id=plan_id,
+        )
+
+
+def _open(
+    unit: Unit,
+    referral_id: UUID,
+    *linked: PlanReferralLinked,
+    case_id: UUID,
+    organisation_id: UUID,
+    country: str,
+    on: date,
+) -> UUID:
+    """Open a plan and return its id.
+
+    It follows from the referral's, so that hearing the same events again from the beginning makes
+    the same plans.
+    """
+    plan_id = uuid5(referral_id, "plan")
+    opened = PlanOpened(
+        plan_id=plan_id,
+        case_id=case_id,
+        referral_id=referral_id,
+        organisation_id=organisation_id,
+        country=country,
+        opened_on=on,
     )
-    await record_step(unit, plan, changed, Action.RESUME, accepted.on)
+    unit.create(
+        Plan,
+        opened,
+        *linked,
+        about=case_id,
+        id=plan_id,
+        organisation_id=organisation_id,
+        case_id=case_id,
+        referral_id=referral_id,
+        country=country,
+        phase=Phase.PLANNED,
+        episode_began_on=on,
+        policy_version=CURRENT_POLICY.version,
+        opened_on=on,
+    )
+    return plan_id
+
+
+async def _join(unit: Unit, plan: Plan, accepted: ReferralEvent) -> None:
+    """Let a referral join; a new one to a stopped plan's organisation lifts the withdrawal."""
+    linked = PlanReferralLinked(
+        plan_id=plan.id,
+        case_id=plan.case_id,
+        referral_id=accepted.referral_id,
+        linked_on=accepted.on,
+    )
+    if plan.consent_withdrawn_on is None:
+        change_plan(unit, plan, linked)
+    else:
+        await _lift(unit, plan, linked, on=accepted.on)
+
+
+async def _lift(unit: Unit, plan: Plan, *linked: PlanReferralLinked, on: date) -> None:
+    resumed = PlanResumed(plan_id=plan.id, case_id=plan.case_id, resumed_on=on)
+    changed = change_plan(
+        unit, plan, *linked, resumed, is_suspended=False, consent_withdrawn_on=None
+    )
+    await record_step(unit, plan, changed, Action.RESUME, on)

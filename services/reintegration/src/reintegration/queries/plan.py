@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, bindparam, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, null, or_, select
 
 from common.auth import Principal
 from common.db.base import Database
@@ -11,7 +11,20 @@ from common.unit import Unit
 from reintegration.domain.plan import require_consent
 from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
 
-_OPEN_OF_CASE = select(Plan).where(Plan.case_id == bindparam("case_id"), Plan.phase != "CLOSED")
+DISCLOSED_ON = "CONSENT"
+"""Legal basis on which the texts of a plan are opened; see `may_open`."""
+
+_OPEN_OF_CASE = select(Plan).where(
+    Plan.case_id == bindparam("case_id"),
+    Plan.phase != "CLOSED",
+    Plan.consent_withdrawn_on.is_(None),
+)
+_STOPPED_AT = select(Plan).where(
+    Plan.case_id == bindparam("case_id"),
+    Plan.organisation_id == bindparam("organisation_id"),
+    Plan.phase != "CLOSED",
+    Plan.consent_withdrawn_on.is_not(None),
+)
 _PLAN = select(Plan).where(Plan.id == bindparam("id"))
 _CASE = select(KnownCase).where(KnownCase.case_id == bindparam("case_id"))
 
@@ -74,6 +87,18 @@ def keeps_only_the_fact(plan: Plan, principal: Principal) -> bool:
     )
 
 
+def phase_shown(reader: str) -> ColumnElement[str | None]:
+    """Return the phase as the organisation named by the parameter `reader` may know it.
+
+    As `keeps_only_the_fact` says: a filter must not tell what the answer hides.
+    """
+    is_hidden = and_(
+        Plan.organisation_id == bindparam(reader, type_=Plan.organisation_id.type),
+        Plan.consent_withdrawn_on.is_not(None),
+    )
+    return case((is_hidden, null()), else_=Plan.phase)
+
+
 def list_plans(principal: Principal) -> Select[Plan]:
     """Return the statement of all plans the caller may know of."""
     return select(Plan).where(visible(principal))
@@ -90,8 +115,16 @@ async def find_referral(unit: Unit, referral_id: UUID) -> PlanReferral | None:
 
 
 async def find_open_plan(unit: Unit, case_id: UUID) -> Plan | None:
-    """Return the plan of a case that is not closed; there is one at most."""
+    """Return the plan of a case that is not closed and that consent carries; there is one at most.
+
+    One that consent no longer carries does not keep the person from support elsewhere.
+    """
     return await unit.find(_OPEN_OF_CASE, case_id=case_id)
+
+
+async def find_stopped_plan(unit: Unit, case_id: UUID, organisation_id: UUID) -> Plan | None:
+    """Return the plan of a case that is open at the organisation, but not carried by consent."""
+    return await unit.find(_STOPPED_AT, case_id=case_id, organisation_id=organisation_id)
 
 
 async def find_case(unit: Unit, case_id: UUID) -> KnownCase | None:

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from common.auth import Principal
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
+from common.http.request import Today
 from common.unit import Unit
 from reintegration.commands import agreement as commands
 from reintegration.domain.agreement import Signature as SignatureGiven
 from reintegration.domain.agreement import is_review_due
 from reintegration.models import Agreement, AgreementSignature, Plan
 from reintegration.queries import agreement as queries
-from reintegration.queries.plan import get_plan, may_open
-from reintegration.routes.today import Today
+from reintegration.queries.plan import DISCLOSED_ON, get_plan, may_open
 from reintegration.schemas import (
     AgreementCreate,
     AgreementRead,
@@ -117,7 +117,14 @@ async def _open(
             for agreement in found
         ]
     box = await unit.box(plan.case_id)
-    unit.disclose(table, ids, about=plan.case_id, data_groups=["SUPPORT"], purpose="ASSISTANCE")
+    unit.disclose(
+        table,
+        ids,
+        about=plan.case_id,
+        data_groups=["SUPPORT"],
+        purpose="ASSISTANCE",
+        legal_basis=DISCLOSED_ON,
+    )
     return [
         _read(
             agreement,

@@ -17,12 +17,12 @@ from common.http import (
     page,
     router,
 )
+from common.http.request import Today
 from reintegration.commands import plan as commands
 from reintegration.domain.phases import PHASE_POLICIES, month_of
 from reintegration.domain.plan import overdue
 from reintegration.models import Plan, PlanStep
 from reintegration.queries import plan as queries
-from reintegration.routes.today import Today
 from reintegration.schemas import (
     PhaseChange,
     PlanClose,
@@ -45,7 +45,7 @@ _IS_OVERDUE = case(
     else_=false(),
 )
 FILTERS = Filters(
-    phase=Filter(Plan.phase, "code", all_codes("plan_phases")),
+    phase=Filter(queries.phase_shown("reader"), "code", all_codes("plan_phases")),
     case_id=Filter(Plan.case_id, "id"),
     is_suspended=Filter(Plan.is_suspended, "flag"),
     is_overdue=Filter(_IS_OVERDUE, "flag"),
@@ -66,7 +66,9 @@ async def list_plans(
     `is_overdue=true` finds the plans that have outstayed their phase today. A suspended plan is not
     overdue.
     """
-    statement = FILTERS.apply(queries.list_plans(principal), request).params(today=today)
+    statement = FILTERS.apply(queries.list_plans(principal), request).params(
+        today=today, reader=principal.organisation_id
+    )
     found = await page(
         unit,
         statement,
@@ -87,13 +89,16 @@ async def get_plan(
 
     Months count from entry into the programme, the month of entry being month 1, and are never set
     back: not by a step back, a suspension, or closing and reopening. Once the person has withdrawn
-    consent (`consent_withdrawn_on`), its organisation keeps only the fact and the dates: no history,
-    month, term or reason.
+    consent (`consent_withdrawn_on`), its organisation keeps only the fact and the dates: no phase,
+    history, month, term or reason, and no referrals to others.
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
     hidden = queries.keeps_only_the_fact(plan, principal)
     steps = [] if hidden else await queries.list_steps(unit, plan.id)
     referrals = await queries.list_referrals(unit, plan.id)
+    if hidden:
+        mine = principal.organisation_id
+        referrals = [each for each in referrals if each.receiving_organisation_id == mine]
     unit.audit("read", Plan.__tablename__, [str(plan.id)], about=plan.case_id)
     return PlanDetail(
         **_shown(plan, principal, today).model_dump(),
@@ -131,6 +136,7 @@ async def list_notes(plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal) 
         about=plan.case_id,
         data_groups=["SUPPORT"],
         purpose="ASSISTANCE",
+        legal_basis=queries.DISCLOSED_ON,
     )
     return PlanNotes(items=items)
 
@@ -283,7 +289,13 @@ def _shown(plan: Plan, principal: Principal, today: date) -> PlanRead:
     read = _read(plan, today)
     if not queries.keeps_only_the_fact(plan, principal):
         return read
-    hidden = {"month": None, "due_on": None, "is_overdue": False, "closure_reason": None}
+    hidden = {
+        "phase": None,
+        "month": None,
+        "due_on": None,
+        "is_overdue": False,
+        "closure_reason": None,
+    }
     return read.model_copy(update=hidden)
 
 

@@ -1,10 +1,10 @@
-"""The country whose register this is, and how days are counted there."""
+"""The country whose instance this is, and how days are counted there."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from common.clock import local_date
+from common.clock import utcnow
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,8 @@ class Here:
 
     @property
     def today(self) -> date:
-        return local_date(self.time_zone)
+        """The calendar day where the person lives; months and terms count local days."""
+        return self.day_of(utcnow())
 
     def day_of(self, at: datetime) -> date:
         """Return the calendar day on which `at` fell here."""

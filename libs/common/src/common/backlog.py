@@ -1,0 +1,91 @@
+"""What waits: on the bus for a service, in its outbox for the bus, and what it could not take.
+
+Measured when a scraper asks, from the database and the log themselves: so it is true also while the
+worker is not running, which is when it matters.
+"""
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+from functools import partial
+
+import structlog
+from sqlalchemy import and_, func, select
+
+from common.bus import Bus
+from common.clock import utcnow
+from common.consumer import next_offset
+from common.db.base import OUTAGE, Database
+from common.tables import DeadLetter, InboxAggregate, InboxPending, OutboxMessage
+from common.telemetry import (
+    BACKLOG_READABLE,
+    CONSUMER_LAG_EVENTS,
+    CONSUMER_LAG_SECONDS,
+    DEAD_LETTERS,
+    OUTBOX_LAG_SECONDS,
+    PARKED,
+)
+
+logger = structlog.get_logger(__name__)
+
+_OLDEST = (
+    select(OutboxMessage.created_at)
+    .where(OutboxMessage.published_at.is_(None))
+    .order_by(OutboxMessage.id)
+    .limit(1)
+)
+# A parked aggregate keeps at least the event that parked it, so only few rows are looked at.
+_PARKED = (
+    select(func.count(InboxPending.subject.distinct()).label("number"))
+    .join(
+        InboxAggregate,
+        and_(
+            InboxAggregate.topic == InboxPending.topic,
+            InboxAggregate.subject == InboxPending.subject,
+        ),
+    )
+    .where(InboxAggregate.parked_at.is_not(None))
+)
+_DEAD = select(func.count().label("number")).select_from(DeadLetter)
+
+
+async def measure(database: Database, bus: Bus, topics: Collection[str], *, service: str) -> None:
+    """Set the gauges of what waits; in an outage they keep their values and say so."""
+    try:
+        await _measure_bus(database, bus, topics, service)
+        await _measure_database(database, service)
+    except OUTAGE as error:
+        logger.warning("backlog.unreadable", service=service, error=type(error).__name__)
+        BACKLOG_READABLE.labels(service).set(0)
+        return
+    BACKLOG_READABLE.labels(service).set(1)
+
+
+async def _measure_bus(database: Database, bus: Bus, topics: Collection[str], service: str) -> None:
+    counts = dict.fromkeys(topics, 0)
+    ages = dict.fromkeys(topics, 0.0)
+    for waiting in await bus.waiting(topics, position_of=partial(next_offset, database)):
+        topic = waiting.topic
+        counts[topic] += waiting.count
+        if waiting.first is not None:
+            ages[topic] = max(ages[topic], _age(waiting.first))
+    for topic in topics:
+        CONSUMER_LAG_EVENTS.labels(service, topic).set(counts[topic])
+        CONSUMER_LAG_SECONDS.labels(service, topic).set(ages[topic])
+
+
+async def _measure_database(database: Database, service: str) -> None:
+    oldest = await database.fetch(_OLDEST)
+    age = (utcnow() - oldest[0].created_at).total_seconds() if oldest else 0.0
+    OUTBOX_LAG_SECONDS.labels(service).set(max(age, 0.0))
+    PARKED.labels(service).set((await database.fetch(_PARKED))[0].number)
+    DEAD_LETTERS.labels(service).set((await database.fetch(_DEAD))[0].number)
+
+
+def _age(event: bytes) -> float:
+    """Return for how many seconds the event has been told; 0 for a record that is none."""
+    try:
+        told_at = datetime.fromisoformat(json.loads(event)["time"])
+        return max((utcnow() - told_at).total_seconds(), 0.0)
+    except (ValueError, TypeError, LookupError):
+        return 0.0

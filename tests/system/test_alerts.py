@@ -1,0 +1,212 @@
+"""The alerts: each names a metric there is, comes when it should, and goes when it is over."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from common import clock
+from common.bus import Record
+from common.clock import new_id
+from common.consumer import Consumer, topics_of, with_audit_heads
+from common.events import Event
+from common.relay import Relay
+from common.unit import Unit
+from tests.intake.bodies import case, desk
+from tests.kit import Kit, open_service
+
+ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
+NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)
+_EXPRESSION = re.compile(r"(\w+) (>|<) (\d+)")
+
+RULES: dict[str, str] = {
+    rule["alert"]: rule["expr"]
+    for group in yaml.safe_load(ALERTS.read_text())["groups"]
+    for rule in group["rules"]
+}
+
+
+class Watched:
+    """Intake tells, referral hears; a scraper looks at referral and at intake."""
+
+    def __init__(self, intake: Kit, referral: Kit) -> None:
+        self.intake, self.referral = intake, referral
+        self._relay = Relay(intake.runtime.database, intake.runtime.bus, service="intake")
+        self.consumer = _consumer(referral)
+
+    async def open_cases(self, count: int) -> None:
+        worker = desk(self.intake)
+        for _ in range(count):
+            answer = await worker.post("/v1/cases", json=case(new_id()))
+            assert answer.status_code == 201, answer.text
+
+    async def publish(self) -> None:
+        await self._relay.lead()
+        while await self._relay.publish_waiting():
+            pass
+
+    async def consume(self, consumer: Consumer | None = None) -> None:
+        consumer = consumer or self.consumer
+        bus = self.referral.runtime.bus
+        subscription = await bus.subscribe(
+            consumer.topics, group="referral", position_of=consumer.position_of
+        )
+        while found := await subscription.poll(limit=1000, seconds=0):
+            await consumer.accept_all(found)
+
+    async def metrics(self, kit: Kit) -> dict[str, dict[str, float]]:
+        """Scrape: metric → its greatest value over the topics, of this service."""
+        answer = await _scraper(kit).get("/metrics")
+        assert answer.status_code == 200
+        found: dict[str, dict[str, float]] = {}
+        for family in text_string_to_metric_families(answer.text):
+            for sample in family.samples:
+                if sample.labels.get("service") == kit.runtime.name:
+                    found.setdefault(sample.name, {})[sample.labels.get("topic", "")] = sample.value
+        return found
+
+    async def firing(self, kit: Kit) -> set[str]:
+        """Return the alerts whose expression is true for this service at this moment."""
+        found = await self.metrics(kit)
+        return {name for name, rule in RULES.items() if _is_true(rule, found)}
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    clock.set_source(lambda: NOW)
+    async with (
+        open_service("intake", tmp_path) as intake,
+        open_service("referral", tmp_path) as referral,
+    ):
+        yield Watched(intake, referral)
+
+
+def later(**pause: float) -> None:
+    clock.set_source(lambda: NOW + timedelta(**pause))
+
+
+def _is_true(rule: str, found: dict[str, dict[str, float]]) -> bool:
+    match = _EXPRESSION.fullmatch(rule)
+    assert match is not None, f"{rule}: the test reads one comparison only"
+    metric, sign, bound = match.groups()
+    values = found[metric].values()
+    return any(v > float(bound) if sign == ">" else v < float(bound) for v in values)
+
+
+def _consumer(kit: Kit, handlers: Any = None, **more: Any) -> Consumer:
+    runtime = kit.runtime
+    handlers = handlers or import_module(f"{runtime.name}.consumers").HANDLERS
+    return Consumer(
+        runtime.database,
+        with_audit_heads(runtime.name, handlers),
+        service=runtime.name,
+        box=runtime.box,
+        source=runtime.source,
+        **more,
+    )
+
+
+def _scraper(kit: Kit) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=kit.app, client=("127.0.0.1", 9))
+    return httpx.AsyncClient(transport=transport, base_url="http://prag")
+
+
+@pytest.mark.row("F90")
+async def test_a_consumer_that_stopped_falls_behind_and_catches_up(watched: Watched) -> None:
+    """Seeded: measure in the worker, which is not there; count from the beginning of the log."""
+    quiet = await watched.metrics(watched.referral)
+    await watched.open_cases(3)
+    await watched.publish()
+    later(minutes=6)
+    stopped = await watched.metrics(watched.referral)
+    alerts = await watched.firing(watched.referral)
+    await watched.consume()
+    after = await watched.metrics(watched.referral)
+
+    lag, age = "prag_consumer_lag_events", "prag_consumer_lag_seconds"
+    assert set(quiet[lag].values()) == set(quiet[age].values()) == {0}
+    assert (stopped[lag]["intake.case"], stopped[age]["intake.case"]) == (3, 360)
+    assert alerts == {"ConsumerBehind"}
+    assert set(after[lag].values()) == set(after[age].values()) == {0}
+    assert await watched.firing(watched.referral) == set()
+
+
+async def test_an_outbox_nobody_empties_is_seen_in_the_service_that_tells(watched: Watched) -> None:
+    # Fails when the gauge is set by the relay, which is what has stopped.
+    await watched.open_cases(1)
+    later(minutes=3)
+
+    assert await watched.firing(watched.intake) == {"OutboxNotPublished"}
+    await watched.publish()
+    assert await watched.firing(watched.intake) == set()
+
+
+async def test_a_great_backlog_is_seen_by_its_number(watched: Watched) -> None:
+    # Fails when only the age is told: after an outage the numbers say whether it is worked off.
+    bus = watched.referral.runtime.bus
+    await bus.publish([Record("intake.case", "k", b"{}")] * 10_001)
+
+    assert await watched.firing(watched.referral) == {"ConsumerFarBehind"}
+
+
+async def test_what_cannot_be_applied_is_seen_until_it_is_mended(watched: Watched) -> None:
+    # Fails when parked or refused records are only a line in a log.
+    async def broken(_: Unit, __: Event) -> None:
+        raise KeyError("bug")
+
+    async def at_once(_: float) -> None:
+        return None
+
+    await watched.open_cases(1)
+    await watched.publish()
+    failing = _consumer(watched.referral, {"intake.case.opened.v1": broken}, pause=at_once)
+    await watched.consume(failing)
+    parked = await watched.firing(watched.referral)
+    [event] = await watched.intake.events()
+    await watched.consumer.retry_parked("intake.case", event.subject)
+    mended = await watched.firing(watched.referral)
+    await watched.referral.runtime.bus.publish([Record("intake.case", "k", b"no event")])
+    await watched.consume()
+
+    assert (parked, mended) == ({"AggregateParked"}, set())
+    assert await watched.firing(watched.referral) == {"DeadLetters"}
+
+
+async def test_a_service_that_cannot_look_says_so(watched: Watched) -> None:
+    # Fails when a lost log looks like an empty one, or the whole scrape fails with it.
+    await watched.open_cases(1)
+    await watched.publish()
+    await watched.consume()
+    assert await watched.firing(watched.referral) == set()
+    with closing(sqlite3.connect(watched.referral.home / "bus.db")) as log, log:
+        log.execute("DELETE FROM record")
+
+    assert await watched.firing(watched.referral) == {"BacklogUnreadable"}
+
+
+async def test_every_service_measures_what_its_worker_listens_to(tmp_path: Path) -> None:
+    # Fails for a service whose application was not given its handlers.
+    for name in ("intake", "referral", "reintegration", "analytics"):
+        async with open_service(name, tmp_path / name) as kit:
+            handlers = import_module(f"{name}.consumers").HANDLERS
+
+            assert kit.app.state.topics == topics_of(with_audit_heads(name, handlers)) != []
+
+
+def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
+    # Fails for an alert that was added without a test that makes it come.
+    source = Path(__file__).read_text()
+
+    assert len(RULES) == 6
+    assert [name for name in RULES if f'"{name}"' not in source] == []
+    for group in yaml.safe_load(ALERTS.read_text())["groups"]:
+        assert all(rule["annotations"]["action"] for rule in group["rules"])

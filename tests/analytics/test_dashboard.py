@@ -241,14 +241,19 @@ async def test_the_tables_tell_persons_shares_phases_and_referrals(kit: Kit) -> 
         re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>.*?</tr>", page)
     ]
     assert rows == [
-        ["Year", "Persons", "Male", "Children"],
-        ["2023", "1", "0.0%", "0.0%"],
-        ["2024", "3", "33.3%", "66.7%"],
-        ["2025", "4", "25.0%", "25.0%"],
-        ["Total", "8", "25.0%", "37.5%"],
-        ["Phase", "Plans", "Overdue"],
-        ["Crisis intervention", "10", "1"],
-        ["Transition", "1", "0"],
+        ["Year", "Female", "Male", "Not known", "Persons", "Male %"],
+        ["2023", "1", "0", "0", "1", "0.0%"],
+        ["2024", "2", "1", "0", "3", "33.3%"],
+        ["2025", "2", "1", "1", "4", "25.0%"],
+        ["Total", "5", "2", "1", "8", "25.0%"],
+        ["Year", "Children", "Adults", "Not known", "Persons", "Children %"],
+        ["2023", "0", "1", "0", "1", "0.0%"],
+        ["2024", "2", "1", "0", "3", "66.7%"],
+        ["2025", "1", "1", "2", "4", "25.0%"],
+        ["Total", "3", "3", "2", "8", "37.5%"],
+        ["Phase", "Persons assisted", "Persons at risk", "Secondary beneficiaries", "Overdue"],
+        ["Crisis intervention", "7", "1", "2", '<strong class="due">1</strong>'],
+        ["Transition", "1", "0", "0", "0"],
         ["Status", "Referrals"],
         ["Submitted", "1"],
     ]

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from analytics.consumers import HANDLERS
+from analytics.domain import PERSONS_ASSISTED, PERSONS_AT_RISK_ASSISTED
 from analytics.queries import (
     count_overdue_plans_by_phase,
     count_plans_by_phase,
@@ -175,6 +176,8 @@ async def test_what_had_not_happened_yet_is_not_counted(kit: Kit) -> None:
 
 async def test_plans_and_referrals_are_counted_where_they_are_now(kit: Kit) -> None:
     log = Log()
+    for number in range(1, 7):
+        log.case(number, "2025-02-01", kind="AT_RISK" if number == 1 else "PRESUMED")
     for number in range(1, 6):
         log.start(number, number, "2025-03-01")
     log.plan(6, 6, "2025-03-01")
@@ -190,8 +193,9 @@ async def test_plans_and_referrals_are_counted_where_they_are_now(kit: Kit) -> N
     await kit.hear(*log.events)
     unit = unit_of(kit.runtime.database, source="/RS/analytics", operation="test")
 
-    phases = {"PLANNED": 1, "CRISIS": 3, "TRANSITION": 1, "CLOSED": 1}
-    assert await count_plans_by_phase(unit) == phases
+    phases = {"PLANNED": 1, "CRISIS": 2, "TRANSITION": 1, "CLOSED": 1}
+    assert await count_plans_by_phase(unit, PERSONS_ASSISTED) == phases
+    assert await count_plans_by_phase(unit, PERSONS_AT_RISK_ASSISTED) == {"CRISIS": 1}
     assert await count_overdue_plans_by_phase(unit) == {"CRISIS": 1}
     assert await count_referrals_by_status(unit) == {"SUBMITTED": 1, "DRAFT": 1}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from common.contracts.audit import HEAD_SEALED
+from common.unit import SYSTEM
 from tests.system.files import Fault, Row, Stored, ends_of, positions_of, read, read_bus
 from tests.system.people import Done
 from tests.system.processes import SERVICES
@@ -243,6 +244,8 @@ def _entries(services: dict[str, Stored]) -> dict[str, Counter[str]]:
     for stored in services.values():
         for row in stored.rows("audit_entry"):
             if row["action"] in {"create", "update"}:
+                # What an event led to carries the trace of the request that began it all.
+                by = stored.name if row["actor"] == SYSTEM.subject else row["trace_id"]
                 for record in json.loads(row["object_ids"]):
-                    changes[row["trace_id"] or stored.name][UUID(record).hex] += 1
+                    changes[by][UUID(record).hex] += 1
     return changes

@@ -171,14 +171,34 @@ async def test_what_cannot_be_applied_is_seen_until_it_is_mended(watched: Watche
     failing = _consumer(watched.referral, {"intake.case.opened.v1": broken}, pause=at_once)
     await watched.consume(failing)
     parked = await watched.firing(watched.referral)
-    [event] = await watched.intake.events()
-    await watched.consumer.retry_parked("intake.case", event.subject)
+    await watched.consumer.retry_all_parked()
     mended = await watched.firing(watched.referral)
     await watched.referral.runtime.bus.publish([Record("intake.case", "k", b"no event")])
     await watched.consume()
 
     assert (parked, mended) == ({"AggregateParked"}, set())
     assert await watched.firing(watched.referral) == {"DeadLetters"}
+
+
+async def test_an_event_whose_predecessor_does_not_come_is_told_within_a_minute(
+    watched: Watched,
+) -> None:
+    # T14. Fails when what came early waits for ever, and nobody hears of the one that is missing.
+    await watched.open_cases(1)
+    [opened] = await watched.intake.events()
+    early = opened.model_copy(update={"id": new_id(), "seq": opened.seq + 1})
+    bus = watched.referral.runtime.bus
+    await bus.publish([Record("intake.case", str(early.subject), early.to_bytes())])
+    await watched.consume()
+
+    at_first = await watched.firing(watched.referral)
+    later(seconds=61)
+    overdue = await watched.firing(watched.referral)
+    await watched.publish()
+    await watched.consume()
+
+    assert (at_first, overdue) == (set(), {"EventMissing"})
+    assert await watched.firing(watched.referral) == set()
 
 
 async def test_a_service_that_cannot_look_says_so(watched: Watched) -> None:
@@ -206,7 +226,7 @@ def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
     # Fails for an alert that was added without a test that makes it come.
     source = Path(__file__).read_text()
 
-    assert len(RULES) == 6
+    assert len(RULES) == 7
     assert [name for name in RULES if f'"{name}"' not in source] == []
     for group in yaml.safe_load(ALERTS.read_text())["groups"]:
         assert all(rule["annotations"]["action"] for rule in group["rules"])

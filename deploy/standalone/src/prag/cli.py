@@ -5,6 +5,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from prag.manifest import TIME_ZONES, TroubleError, read_manifest
@@ -36,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
         description="One country's referral mechanism on one machine.",
         epilog="The data folder is PRAG_HOME, or .prag where the command is given.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"prag {version('prag-standalone')}")
+    parser.set_defaults(command=_help(parser))
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     up = commands.add_parser("up", help="start a country and stay in the foreground")
     up.add_argument(
@@ -48,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
 
     token = commands.add_parser("token", help="print one access token and nothing else")
     token.add_argument("--role", required=True, help="a code of the list actor_roles, in any case")
-    token.add_argument("--org", required=True, help="an organisation's id or name")
+    token.add_argument(
+        "--org",
+        required=True,
+        help="an organisation's id, or a name that stands for one; the sample cases know csr-<capital>, "
+        "lipa, breza, identification-centre and ministry",
+    )
     token.add_argument("--user", metavar="NAME", help="who the token is for (default: the role)")
     token.add_argument("--minutes", type=int, default=15, metavar="N", help="1 to 15 (15)")
     token.set_defaults(command=_token)
@@ -63,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path, metavar="FILE")
     backup.set_defaults(command=_backup)
     return parser
+
+
+def _help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    def show(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    return show
 
 
 def _port(text: str) -> int:

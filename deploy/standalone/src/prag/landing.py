@@ -36,7 +36,8 @@ h3{margin:0;font-size:1.1rem}.health{margin:.2rem 0 .7rem;font-size:.9rem}
 background:currentColor}.good{color:var(--good)}.bad{color:var(--bad)}
 .services li li{margin:.15rem 0;font-size:.93rem}
 footer{margin-top:2rem;padding-bottom:3rem;color:var(--soft);font-size:.9rem}
-nav{margin-top:1rem}nav a{margin-right:.8rem}
+nav{margin-top:1rem;font-size:.9rem}nav a{margin-right:.8rem}
+nav a[aria-current]{font-weight:700;text-decoration:none;color:var(--ink)}
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
@@ -79,23 +80,26 @@ def router(country: str, port_base: int) -> APIRouter:
 
 def _page(language: str, country: str, dashboard: str, cards: list[str]) -> str:
     word = _words(language)
-    languages = " ".join(
-        f'<a href="/?language={tag}" lang="{tag}" hreflang="{tag}">{word(f"language.{tag}")}</a>'
-        for tag in messages.LANGUAGES
-    )
-    about = " ".join(word(f"about_{part}") for part in ("instance", "sharing", "numbers"))
+    languages = " ".join(_language(tag, is_current=tag == language) for tag in messages.LANGUAGES)
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{word('title')} · {country}</title><style>{_STYLE}</style></head><body>"
         f'<a class="skip" href="#content">{word("skip_to_content")}</a>'
         f'<header><h1>{word("title")}</h1><p class="country">{word(f"country.{country}")}</p>'
-        f"<p>{word('tagline')}</p></header>"
+        f"<p>{word('tagline')}</p>"
+        f'<nav aria-label="{word("language")}">{languages}</nav></header>'
         f'<main id="content"><a class="dashboard" href="{dashboard}">{word("dashboard")}</a>'
         f'<h2>{word("services")}</h2><ul class="services">{"".join(cards)}</ul></main>'
-        f'<footer><p>{about}</p><nav aria-label="{word("language")}">{languages}</nav></footer>'
+        f"<footer><p>{word('about_instance')}</p></footer>"
         "</body></html>"
     )
+
+
+def _language(tag: str, *, is_current: bool) -> str:
+    name = escape(messages.text(f"ui.language.{tag}", tag))
+    current = ' aria-current="true"' if is_current else ""
+    return f'<a href="/?language={tag}" lang="{tag}" hreflang="{tag}"{current}>{name}</a>'
 
 
 def _service(service: str, port: int, language: str, *, is_well: bool) -> str:

@@ -82,6 +82,8 @@ class _Country:
         for line in dead:
             print(line, file=sys.stderr, flush=True)
         await self._end()
+        if not dead:
+            print(f"stopped; the data are in {self._instance.home}", flush=True)
         return 1 if dead else 0
 
     def _open(self) -> None:

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from prag.manifest import TroubleError
 
 DEFAULT_COUNTRY = "RS"
+DEFAULT_HOME = Path(".prag")
 
 
 class StandaloneSettings(BaseSettings):
@@ -15,7 +16,7 @@ class StandaloneSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PRAG_", extra="ignore", frozen=True)
 
-    home: Path = Path(".prag")
+    home: Path = DEFAULT_HOME
     """The data folder; relative to where the command is given."""
     port_base: int = Field(8001, ge=1, le=65532)
     """The first of four neighbouring ports."""

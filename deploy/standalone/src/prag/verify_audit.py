@@ -96,7 +96,7 @@ def report(home: Path) -> int:
             except BrokenError as error:
                 broken.append(f"{service}: {error}")
     except UnreadableError as error:
-        print(f"verify-audit: {error}", file=sys.stderr)
+        print(f"prag: {error}", file=sys.stderr)
         return 1
     if broken:
         print("\n".join(broken))

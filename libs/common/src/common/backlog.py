@@ -22,6 +22,7 @@ from common.telemetry import (
     CONSUMER_LAG_EVENTS,
     CONSUMER_LAG_SECONDS,
     DEAD_LETTERS,
+    GAP_SECONDS,
     OUTBOX_LAG_SECONDS,
     PARKED,
 )
@@ -45,6 +46,17 @@ _PARKED = (
         ),
     )
     .where(InboxAggregate.parked_at.is_not(None))
+)
+_WAITS_FOR_EARLIER = (
+    select(func.min(InboxPending.received_at).label("since"))
+    .outerjoin(
+        InboxAggregate,
+        and_(
+            InboxAggregate.topic == InboxPending.topic,
+            InboxAggregate.subject == InboxPending.subject,
+        ),
+    )
+    .where(InboxAggregate.parked_at.is_(None))
 )
 _DEAD = select(func.count().label("number")).select_from(DeadLetter)
 
@@ -78,6 +90,9 @@ async def _measure_database(database: Database, service: str) -> None:
     oldest = await database.fetch(_OLDEST)
     age = (utcnow() - oldest[0].created_at).total_seconds() if oldest else 0.0
     OUTBOX_LAG_SECONDS.labels(service).set(max(age, 0.0))
+    [early] = await database.fetch(_WAITS_FOR_EARLIER)
+    gap = (utcnow() - early.since).total_seconds() if early.since else 0.0
+    GAP_SECONDS.labels(service).set(max(gap, 0.0))
     PARKED.labels(service).set((await database.fetch(_PARKED))[0].number)
     DEAD_LETTERS.labels(service).set((await database.fetch(_DEAD))[0].number)
 

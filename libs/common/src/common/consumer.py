@@ -80,10 +80,11 @@ class Consumer:
         return topics_of(self._handlers)
 
     async def run(self, bus: Bus) -> None:
-        """Consume for ever."""
+        """Consume for ever. What was parked is tried again first: a new release may have mended it."""
         if not self._handlers:
             return
         await self._patiently(self.catch_up)
+        await self._patiently(self.retry_all_parked)
         subscription = await self._patiently(
             lambda: bus.subscribe(self.topics, group=self._service, position_of=self.position_of)
         )
@@ -122,6 +123,14 @@ class Consumer:
         self._count([outcome])
         await self._follow(self._alone)
         return outcome
+
+    async def retry_all_parked(self) -> None:
+        """Take up every parked aggregate; one whose handler still fails is parked again."""
+        parked = select(InboxAggregate.topic, InboxAggregate.subject).where(
+            InboxAggregate.parked_at.is_not(None)
+        )
+        for row in await self._database.fetch(parked):
+            await self.retry_parked(row.topic, row.subject)
 
     async def retry_parked(self, topic: str, subject: UUID) -> int:
         """Take up a parked aggregate again after its cause was mended; return how many applied."""

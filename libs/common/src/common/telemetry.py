@@ -59,6 +59,11 @@ OUTBOX_LAG_SECONDS = Gauge(
 PARKED = Gauge(
     "prag_consumer_parked", "Aggregates of which no event is applied any more", ["service"]
 )
+GAP_SECONDS = Gauge(
+    "prag_consumer_gap_seconds",
+    "How long the oldest event has waited for an earlier one of its record",
+    ["service"],
+)
 DEAD_LETTERS = Gauge("prag_dead_letters", "Records kept that can never be applied", ["service"])
 BACKLOG_READABLE = Gauge(
     "prag_backlog_readable", "1 while database and bus tell what waits, else 0", ["service"]

@@ -17,16 +17,24 @@ _FONT: Final = "sans-serif"
 _FONT_SIZE: Final = 13
 
 
+def sex_of(cell: Cell) -> str:
+    """Return the group in which a cell is drawn; a code without a bar of its own is not known."""
+    return cell.sex if cell.sex in SEXES else "UNKNOWN"
+
+
+def age_of(cell: Cell) -> str:
+    return str(cell.age_group)
+
+
 def draw_by_sex(cells: Iterable[Cell], language: str) -> str:
     """Return an SVG: persons by year, stacked by sex."""
-    known = set(SEXES)
-    persons = ((c.year, c.sex if c.sex in known else "UNKNOWN", c.value) for c in cells)
+    persons = ((c.year, sex_of(c), c.value) for c in cells)
     return _stacked(persons, SEXES, _SEX_COLOURS, language)
 
 
 def draw_by_age(cells: Iterable[Cell], language: str) -> str:
     """Return an SVG: persons by year, stacked by age group."""
-    persons = ((c.year, str(c.age_group), c.value) for c in cells)
+    persons = ((c.year, age_of(c), c.value) for c in cells)
     return _stacked(persons, AGES, _AGE_COLOURS, language)
 
 

@@ -1,6 +1,6 @@
 """Figures from facts, as they were known at a cut."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,15 @@ from uuid import UUID
 from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from analytics.domain import DataCut, Figure, Formula, Marked, PlanStart, count_persons
+from analytics.domain import (
+    BeneficiaryKind,
+    DataCut,
+    Figure,
+    Formula,
+    Marked,
+    PlanStart,
+    count_persons,
+)
 from analytics.models import CaseFact, MarkerFact, PlanFact, ReferralFact
 from common.clock import utcnow
 from common.unit import Unit
@@ -53,21 +61,29 @@ async def get_figure(unit: Unit, formula: Formula, cut_at: datetime | None = Non
     return count_persons(formula, starts, cut)
 
 
-async def count_plans_by_phase(unit: Unit) -> dict[str, int]:
-    """Count plans by the phase they are in now."""
-    return await _counts(unit, _plans_by_phase())
+async def count_plans_by_phase(unit: Unit, formula: Formula) -> dict[str, int]:
+    """Count plans of persons of the formula's kinds by the phase they are in now."""
+    return await _counts(unit, _plans_by_phase(formula.kinds))
 
 
 async def count_overdue_plans_by_phase(unit: Unit) -> dict[str, int]:
-    """Count the plans that have outstayed the phase they are in, by phase."""
-    return await _counts(unit, _plans_by_phase().where(PlanFact.overdue))
+    """Count the plans, whosesoever, that have outstayed the phase they are in, by phase."""
+    return await _counts(unit, _plans_by_phase(frozenset(BeneficiaryKind)).where(PlanFact.overdue))
 
 
-def _plans_by_phase() -> Select[str, int]:
-    newest = _newest(PlanFact.plan_id, PlanFact.seq, PlanFact.happened_at, utcnow())
+def _plans_by_phase(kinds: Collection[str]) -> Select[str, int]:
+    now = utcnow()
+    newest = _newest(PlanFact.plan_id, PlanFact.seq, PlanFact.happened_at, now)
+    case_newest = _newest(CaseFact.case_id, CaseFact.seq, CaseFact.happened_at, now)
     return (
         select(PlanFact.phase.label("code"), func.count().label("number"))
         .join(newest, and_(newest.c.id == PlanFact.plan_id, newest.c.seq == PlanFact.seq))
+        .join(case_newest, case_newest.c.id == PlanFact.case_id)
+        .join(
+            CaseFact,
+            and_(CaseFact.case_id == case_newest.c.id, CaseFact.seq == case_newest.c.seq),
+        )
+        .where(CaseFact.beneficiary_kind.in_(kinds))
         .group_by(PlanFact.phase)
     )
 

@@ -24,6 +24,8 @@ GIRL = {
 }
 HINTS = ("Милица", "Ђорђевић", "2010-05-14", "Улица липа", "+381640000000", "плаче")
 """What must not stand in clear anywhere on the disk."""
+PUBLIC = "Kuća Prag"
+"""What does: the name of the shelter's organisation."""
 
 Step = Callable[["Story"], str]
 
@@ -59,7 +61,7 @@ def directory(story: Story) -> str:
     """The contact point registers who works in the mechanism, and a shelter with free places."""
     for name, title, kind, sector in (
         ("csr-beograd", "Градски центар за социјални рад", "CSW", "STATE"),
-        ("kuca-praga", "Kuća Prag", "SHELTER", "CIVIL_SOCIETY"),
+        ("kuca-praga", PUBLIC, "SHELTER", "CIVIL_SOCIETY"),
     ):
         story.contact.post(
             "referral",
@@ -92,7 +94,7 @@ def directory(story: Story) -> str:
         "referral", "/v1/services?sex=FEMALE&age_group=12-17&has_free_places=true"
     )
     _expect(len(found["items"]) == 1, "the shelter is found for a girl of that age")
-    return "two organisations, one shelter; a search for a girl of 16 finds it"
+    return "a centre for social work and an organisation that runs a shelter; a search for a girl of 16 finds the shelter"
 
 
 def notice(story: Story) -> str:
@@ -160,14 +162,16 @@ def identity(story: Story) -> str:
 
 def disk(story: Story) -> str:
     """Somebody takes the disk and searches every file for her."""
-    searched = 0
+    searched, control = 0, False
     for path in story.country.files():
         content = path.read_bytes()
         searched += len(content)
+        control = control or PUBLIC.encode() in content
         for hint in HINTS:
             for form in (hint.encode(), hint.encode("utf-16-le"), hint.upper().encode()):
                 _expect(form not in content, f"her data do not stand in clear in {path.name}")
-    return f"{searched // 1024} KB of databases, bus and logs searched: not one hit"
+    _expect(control, "what is public does stand there, so the search can find")
+    return f"{searched // 1024} KB of databases, bus and logs searched: the shelter's public name is there, of hers not a trace"
 
 
 def identification(story: Story) -> str:
@@ -265,7 +269,7 @@ def plan(story: Story) -> str:
 
 
 def phases(story: Story) -> str:
-    """She settles in early. The last phase needs an agreement that both have signed."""
+    """She settles in early. The last phase needs an agreement that she, her guardian and the shelter sign."""
     path = story.path("plan")
     story.shelter.post(
         "reintegration",
@@ -320,7 +324,8 @@ def who_looked(story: Story) -> str:
     ]
     _expect(bool(reads), "the look at her name is on record")
     story.figures["access_entries"] = len(log)
-    return f"{len(log)} entries; her name was read {len(reads)} time(s), by {reads[0]['actor']}, for {reads[0]['purpose']}"
+    often = "once" if len(reads) == 1 else f"{len(reads)} times"
+    return f"{len(log)} entries; her name was read {often}, by {reads[0]['actor']}, for {reads[0]['purpose']}"
 
 
 def trail(story: Story) -> str:

@@ -38,6 +38,7 @@ def run(home: Path, country: str) -> int:
     (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(
         f"\n{'Every step held' if code == 0 else 'The story broke off'} after {report['seconds']} s."
+        f"\nWhat it left is in {folder} and goes with the next demo; your own country begins with `make run`."
     )
     return code
 

@@ -1,7 +1,8 @@
 """The ministry's dashboard: one page, drawn on the server, in the reader's language."""
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -14,11 +15,11 @@ from analytics.domain import (
     PERSONS_ASSISTED,
     PERSONS_AT_RISK_ASSISTED,
     SECONDARY_BENEFICIARIES,
+    Cell,
     Figure,
     Share,
     child_share,
     male_share,
-    shares_by_year,
 )
 from analytics.pages.frame import PATH, page, section, table
 from analytics.pages.words import number, percent, say, time_of
@@ -31,6 +32,12 @@ from common.unit import Unit
 
 router = APIRouter(include_in_schema=False)
 
+_COUNTED = {
+    "ui.persons_assisted": PERSONS_ASSISTED,
+    "ui.at_risk": PERSONS_AT_RISK_ASSISTED,
+    "ui.secondary": SECONDARY_BENEFICIARIES,
+}
+"""Who is counted apart from whom, everywhere on the page."""
 COOKIE = "prag_dashboard"
 _COOKIE_SECONDS = 900
 _MAX_FORM = 16 * 1024
@@ -130,7 +137,10 @@ async def _figures(unit: Unit, language: str, time_zone: str) -> str:
     assisted = await queries.get_figure(unit, PERSONS_ASSISTED)
     at_risk = await queries.get_figure(unit, PERSONS_AT_RISK_ASSISTED)
     secondary = await queries.get_figure(unit, SECONDARY_BENEFICIARIES)
-    plans = await queries.count_plans_by_phase(unit)
+    plans = {
+        title: await queries.count_plans_by_phase(unit, formula)
+        for title, formula in _COUNTED.items()
+    }
     overdue = await queries.count_overdue_plans_by_phase(unit)
     referrals = await queries.count_referrals_by_status(unit)
 
@@ -146,9 +156,15 @@ async def _figures(unit: Unit, language: str, time_zone: str) -> str:
             _tile("ui.secondary", secondary, apart, language),
             await _by_year(assisted, language),
             _counts(
-                "plan_phases", "ui.phase", {"ui.plans": plans, "ui.overdue": overdue}, language
+                "ui.plans", "plan_phases", "ui.phase", {**plans, "ui.overdue": overdue}, language
             ),
-            _counts("referral_statuses", "ui.status", {"ui.referrals": referrals}, language),
+            _counts(
+                "ui.referrals",
+                "referral_statuses",
+                "ui.status",
+                {"ui.referrals": referrals},
+                language,
+            ),
         ]
     )
 
@@ -164,41 +180,75 @@ async def _by_year(figure: Figure, language: str) -> str:
         return section("wide", title, f"<p>{say('ui.no_data_yet', language)}</p>")
     by_sex = await asyncio.to_thread(charts.draw_by_sex, figure.cells, language)
     by_age = await asyncio.to_thread(charts.draw_by_age, figure.cells, language)
-    drawn = _chart("ui.by_sex", by_sex, language) + _chart("ui.by_age_group", by_age, language)
-    return section("wide", title, f'<div class="pair">{drawn}</div>', _years(figure, language))
+    shown = [
+        ("ui.by_sex", by_sex, _years(figure, charts.SEXES, charts.sex_of, male_share, language)),
+        (
+            "ui.by_age_group",
+            by_age,
+            _years(figure, charts.AGES, charts.age_of, child_share, language),
+        ),
+    ]
+    pair = "".join(_chart(name, svg, years, language) for name, svg, years in shown)
+    return section("wide", title, f'<div class="pair">{pair}</div>')
 
 
-def _chart(title: str, svg: str, language: str) -> str:
+def _chart(title: str, svg: str, years: str, language: str) -> str:
     name = say(title, language)
-    return f'<figure aria-label="{name}"><h3>{name}</h3>{svg}</figure>'
+    return f'<figure aria-label="{name}"><h3>{name}</h3>{svg}{years}</figure>'
 
 
-def _years(figure: Figure, language: str) -> str:
-    """Return persons by year with the shares of men and boys and of children among them."""
+def _years(
+    figure: Figure,
+    groups: Sequence[str],
+    group_of: Callable[[Cell], str],
+    share_of: Callable[[Iterable[Cell]], Share],
+    language: str,
+) -> str:
+    """Return the chart's numbers by year and group, and the share the programme reports."""
 
-    def row(name: str, male: Share, child: Share) -> list[str]:
-        shares = (percent(male.percent, language), percent(child.percent, language))
-        return [name, number(male.whole, language), *shares]
+    def row(name: str, cells: Sequence[Cell]) -> list[str]:
+        counts = Counter[str]()
+        for cell in cells:
+            counts[group_of(cell)] += cell.value
+        numbers = [
+            number(count, language) for count in (*(counts[g] for g in groups), counts.total())
+        ]
+        return [name, *numbers, percent(share_of(cells).percent, language)]
 
-    years = shares_by_year(figure.cells).items()
-    head = [say(name, language) for name in ("ui.year", "ui.persons", "ui.male", "ui.child")]
+    names = [say(f"ui.{group.lower()}", language) for group in groups]
+    reported = say("ui.male" if share_of is male_share else "ui.child", language)
+    head = [say("ui.year", language), *names, say("ui.persons", language), f"{reported} %"]
+    years = sorted({cell.year for cell in figure.cells})
     return table(
         head,
-        [row(str(year), male, child) for year, (male, child) in years],
-        row(say("ui.total", language), male_share(figure.cells), child_share(figure.cells)),
+        [row(str(year), [c for c in figure.cells if c.year == year]) for year in years],
+        row(say("ui.total", language), figure.cells),
     )
 
 
-def _counts(name: str, first: str, columns: Mapping[str, Mapping[str, int]], language: str) -> str:
-    """Return a table of counts by code, in the order of the code list; nought is left out."""
+def _counts(
+    title: str, name: str, first: str, columns: Mapping[str, Mapping[str, int]], language: str
+) -> str:
+    """Return a table of counts by code, in the order of the code list; nought is left out.
+
+    Whoever stays too long in a phase waits for somebody to act: that number stands out.
+    """
     codes = [i for i in codelist(name).items if any(i.code in c for c in columns.values())]
     rows = [
         [
             escape(item.label(language)),
-            *(number(counts.get(item.code, 0), language) for counts in columns.values()),
+            *(
+                _count(column, counts.get(item.code, 0), language)
+                for column, counts in columns.items()
+            ),
         ]
         for item in codes
     ]
-    head = [say(title, language) for title in (first, *columns)]
+    head = [say(column, language) for column in (first, *columns)]
     shown = table(head, rows) if rows else f"<p>{say('ui.no_data_yet', language)}</p>"
-    return section("half", head[1], shown)
+    return section("half", say(title, language), shown)
+
+
+def _count(column: str, count: int, language: str) -> str:
+    shown = number(count, language)
+    return f'<strong class="due">{shown}</strong>' if column == "ui.overdue" and count else shown

@@ -38,6 +38,7 @@ td,th{padding:.3rem .4rem;border-bottom:1px solid var(--line);text-align:right}
 td:first-child,th:first-child{text-align:left}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
 tfoot td{font-weight:700;border-bottom:0}
+.due{color:#b3261e}
 form{display:grid;gap:.6rem;max-width:44rem}header form{display:block}
 textarea,button{font:inherit;padding:.5rem;border-radius:.4rem;border:1px solid #8b98a6}
 button{background:var(--accent);color:#fff;border-color:var(--accent);justify-self:start;

@@ -29,6 +29,7 @@ from common.clock import new_id
 from common.events import Event, EventData, topic_of
 from common.inbox import Inbox, Outcome
 from common.migrations import upgrade
+from common.relay import Relay
 from common.runtime import Runtime, open_runtime
 from common.settings import ServiceName, ServiceSettings
 from common.tables import AuditEntry, OutboxMessage
@@ -106,6 +107,15 @@ class Kit:
         """Return every byte under the service's folder except keys: what a thief of the disk has."""
         files = [p for p in sorted(self.home.rglob("*")) if p.is_file() and p.parent.name != "keys"]
         return b"".join(path.read_bytes() for path in files)
+
+    async def feed(self, caller: httpx.AsyncClient) -> list[Event]:
+        """Return what `caller` reads in the change feed, once the relay has published all."""
+        relay = Relay(self.runtime.database, self.runtime.bus)
+        await relay.lead()
+        await relay.publish_waiting()
+        answer = await caller.get("/v1/changes")
+        assert answer.status_code == 200, answer.text
+        return [Event.model_validate(item) for item in answer.json()["items"]]
 
     # --- what others tell it
 

@@ -143,6 +143,7 @@ async def test_another_role_is_refused_and_that_is_recorded(kit: Kit, role: str)
 
     assert (page.status_code, drawings(page.text)) == (403, [])
     assert messages.text("forbidden", "en") in page.text
+    assert "For: Analyst, " in page.text
     assert await kit.audit() == []
     [denied] = await kit.audit(decision="deny")
     assert (denied.operation, denied.role, denied.actor) == ("view_dashboard", role, "reader-1")

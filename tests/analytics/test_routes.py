@@ -34,6 +34,7 @@ async def test_nobody_else_reads_exact_numbers(kit: Kit, role: str) -> None:
     answer = await kit.caller(role).get(ASSISTED)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert answer.json()["entitled"] == ["ANALYST", "NATIONAL_COORDINATOR"]
     assert await kit.audit() == []
     [denied] = await kit.audit(decision="deny")
     assert (denied.role, denied.operation) == (role, "get_indicator")
@@ -49,9 +50,9 @@ async def test_without_a_token_nothing_is_told(kit: Kit) -> None:
     ("path", "status", "code"),
     [
         ("/v1/indicators/happiness", 422, "invalid"),
-        (f"{ASSISTED}?as_of=yesterday", 422, "invalid"),
-        (f"{ASSISTED}?as_of=2025-01-01T00:00:00", 422, "invalid"),
-        (f"{ASSISTED}?as_of=2999-01-01T00:00:00Z", 422, "invalid"),
+        (f"{ASSISTED}?as_of=yesterday", 400, "query.invalid"),
+        (f"{ASSISTED}?as_of=2025-01-01T00:00:00", 400, "query.invalid"),
+        (f"{ASSISTED}?as_of=2999-01-01T00:00:00Z", 400, "query.invalid"),
         (f"{ASSISTED}?year=2025", 400, "query.unknown"),
         ("/v1/indicators", 404, "not_found"),
     ],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import select
 
+from common import messages
 from common.errors import BadRequestError, ProblemError
 from common.http.body import MAX_DEPTH, parse
 from common.schema import LongText, ShortText, clean_text
@@ -216,7 +217,7 @@ def test_marks_stacked_on_one_letter_are_bounded() -> None:
 
 
 BAD_BODIES: list[tuple[bytes, int, str]] = [
-    (b"", 422, "invalid"),
+    (b"", 400, "body.missing"),
     (b"{", 400, "body.not_json"),
     (b'{"label": NaN}', 400, "body.not_json"),
     (b'{"label": "x", "share": 1e400}', 400, "body.not_json"),
@@ -255,6 +256,21 @@ async def test_bad_bodies_get_a_problem_that_repeats_nothing_and_change_nothing(
         assert CANARY not in response.text, shown
         assert "input" not in response.json(), shown
     assert await tiny.runtime.database.fetch(select(AuditEntry)) == []
+
+
+async def test_a_refused_field_says_what_would_be_taken(tiny_sqlite: Tiny) -> None:
+    """Seeded: leave `known` out; name the unknown field, which is the caller's text."""
+    unknown = await tiny_sqlite.post("/v1/things", {"label": "x", CANARY: 1})
+
+    assert unknown.json()["errors"] == [
+        {
+            "code": "field.unknown",
+            "location": "body",
+            "pointer": "",
+            "known": ["label", "text", "weight", "share", "parts"],
+            "detail": messages.text("field.unknown", "en"),
+        }
+    ]
 
 
 @pytest.mark.parametrize("way", ["declared", "chunked", "declared wrongly"])

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import errors, messages
-from common.http.problem import FIELD_CODES, HTTP_CODES
+from common.http.faults import FIELD_CODES
+from common.http.problem import HTTP_CODES
 from common.messages import LANGUAGES, catalogue, negotiate, placeholders, text
 from tests import house
 from tests.common.problem_codes import Unreadable, Use, uses
@@ -145,6 +146,21 @@ def test_every_code_the_edge_maps_to_has_a_sentence() -> None:
     assert {code for code in codes if not messages.has(code)} == set()
 
 
+def test_every_code_with_a_sentence_is_raised_somewhere() -> None:
+    """Seeded: a second code for what another says already, in all catalogues and in no source."""
+    used = {
+        key
+        for use in uses(house.sources(*SOURCE))
+        if isinstance(use, Use)
+        for key in use.keys(KEYS)
+    }
+    mapped = {*FIELD_CODES.values(), *HTTP_CODES.values(), "field.type", "field.invalid"}
+
+    idle = set(KEYS) - used - mapped
+
+    assert {key for key in idle if not key.startswith(("title.", "ui."))} == set()
+
+
 def test_a_code_is_found_wherever_it_is_raised() -> None:
     source = (
         "CODE = 'case.closed'\n"
@@ -157,6 +173,9 @@ def test_a_code_is_found_wherever_it_is_raised() -> None:
         "    raise ConflictError(f'notice.{name}_required')\n"
         "    raise PydanticCustomError('edtf_invalid', 'text', {'form': 'edtf'})\n"
         "    return messages.text('ui.title', 'en')\n"
+        "    return render(request, 400, 'body.gone', fields=[])\n"
+        "    more: dict[str, Any] = {} if flag else {'since': 1}\n"
+        "    raise ConflictError('spread.code', legal=[], **more)\n"
     )
 
     found = {(u.pattern, u.members) for u in found_in(source) if isinstance(u, Use)}
@@ -171,6 +190,8 @@ def test_a_code_is_found_wherever_it_is_raised() -> None:
         (r"notice\.[a-z0-9_]+_required", nothing),
         (r"field\.edtf_invalid", frozenset({"form"})),
         (r"ui\.title", nothing),
+        (r"body\.gone", nothing),
+        (r"spread\.code", frozenset({"legal", "since"})),
     }
 
 

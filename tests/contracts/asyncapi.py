@@ -10,7 +10,11 @@ from tests.contracts.snapshot import event_classes
 _ENVELOPE_NOTE = (
     "CloudEvents 1.0, structured JSON mode. `subject` is the aggregate, `seq` counts its events from 1; "
     "the record's key is the subject, so the events of an aggregate keep their order. Delivered at least "
-    "once: drop what you have seen by `id`."
+    "once: drop what you have seen by `id`.\n\n"
+    "Who has no connection to the bus reads the same events over HTTP: `GET /v1/changes` of each "
+    "service gives those that concern the caller's organisation, in the order of their publication. "
+    "The feed has no last page: `next` is never null and stays valid, empty `items` mean that there "
+    "is nothing new yet. A cursor belongs to one service."
 )
 
 

@@ -2,7 +2,7 @@
 
 docs/api/<service>.openapi.json is what the service serves at /openapi.json, and
 docs/api/events.asyncapi.json describes every event on the bus. docs/api/problem-codes.json lists
-every code a problem may carry, with its sentence in each language.
+every code a problem may carry, with its status, sentence, members and pointers.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.contracts.asyncapi import describe_events
+from tests.contracts.problems import describe_problems
 from tests.surface.operations import SERVICES, description
 
 FOLDER = Path(__file__).parents[2] / "docs" / "api"
@@ -22,6 +23,7 @@ def files() -> dict[Path, str]:
         FOLDER / f"{service}.openapi.json": description(service) for service in SERVICES
     }
     wanted[FOLDER / "events.asyncapi.json"] = describe_events()
+    wanted[FOLDER / "problem-codes.json"] = describe_problems()
     return {
         path: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         for path, content in wanted.items()

@@ -1,6 +1,7 @@
 """The API descriptions: valid, whole, bounded, and what the services serve."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.routing import Mount, Route
 
 from common import messages
-from common.settings import ServiceName
-from tests.contracts.openapi import stale
+from common.settings import PORTS, ServiceName
+from tests.contracts.openapi import FOLDER, stale
 from tests.kit import open_service
 from tests.surface.fields import fields
 from tests.surface.operations import (
@@ -171,6 +172,111 @@ def test_a_write_says_how_it_is_repeated_and_made_on_what(operation: Operation) 
     )
 
 
+@pytest.mark.row("F76")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_names_the_roles_that_may_call_it(operation: Operation) -> None:
+    """Seeded: a table in words beside authz.json; a role left out of the sentence."""
+    row = authorisation(operation.service)[operation.name]
+    told = operation.about["description"].partition("Roles: ")[2]
+
+    if isinstance(row, str):
+        assert "x-roles" not in operation.about
+        assert told == ""
+    else:
+        wanted = {role: sorted(relations) for role, relations in row.items()}
+        assert operation.about["x-roles"] == wanted
+        assert set(re.findall(r"\b[A-Z]{2,}(?:_[A-Z]+)*\b", told)) == set(row)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_version_is_described_as_it_must_be_sent(operation: Operation) -> None:
+    """Seeded: leave FastAPI's nullable string, which any text fits."""
+    headers = {name.lower(): each for name, each in operation.parameters("header").items()}
+    if "if-match" not in headers:
+        return
+    schema = headers["if-match"]["schema"]
+
+    assert schema["type"] == "string"
+    assert all(re.fullmatch(schema["pattern"], good) for good in ('"7"', *schema["examples"]))
+    assert not any(re.fullmatch(schema["pattern"], bad) for bad in ("7", 'W/"7"', "*", '"7","8"'))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_answer_to_a_check_is_described(operation: Operation) -> None:
+    """Seeded: describe only the answer to the act; a generated client cannot read the other."""
+    is_bulk = "207" in operation.about["responses"]
+
+    assert operation.documents(200, validate_only=True) == (operation.is_write and not is_bulk)
+
+
+# --- the forms of answers
+
+TIME = re.compile(r"(.*_)?at|respond_by|as_of")
+DAY = re.compile(r".*_on|on|valid_from|valid_to")
+CODED = frozenset(
+    {"status", "phase", "from_phase", "to_phase", "leads_to", "side", "step", "service_type"}
+    | {"action", "direction", "urgency", "sex", "sexes", "age_group", "age_groups", "kind"}
+    | {"sector", "country", "purpose", "data_groups", "trm_stage", "accessibility", "party"}
+    | {"closure_reason", "legal_basis", "identification_status", "beneficiary_kind", "decision"}
+)
+"""Fields whose values come from a closed set, whatever record they are of."""
+
+OPEN = frozenset({("AccessRead", "action"), ("NoticeBulkResult", "status"), ("Problem", "status")})
+"""Words of the audit trail, and HTTP statuses."""
+
+
+@pytest.mark.row("F76")
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_field_says_the_form_of_its_values(service: ServiceName) -> None:
+    """Seeded: `status: str` in a ReadModel; take the format from `Instant`'s answers."""
+    schemas = description(service)["components"]["schemas"]
+    faults = [
+        f"{schema}.{name}"
+        for schema, about in schemas.items()
+        for name, field in about.get("properties", {}).items()
+        if (schema, name) not in OPEN
+        for option in _options(field, schemas)
+        if option.get("type") == "string" and not _has_form(name, option)
+    ]
+
+    assert faults == []
+
+
+def _options(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a value may be, the items of a list too; a list's own marks are theirs."""
+    if "$ref" in field:
+        field = {**schemas[field["$ref"].rpartition("/")[2]], **field}
+        del field["$ref"]
+    marks = {key: field[key] for key in ("x-codelist",) if key in field}
+    for option in (*field.get("anyOf", ()), *([field["items"]] if "items" in field else ())):
+        for below in _options(option, schemas):
+            yield {**below, **marks}
+    if "anyOf" not in field:
+        yield dict(field)
+
+
+def _has_form(name: str, option: Mapping[str, Any]) -> bool:
+    if TIME.fullmatch(name):
+        return option.get("format") == "date-time"
+    if DAY.fullmatch(name):
+        return option.get("format") == "date"
+    return name not in CODED or bool({"enum", "const", "x-codelist"} & option.keys())
+
+
+# --- what outsiders can follow
+
+PRIVATE = re.compile(r"domain\.md|domain rule|\([FXT][0-9]+[,)]|architecture\.md", re.IGNORECASE)
+"""References to papers and numbers that only their authors have."""
+
+
+def test_what_is_published_refers_to_public_sources_only() -> None:
+    """Seeded: "(F1)" in a route's docstring; "domain.md section 4" in a schema's."""
+    found = {path.name: PRIVATE.findall(path.read_text()) for path in FOLDER.glob("*.json")}
+
+    assert found
+    assert {name: places for name, places in found.items() if places} == {}
+
+
 # --- bodies
 
 
@@ -221,9 +327,12 @@ def _unbounded(option: Mapping[str, Any]) -> list[str]:
 
 
 def test_a_description_holds_no_machine_and_no_person() -> None:
-    """What is published names no host, no path of a machine."""
+    """What is published names no host but the caller's own, no path of a machine."""
     for service in SERVICES:
-        text = json.dumps(description(service))
+        document = description(service)
+        relative, local = document["servers"]
+        assert (relative["url"], local["url"]) == ("/", f"http://127.0.0.1:{8001 + PORTS[service]}")
+        text = json.dumps({k: v for k, v in document.items() if k != "servers"})
         assert "localhost" not in text
         assert "127.0.0.1" not in text
         assert "/tmp" not in text  # noqa: S108

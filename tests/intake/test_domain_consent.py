@@ -12,6 +12,7 @@ from common.consent import (
     Disclosure,
     GuardianKind,
     Requirement,
+    require_consent,
 )
 from common.errors import ConflictError, ForbiddenError, InvalidError, ProblemError
 from intake.domain.consent import (
@@ -20,7 +21,6 @@ from intake.domain.consent import (
     Grant,
     check_grant,
     check_withdrawal,
-    require,
     require_record,
 )
 from tests.common.test_consent import SHARE, SHELTER, TODAY
@@ -32,9 +32,14 @@ def test_a_refusal_names_the_scope_that_would_open() -> None:
     asked = Disclosure(scope=ConsentScope.SHARE_NATIONAL, is_minor=False, on=TODAY)
 
     with pytest.raises(ForbiddenError) as refusal:
-        require([SHARE], asked)
+        require_consent([SHARE], asked)
     assert refusal.value.code == "consent.missing"
-    assert refusal.value.members == {"scope": "SHARE_NATIONAL"}
+    assert refusal.value.members == {
+        "scope": "SHARE_NATIONAL",
+        "purpose": None,
+        "data_groups": [],
+        "given_by": ["SELF"],
+    }
 
 
 @pytest.mark.parametrize("is_minor", [True, False])
@@ -49,6 +54,25 @@ def test_a_name_is_written_down_with_consent_to_record_only(*, is_minor: bool) -
     require_record([record], is_minor=is_minor, on=TODAY)
     with pytest.raises(ForbiddenError, match=r"identity\.consent_missing"):
         require_record([SHARE], is_minor=is_minor, on=TODAY)
+
+
+@pytest.mark.parametrize(("is_minor", "wanted"), [(True, "GUARDIAN"), (False, "SELF")])
+def test_a_consent_of_somebody_else_is_not_called_missing(*, is_minor: bool, wanted: str) -> None:
+    """Seeded: look for any consent DATA_RECORD, also one that has been withdrawn."""
+    record = replace(
+        SHARE,
+        scope=ConsentScope.DATA_RECORD,
+        given_by=ConsentGiver.SELF if is_minor else ConsentGiver.GUARDIAN,
+        data_groups=frozenset(),
+    )
+
+    with pytest.raises(ForbiddenError, match=r"identity\.consent_by_other") as other:
+        require_record([record], is_minor=is_minor, on=TODAY)
+    with pytest.raises(ForbiddenError, match=r"identity\.consent_missing") as missing:
+        require_record([replace(record, is_withdrawn=True)], is_minor=is_minor, on=TODAY)
+
+    asked = {"scope": "DATA_RECORD", "given_by": [wanted]}
+    assert other.value.members == missing.value.members == asked
 
 
 GRANT = Grant(

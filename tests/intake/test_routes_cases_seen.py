@@ -13,6 +13,7 @@ from tests.intake.bodies import (
     OTHER,
     SHELTER,
     case,
+    consent,
     decision,
     notice,
     opened,
@@ -114,15 +115,73 @@ async def test_an_assigned_worker_works_and_a_colleague_of_the_shelter_does_not(
         kit.caller("SHELTER_STAFF", ELSEWHERE, "staff-1"),
     ]
 
-    for other in others:
-        refused = await other.patch(
+    refused = [
+        await other.patch(
             f"/v1/cases/{CASE}", json={"urgency": "HIGH"}, headers=await version(manager)
         )
-        assert refused.status_code == 404
+        for other in others
+    ]
+    # The colleague reads the case and is told that it is not hers; the other learns nothing.
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [
+        (403, "step.not_yours"),
+        (404, "not_found"),
+    ]
     changed = await carrier.patch(
         f"/v1/cases/{CASE}", json={"urgency": "HIGH"}, headers=await version(manager)
     )
     assert changed.status_code == 200
+
+
+STEPS: list[tuple[str, str, dict[str, Any]]] = [
+    ("PATCH", "", {"urgency": "HIGH"}),
+    ("POST", "/assign", {"worker": "staff-2"}),
+    ("PUT", "/identity", {"given_name": {"value": "Ana"}}),
+    ("POST", "/consents", consent("ASSISTANCE")),
+    ("POST", f"/consents/{OTHER}/withdraw", {}),
+    ("POST", "/identification", decision("SCREENING")),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), STEPS)
+async def test_whoever_may_read_a_case_is_told_that_a_step_is_not_theirs(
+    kit: Kit, method: str, path: str, body: dict[str, Any]
+) -> None:
+    """Seeded: find the case for the step by the step's relations alone."""
+    owner = kit.caller("NGO_CASE_MANAGER", HOME)
+    reader = kit.caller("SOCIAL_WORKER", SHELTER, "reader-1")
+    if "withdraw" in path:  # the receiver may take a withdrawal, a colleague may not
+        reader = kit.caller("SHELTER_STAFF", HOME, "staff-9")
+    await opened(owner)
+    await referred(kit)
+    seen = await reader.get(f"/v1/cases/{CASE}")
+
+    refused = await reader.request(
+        method, f"/v1/cases/{CASE}{path}", json=body, headers=if_match(seen)
+    )
+    stranger = await kit.caller("NGO_CASE_MANAGER", ELSEWHERE).request(
+        method, f"/v1/cases/{CASE}{path}", json=body, headers=if_match(seen)
+    )
+
+    assert (seen.status_code, refused.status_code) == (200, 403)
+    assert refused.json()["code"] == "step.not_yours"
+    assert stranger.status_code == 404
+
+
+async def test_a_note_is_read_by_roles_that_may_know_every_group(kit: Kit) -> None:
+    """Seeded: give shelter staff, who may not know LEGAL, a row; the matrix test then fails."""
+    manager = kit.caller("NGO_CASE_MANAGER", SHELTER)
+    await opened(manager, note="Suđenje je u maju.")
+    await manager.post(
+        f"/v1/cases/{CASE}/assign", json={"worker": "staff-1"}, headers=await version(manager)
+    )
+    carrier = kit.caller("SHELTER_STAFF", SHELTER, "staff-1")
+
+    refused = await carrier.get(f"/v1/cases/{CASE}/note")
+    read = await manager.get(f"/v1/cases/{CASE}/note")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "Suđenje" not in refused.text
+    assert read.json()["note"] == "Suđenje je u maju."
 
 
 async def test_cases_are_filtered_and_paged_without_gaps(kit: Kit) -> None:

@@ -243,5 +243,5 @@ async def test_a_receiver_sees_and_ends_the_consents_that_name_it(kit: Kit) -> N
 
     assert [f"{URL}/{item['id']}" for item in seen] == [shared]
     assert {response.status_code for response in hidden} == {404}
-    assert added.status_code == 404
+    assert (added.status_code, added.json()["code"]) == (403, "step.not_yours")
     assert ended.json()["withdrawn_on"] == "2026-11-22"

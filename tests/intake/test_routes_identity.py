@@ -120,7 +120,8 @@ async def test_a_consent_withdrawn_or_of_a_child_alone_does_not_carry_a_name(kit
     await caller.post(f"{granted.headers['Location']}/withdraw", json={})
     withdrawn = await put(caller, PERSON, await version(caller))
 
-    assert as_child.json()["code"] == "identity.consent_missing"
+    assert as_child.json()["code"] == "identity.consent_by_other"
+    assert as_child.json()["given_by"] == ["GUARDIAN"]
     assert as_adult.status_code == 200
     assert withdrawn.json()["code"] == "identity.consent_missing"
 
@@ -229,7 +230,7 @@ async def test_identity_is_not_read_without_a_purpose(kit: Kit, query: str) -> N
 
     refused = await caller.get(f"{URL}{query}")
 
-    assert refused.status_code == 422
+    assert refused.status_code == 400
     assert refused.json()["errors"][0]["location"] == "query"
     assert await kit.audit(operation="get_identity") == []
 

@@ -162,10 +162,16 @@ async def test_a_case_that_names_its_notice_concludes_it(kit: Kit) -> None:
     unknown = await outsider.post("/v1/cases", json=body)
     created = await desk(kit).post("/v1/cases", json=body)
     second = await desk(kit).post("/v1/cases", json=body | {"id": str(OTHER)})
+    # Seeded: say of a repeated opening that the notice is triaged, before that the case is there.
+    repeated = await desk(kit).post("/v1/cases", json=body)
+    checked = await desk(kit).post("/v1/cases?validate_only=true", json=body)
 
     assert (unknown.status_code, unknown.json()["code"]) == (422, "reference.unknown")
     assert (created.status_code, created.headers["ETag"]) == (201, '"1"')
     assert created.headers["Location"] == f"/v1/cases/{CASE}"
     assert (await desk(kit).get(f"/v1/notices/{notice_id}")).json()["status"] == "CASE_OPENED"
     assert (second.status_code, second.json()["code"]) == (409, "notice.already_triaged")
+    assert [(each.status_code, each.json()["code"]) for each in (repeated, checked)] == [
+        (409, "already_exists")
+    ] * 2
     assert [row.id for row in await kit.rows(select(Case.id))] == [CASE]

@@ -67,7 +67,23 @@ class Cell:
         is_list = self.ready.listed is not None
         is_open = relations is None or is_list or bool(self.granted & relations[self.identity])
         judged = self.ready.judge(self.role, self.identity, is_open)
-        return judged or (OK if is_open else (404, "not_found"))
+        return judged or (OK if is_open else self._refusal)
+
+    @property
+    def _refusal(self) -> tuple[int, str]:
+        """Whoever may read the record is told that the step is another's, nobody else that it is."""
+        operation, relations = self.operation, self.ready.relations
+        record = next(iter(operation.record_ids), None)
+        reading = READ_BY.get((operation.service, record or "")) if operation.is_write else None
+        readers = authorisation(operation.service)[reading] if reading else "PUBLIC"
+        if relations is None or isinstance(readers, str):
+            return 404, "not_found"
+        may_read = set(readers.get(self.role, ())) & set(relations[self.identity])
+        return (403, "step.not_yours") if may_read else (404, "not_found")
+
+
+READ_BY = {("intake", "case_id"): "get_case", ("reintegration", "plan_id"): "get_plan"}
+"""The operation that reads the record a step is about. The steps of a referral name their side."""
 
 
 def is_public(operation: Operation) -> bool:
@@ -152,6 +168,8 @@ async def _judge(stage: Stage, cell: Cell) -> list[str]:
     for name, path in _absent(cell.operation, cell.ready) if is_asked else []:
         absent = await stage.call(cell.operation, replace(cell.ready, path=path), cell.who)
         wanted = (404, "not_found") if cell.granted else (403, "forbidden")
+        if expected == (403, "step.not_yours") and name != cell.operation.record_ids[0]:
+            wanted = expected  # of the parts of a record nothing is said, there or not
         if _seen(absent) != wanted:
             faults.append(f"{cell}: no such {name}: {_seen(absent)}, not {wanted}")
         if expected == wanted and _trace(answer) != _trace(absent):

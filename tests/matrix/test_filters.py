@@ -120,6 +120,6 @@ async def test_every_filter_takes_a_good_value_and_refuses_a_bad_one(stage: Stag
 
             assert taken.status_code == 200, f"{operation} {name}: {taken.text}"
             problem = refused.json()
-            shown = (refused.status_code, problem["code"], problem["filter"])
+            shown = (refused.status_code, problem["code"], problem["parameter"])
             assert shown == (400, "filter.invalid", name), f"{operation} {name}"
             assert part["description"]

@@ -89,7 +89,8 @@ async def test_without_consent_nothing_is_sent_and_the_refusal_is_recorded(kit: 
 
     assert body["scope"] == "SHARE_NATIONAL"
     assert body["data_groups"] == ["HEALTH", "IDENTITY"]
-    assert body["given_by"] == ["GUARDIAN", "SELF"]
+    assert (body["purpose"], body["given_by"]) == ("ASSISTANCE", ["SELF"])
+    assert body["case_version"] == case.seq
     [denial] = await kit.audit(decision="deny", operation="submit_referral")
     assert denial.object_ids == [str(referral_id)]
 

@@ -8,9 +8,8 @@ from uuid import UUID
 import pytest
 
 from common.codelists import all_codes
-from common.consent import Consent, Disclosure, national_scope
+from common.consent import Consent, Disclosure, national_scope, require_consent
 from common.errors import ForbiddenError
-from referral.domain.consent import require_consent
 
 SHELTER, COUNSELLING, POLICE = (UUID(int=number) for number in (1, 2, 3))
 GRANTED = UUID(int=100)
@@ -75,8 +74,9 @@ def test_without_any_consent_nothing_is_shown() -> None:
 
     assert members == {
         "scope": "SHARE_NATIONAL",
+        "purpose": "ASSISTANCE",
         "data_groups": ["IDENTITY"],
-        "given_by": ["GUARDIAN", "SELF"],
+        "given_by": ["SELF"],
     }
 
 

@@ -189,6 +189,37 @@ async def test_the_change_feed_tells_the_receiver_of_a_referral_from_its_acknowl
     assert len(told["sender"]) == 7
 
 
+async def test_once_called_off_the_receivers_feed_keeps_the_end_alone(kit: Kit) -> None:
+    """Seeded: leave the earlier steps, with the case in them, beside a preview without it."""
+    case, _ = await ready(kit)
+    referral_id = await acknowledged(kit, case)
+    await step(sender(kit), referral_id, "cancel", {"reason": "NEED_ENDED"})
+
+    mine, theirs = [
+        [
+            event.type.split(".")[2]
+            for event in await kit.feed(client)
+            if event.subject == referral_id
+        ]
+        for client in (sender(kit), receiver(kit))
+    ]
+
+    assert mine == ["drafted", "submitted", "acknowledged", "cancelled"]
+    assert theirs == ["cancelled"]
+
+
+async def test_a_role_that_reads_as_receiver_is_not_told_what_its_organisation_sent(
+    kit: Kit,
+) -> None:
+    """Seeded: let every relation open both columns of the feed."""
+    case, _ = await ready(kit)
+    await acknowledged(kit, case)
+
+    told = await kit.feed(kit.caller("PROSECUTOR", HOME))
+
+    assert [event for event in told if event.subject != SHELTER] == []
+
+
 # --- nothing at all
 
 
@@ -291,8 +322,8 @@ async def test_the_contact_point_sees_every_submitted_referral_without_the_case(
         ({"colour": "red"}, 400, "filter.unknown"),
         ({"status": "LOST"}, 400, "filter.invalid"),
         ({"respond_by.lt": "soon"}, 400, "filter.invalid"),
-        ({"direction": "UP"}, 422, "invalid"),
-        ({"limit": 0}, 422, "invalid"),
+        ({"direction": "UP"}, 400, "query.invalid"),
+        ({"limit": 0}, 400, "query.invalid"),
     ],
 )
 async def test_a_list_refuses_what_it_cannot_read(

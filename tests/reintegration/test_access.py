@@ -20,6 +20,7 @@ from tests.reintegration.plans import (
     start,
     step,
     today_is,
+    types,
     written,
 )
 
@@ -112,7 +113,8 @@ async def test_the_cases_owner_reads_the_plan_and_takes_no_step(kit: Kit) -> Non
 
     assert [seen.status_code, agreements.status_code] == [200, 200]
     assert [item["id"] for item in listed.json()["items"]] == [str(PLAN)]
-    assert [notes.status_code, started.status_code] == [404, 404]
+    assert notes.status_code == 404
+    assert (started.status_code, started.json()["code"]) == (403, "step.not_yours")
 
 
 async def test_shelter_staff_read_and_change_nothing(kit: Kit) -> None:
@@ -172,6 +174,27 @@ async def test_the_feed_tells_an_organisation_of_its_own_plans(kit: Kit) -> None
 
     assert [event["type"].split(".")[2] for event in own] == ["opened", "phase_changed"]
     assert foreign == []
+
+
+async def test_the_feed_tells_whoever_may_read_the_plan(kit: Kit) -> None:
+    """Seeded: tell the plan's organisation alone, or every role of the case's owner."""
+    await open_plan(kit)
+    await start(kit.caller("NGO_CASE_MANAGER"))
+
+    seen = await kit.feed(kit.caller("SOCIAL_WORKER", CENTRE))
+
+    assert types(seen) == types(await kit.feed(kit.caller("NGO_CASE_MANAGER")))
+    assert types(seen) == ["opened", "phase_changed"]
+    assert await kit.feed(kit.caller("SHELTER_STAFF", CENTRE)) == []
+
+
+async def test_a_plan_told_of_before_its_case_is_shown_to_the_owner_too(kit: Kit) -> None:
+    await kit.hear(*accepted())
+    before = await kit.feed(kit.caller("SOCIAL_WORKER", CENTRE))
+    await kit.hear(*case_opened())
+
+    assert before == []
+    assert types(await kit.feed(kit.caller("SOCIAL_WORKER", CENTRE))) == ["opened"]
 
 
 # --- finding plans

@@ -110,6 +110,9 @@ async def test_a_withdrawal_leaves_the_fact_and_the_dates(
     assert (agreement["duties"], agreement["money"]) == (None, None)
     opened = [entry for entry in await kit.audit(action="read") if entry.data_groups]
     assert opened == []
+    # Seeded: leave the phases in the feed of who keeps the fact, or take them from the case's owner.
+    assert types(await kit.feed(worker)) == ["suspended"]
+    assert len(await kit.feed(kit.caller("SOCIAL_WORKER", CENTRE))) == len(await kit.events(PLAN))
     last = (await kit.events(PLAN))[-1]
     assert last.type == "reintegration.plan.suspended.v1"
     assert (last.data["suspended_on"], last.data["reason"]) == ("2026-02-02", "CONSENT_WITHDRAWN")

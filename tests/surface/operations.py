@@ -22,6 +22,9 @@ SERVICES = tuple(PORTS)
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
+VALID = {"$ref": "#/components/schemas/Valid"}
+"""The answer to a check, in `anyOf` with the answer to the act where both have the same status."""
+
 Row = Mapping[str, list[str]] | str
 """A row of authz.json: role → relations, or PUBLIC."""
 
@@ -87,12 +90,19 @@ class Operation:
     @property
     def success(self) -> tuple[int, dict[str, Any]]:
         """Return the status of the answer it gives when all is well, and that answer's schema."""
-        [status] = [code for code in self.about["responses"] if code.startswith("2")]
-        return int(status), self.about["responses"][status]["content"][JSON]["schema"]
+        found = [code for code in self.about["responses"] if code.startswith("2")]
+        status = max(found)  # 200 beside 201 is the answer to a check
+        schema = self.about["responses"][status]["content"][JSON]["schema"]
+        options = [each for each in schema.get("anyOf", ()) if each != VALID]
+        return int(status), options[0] if len(options) == 1 else schema
 
     def documents(self, status: int, *, validate_only: bool = False) -> bool:
-        """Tell whether the description names this status; a check only is answered with 200."""
-        return str(status) in self.about["responses"] or (validate_only and status == 200)
+        """Tell whether the description names this status, and of a check its answer too."""
+        answer = self.about["responses"].get(str(status))
+        if answer is None or not (validate_only and status == 200):
+            return answer is not None
+        schema = answer["content"][JSON]["schema"]
+        return VALID in (schema, *schema.get("anyOf", ()))
 
 
 @cache

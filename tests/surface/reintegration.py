@@ -23,7 +23,6 @@ from tests.surface.stage import (
 MANAGER = Who("NGO_CASE_MANAGER")
 
 PLAN: Relations = related(own="own", assigned="own", partner="shared", all_too=False)
-FEED: Relations = related(own="own", assigned="own", all_too=False)
 
 Step = tuple[str, dict[str, Any]]
 
@@ -96,7 +95,7 @@ async def list_changes(stage: Stage, _: Any) -> Ready:
     plan = await _plan(stage)
     await stage.publish()
     return Ready(
-        MANAGER, relations=FEED, listed=plan.path["plan_id"], listed_by="subject", query=WHOLE_FEED
+        MANAGER, relations=PLAN, listed=plan.path["plan_id"], listed_by="subject", query=WHOLE_FEED
     )
 
 

@@ -13,9 +13,10 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from types import MappingProxyType
+from typing import NoReturn
 
 from common.codelists import all_codes, codes
-from common.errors import ForbiddenError
+from common.errors import ForbiddenError, NotFoundError
 
 PUBLIC = "PUBLIC"
 RELATIONS = frozenset({"own", "assigned", "referred", "shared", "all"})
@@ -63,12 +64,18 @@ class Authorisation:
     def relations(self, operation: str, role: str) -> frozenset[str]:
         """Return the relations under which `role` may do `operation`; ForbiddenError if none.
 
-        The refusal depends on the role alone, so it tells nothing about any record.
+        The refusal depends on the role alone, so it tells nothing about any record; it names the
+        roles that may, as the description of the operation does.
         """
         found = self.granted(operation, role)
         if not found:
-            raise ForbiddenError("forbidden")
+            raise ForbiddenError("forbidden", entitled=list(self.entitled(operation)))
         return found
+
+    def entitled(self, operation: str) -> dict[str, list[str]]:
+        """Return who may do `operation`: role → relations, both sorted; nobody for a PUBLIC one."""
+        row: Mapping[str, frozenset[str]] = self._rows.get(operation, {})
+        return {role: sorted(row[role]) for role in sorted(row) if row[role]}
 
     def granted(self, operation: str, role: str) -> frozenset[str]:
         """Return the relations under which `role` may do `operation`; none if it may not."""
@@ -77,3 +84,14 @@ class Authorisation:
     def data_groups(self, role: str) -> frozenset[str]:
         """Return the groups of personal data `role` may know; none if the table names none."""
         return self._groups.get(role, frozenset())
+
+
+def refuse_step(*, may_read: bool) -> NoReturn:
+    """Refuse a step whose relation to the record the caller does not have.
+
+    Who may read the record is told that the step is another's: ForbiddenError `step.not_yours`.
+    Nobody else is told that it exists: NotFoundError.
+    """
+    if may_read:
+        raise ForbiddenError("step.not_yours")
+    raise NotFoundError

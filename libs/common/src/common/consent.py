@@ -10,8 +10,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
+
+from common.errors import ForbiddenError
 
 Item = TypeVar("Item")
 
@@ -156,11 +158,6 @@ class Disclosure:
     purpose: str | None = None
     data_groups: AbstractSet[str] = frozenset()
 
-    @property
-    def is_of_child(self) -> bool:
-        # In doubt the person is presumed a child (domain.md section 4, Children).
-        return self.is_minor is not False
-
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
@@ -204,13 +201,33 @@ def is_valid(consent: Consent, *, on: date) -> bool:
     return consent.expires_on is None or on <= consent.expires_on
 
 
+def counts(consent: Consent, *, is_minor: bool | None, on: date) -> bool:
+    """Tell whether a consent that holds on the day is one for a person of this age.
+
+    `is_minor` as of `Disclosure`. A child's own word needs a guardian's beside it, so only a
+    guardian's consent counts for a minor; for an adult today, also one who was a child when a
+    parent agreed, only her own word or that of a guardian a court has appointed.
+    """
+    is_child = is_minor is not False  # in doubt presumed one (domain.md section 4)
+    return (
+        is_valid(consent, on=on)
+        and _speaks_for(consent, is_child=is_child)
+        and not (is_child and consent.scope in NOT_FOR_CHILDREN)
+    )
+
+
+def givers(*, is_minor: bool | None) -> list[str]:
+    """Return whom to ask for a consent, codes of consent_givers; `is_minor` as of `Disclosure`.
+
+    Of an adult that is the person: a guardian a court has appointed is an exception to be known of.
+    """
+    return [ConsentGiver.SELF if is_minor is False else ConsentGiver.GUARDIAN]
+
+
 def coverage(consents: Iterable[Consent], disclosure: Disclosure) -> Coverage:
     """Tell how far consents that hold that day cover the disclosure.
 
-    Each must fit scope, recipient, country and purpose; their data groups add up. A child's own
-    word needs a guardian's beside it, so only a guardian's consent counts for a minor; for an adult
-    today, also one who was a child when a parent agreed, only her own word or that of a guardian a
-    court has appointed.
+    Each must fit scope, recipient, country and purpose, and `counts`; their data groups add up.
     """
     fitting = tuple(consent for consent in consents if _fits(consent, disclosure))
     if any(not consent.data_groups for consent in fitting):
@@ -225,12 +242,33 @@ def covers(consents: Iterable[Consent], disclosure: Disclosure) -> bool:
     return coverage(consents, disclosure).is_whole
 
 
+def require_consent(
+    consents: Iterable[Consent], disclosure: Disclosure, *, case_version: int | None = None
+) -> list[UUID]:
+    """Return the ids of the consents the disclosure rests on.
+
+    Raises ForbiddenError `consent.missing` with the scope and purpose needed, the data groups that
+    stay uncovered, and `given_by`, whom to ask. A service that learns of consents by events names
+    in `case_version` the newest version of the case it has heard of.
+    """
+    found = coverage(consents, disclosure)
+    if found.is_whole:
+        return [consent.consent_id for consent in found.consents]
+    heard: dict[str, Any] = {} if case_version is None else {"case_version": case_version}
+    raise ForbiddenError(
+        "consent.missing",
+        scope=disclosure.scope.value,
+        purpose=disclosure.purpose,
+        data_groups=sorted(found.open_groups),
+        given_by=givers(is_minor=disclosure.is_minor),
+        **heard,
+    )
+
+
 def _fits(consent: Consent, disclosure: Disclosure) -> bool:
     return (
         consent.scope == disclosure.scope
-        and is_valid(consent, on=disclosure.on)
-        and _speaks_for(consent, is_child=disclosure.is_of_child)
-        and not (disclosure.is_of_child and disclosure.scope in NOT_FOR_CHILDREN)
+        and counts(consent, is_minor=disclosure.is_minor, on=disclosure.on)
         and _names_enough(consent, disclosure)
         and _keeps_limits(consent, disclosure)
     )

@@ -12,9 +12,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
 
@@ -173,11 +175,17 @@ Instant = Annotated[
     BeforeValidator(_only_rfc3339),
     AfterValidator(_in_utc),
     PlainSerializer(_to_rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An RFC 3339 time; answers are in UTC."""
 
 PastInstant = Annotated[Instant, AfterValidator(_not_in_future)]
 """A time at which something happened: not more than five minutes ahead of this server."""
+
+
+def coded(codelist: str, description: str | None = None) -> Any:  # noqa: ANN401  as Field is typed
+    """Return the field of an answer that holds a code of this list, or several of them."""
+    return Field(description=description, json_schema_extra={"x-codelist": codelist})
 
 
 def examples(*bodies: dict[str, Any]) -> dict[str, Any]:

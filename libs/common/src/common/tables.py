@@ -44,7 +44,9 @@ class OutboxMessage(CommonBase):
     organisation_id: Mapped[UUID | None] = mapped_column(index=True)
     """The organisation whose record changed; it may read the event in the feed."""
     other_organisation_id: Mapped[UUID | None] = mapped_column(index=True)
-    """A second organisation the event concerns, such as the receiver of a referral."""
+    """A second organisation the event concerns: the receiver of a referral, the owner of a plan's
+    case, the recipient of a consent. It is taken out again when that organisation keeps only the
+    fact and the date."""
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     published_at: Mapped[datetime | None]

@@ -119,23 +119,34 @@ class Unit:
     # --- handing over
 
     def create(
-        self, model: type[T], *events: EventData, about: UUID | None = None, **values: Any
+        self,
+        model: type[T],
+        *events: EventData,
+        about: UUID | None = None,
+        also: UUID | None = None,
+        **values: Any,
     ) -> T:
         """Hand over a new aggregate row with its first events; its version counts them.
 
         `about` is the case the record concerns, for the audit trail; it also lists the legal basis
-        of a record that has one.
+        of a record that has one. `also` is a second organisation that may read the events.
         """
         record: Any = self._insert(model, {**values, "version": len(events)})
         if self.created_id is None:
             self.created_id, self.version = record.id, record.version
-        self._emit(record, events, first_seq=1)
+        self._emit(record, events, first_seq=1, also=also)
         basis = getattr(record, "legal_basis", None)
         self.audit("create", model.__tablename__, [str(record.id)], about=about, legal_basis=basis)
         return cast(T, record)
 
     def change(
-        self, model: type[T], row: T, *events: EventData, about: UUID | None = None, **values: Any
+        self,
+        model: type[T],
+        row: T,
+        *events: EventData,
+        about: UUID | None = None,
+        also: UUID | None = None,
+        **values: Any,
     ) -> T:
         """Hand over a change of `row` as it was read, with the events that tell of it."""
         old = cast(Any, row)
@@ -155,7 +166,7 @@ class Unit:
         )
         if self.created_id is None:
             self.version = version
-        self._emit(record, events, first_seq=old.version + 1)
+        self._emit(record, events, first_seq=old.version + 1, also=also)
         basis = getattr(record, "legal_basis", None)
         self.audit("update", model.__tablename__, [str(old.id)], about=about, legal_basis=basis)
         return cast(T, record)
@@ -220,16 +231,23 @@ class Unit:
         )
 
     def tell(
-        self, subject: UUID, *events: EventData, first_seq: int, organisation_id: UUID | None = None
+        self,
+        subject: UUID,
+        *events: EventData,
+        first_seq: int,
+        organisation_id: UUID | None = None,
+        also: UUID | None = None,
     ) -> None:
         """Hand over events of `subject` numbered from `first_seq`; `create` and `change` do it.
 
-        The first two of its `readers` may read an event in the change feed.
+        The first two of its `readers` may read an event in the change feed; of one that names none,
+        `organisation_id`, whose record it is. `also` is the second where the event names one or none.
         """
         trace = traceparent(self.trace_id)
         for seq, data in enumerate(events, first_seq):
             event = Event.of(data, subject=subject, seq=seq, source=self.source, traceparent=trace)
             concerned: list[UUID | None] = [*data.readers()] or [organisation_id]
+            concerned.append(None if also in concerned else also)
             self._insert(
                 OutboxMessage,
                 {
@@ -240,9 +258,20 @@ class Unit:
                     "topic": topic_of(event.type),
                     "payload": event.to_bytes(),
                     "organisation_id": concerned[0],
-                    "other_organisation_id": concerned[1] if len(concerned) > 1 else None,
+                    "other_organisation_id": concerned[1],
                 },
             )
+
+    def withhold(
+        self, subject: UUID, *, kind: type[EventData] | None = None, **reader: UUID
+    ) -> None:
+        """Take what was told of `subject` so far, of one kind or all, out of a reader's feed.
+
+        `reader` names the column of OutboxMessage in which the organisation stands.
+        """
+        kinds = {} if kind is None else {"type": kind.type}
+        where = {"subject": subject, **kinds, **reader}
+        self.update(OutboxMessage, where, **dict.fromkeys(reader))
 
     # --- sealing
 
@@ -296,12 +325,20 @@ class Unit:
         self.steps.append(Step("insert", table, full))
         return cast(T, SimpleNamespace(**full))
 
-    def _emit(self, record: Any, events: Sequence[EventData], *, first_seq: int) -> None:  # noqa: ANN401
+    def _emit(
+        self,
+        record: Any,  # noqa: ANN401
+        events: Sequence[EventData],
+        *,
+        first_seq: int,
+        also: UUID | None,
+    ) -> None:
         self.tell(
             record.id,
             *events,
             first_seq=first_seq,
             organisation_id=getattr(record, "organisation_id", None),
+            also=also,
         )
 
 

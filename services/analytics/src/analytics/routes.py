@@ -27,7 +27,7 @@ async def get_indicator(
         PastInstant | None, Query(description="Compute over what had happened by this time")
     ] = None,
 ) -> IndicatorRead:
-    """Read a national indicator: exact numbers by year, sex and age group, and by marker (X20).
+    """Read a national indicator: exact numbers by year, sex and age group, and by marker.
 
     Persons assisted counts distinct cases of presumed and identified victims, each once, in the
     year in which their first plan was started. Persons at risk and secondary beneficiaries are

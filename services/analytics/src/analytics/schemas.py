@@ -2,8 +2,8 @@ from decimal import Decimal
 
 from pydantic import ConfigDict, Field
 
-from analytics.domain import Cell, DataCut, Figure, Share, shares_by_year, totals_by
-from common.schema import Instant, ReadModel
+from analytics.domain import AgeGroup, Cell, DataCut, Figure, Share, shares_by_year, totals_by
+from common.schema import Instant, ReadModel, coded
 
 
 class DataCutRead(ReadModel):
@@ -15,8 +15,8 @@ class DataCutRead(ReadModel):
 
 class CellRead(ReadModel):
     year: int
-    sex: str
-    age_group: str
+    sex: str = coded("sex_gender")
+    age_group: AgeGroup
     value: int
 
 

@@ -1,3 +1,4 @@
+from common.contracts.intake import ConsentGranted
 from common.contracts.referral import (
     CONSENT_WITHDRAWN,
     REFERRAL_EVENTS,
@@ -23,6 +24,13 @@ async def on_referral(unit: Unit, event: Event) -> None:
         status=referral.status,
         consent_withdrawn_on=referral.on if referral.reason == CONSENT_WITHDRAWN else None,
     )
+    if referral.reason == CONSENT_WITHDRAWN or referral.status == "CANCELLED":
+        # Of what it agreed to, the receiver keeps the withdrawal.
+        unit.withhold(
+            referral.case_id,
+            kind=ConsentGranted,
+            other_organisation_id=referral.receiving_organisation_id,
+        )
 
 
 async def on_organisation(unit: Unit, event: Event) -> None:

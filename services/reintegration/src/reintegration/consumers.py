@@ -13,7 +13,7 @@ from common.contracts.referral import (
 from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
-from reintegration.commands.referral import end_referral, open_plan
+from reintegration.commands.referral import end_referral, open_plan, show_plans
 from reintegration.models import KnownCase
 
 
@@ -26,6 +26,7 @@ async def on_case_opened(unit: Unit, event: Event) -> None:
         organisation_id=case.organisation_id,
         is_minor=case.is_minor,
     )
+    await show_plans(unit, case.case_id, owner=case.organisation_id)
 
 
 async def on_profile_changed(unit: Unit, event: Event) -> None:

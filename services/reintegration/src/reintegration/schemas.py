@@ -4,11 +4,13 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticKnownError
+from babel.core import get_global
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from common.codelists import code_of
-from common.schema import Instant, LongText, ReadModel, StrictModel, examples
+from common.schema import Instant, LongText, ReadModel, StrictModel, coded, examples
+from reintegration.domain.plan import Action, Direction
 
 PlanPhase = Annotated[str, code_of("plan_phases")]
 PhaseChangeReason = Annotated[str, code_of("phase_change_reasons")]
@@ -17,8 +19,27 @@ AgreementParty = Annotated[str, code_of("agreement_parties")]
 Amount = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?$")]
 """A sum as text: a JSON number would lose its cents on the way through a binary float."""
 
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-"""An ISO 4217 code."""
+_CURRENCIES = frozenset(
+    currency
+    for periods in get_global("territory_currencies").values()
+    for currency, _, ended, is_tender in periods
+    if is_tender and ended is None
+)
+"""ISO 4217 codes that are legal tender somewhere today, by Unicode CLDR."""
+
+
+def _known_currency(value: str) -> str:
+    if value not in _CURRENCIES:
+        raise PydanticCustomError("code_unknown", "no such currency")
+    return value
+
+
+Currency = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Z]{3}$"),
+    AfterValidator(_known_currency),
+    Field(description="ISO 4217, of a currency that is legal tender somewhere today."),
+]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -110,8 +131,8 @@ class PlanRead(ReadModel):
     case_id: UUID
     referral_id: UUID
     organisation_id: UUID
-    country: str
-    phase: str | None
+    country: str = coded("countries")
+    phase: str | None = coded("plan_phases")
     is_suspended: bool
     episode: int
     policy_version: int
@@ -121,7 +142,7 @@ class PlanRead(ReadModel):
     due_on: date | None
     is_overdue: bool
     closed_on: date | None
-    closure_reason: str | None
+    closure_reason: str | None = coded("closure_reasons")
     consent_withdrawn_on: date | None = Field(
         description="The day from which the person's consent no longer carries the plan: no step "
         "is taken and no text is opened until a new referral is accepted."
@@ -134,31 +155,30 @@ class PlanReferralRead(ReadModel):
 
     referral_id: UUID
     sending_organisation_id: UUID
-    service_type: str
+    service_type: str = coded("service_types")
     accepted_on: date
 
 
 class PlanStepRead(ReadModel):
-    """One step of a plan. Direction and month are those of a start or a change of phase.
-
-    `action` is start, change_phase, suspend, resume, close or reopen.
-    """
+    """One step of a plan. Direction and month are those of a start or a change of phase."""
 
     id: UUID
-    action: str
+    action: Action
     episode: int
-    from_phase: str
-    to_phase: str
-    direction: str | None
+    from_phase: str = coded("plan_phases")
+    to_phase: str = coded("plan_phases")
+    direction: Direction | None
     is_early: bool
-    reason: str | None
+    reason: str | None = Field(
+        description="Of the list phase_change_reasons; of closure_reasons where `action` is close."
+    )
     happened_on: date
     month: int | None
     has_note: bool
 
 
 class PlanDetail(PlanRead):
-    """A plan with its history, first step to last. It outlives closing and reopening (F51)."""
+    """A plan with its history, first step to last. It outlives closing and reopening."""
 
     history: list[PlanStepRead]
     referrals: list[PlanReferralRead]
@@ -179,7 +199,7 @@ class PlanNotes(ReadModel):
 class PhaseWindowRead(ReadModel):
     """The months a phase may take, both included; the first month of a programme is month 1."""
 
-    phase: str
+    phase: str = coded("plan_phases")
     first_month: int
     last_month: int
 
@@ -245,7 +265,7 @@ class AgreementCreate(StrictModel):
 
 
 class SignatureRead(ReadModel):
-    party: str
+    party: str = coded("agreement_parties")
     signed_on: date
 
 
@@ -264,8 +284,8 @@ class AgreementRead(ReadModel):
     id: UUID
     plan_id: UUID
     agreement_version: int
-    status: str
-    parties: list[str]
+    status: str = coded("agreement_statuses")
+    parties: list[str] = coded("agreement_parties")
     duties: str | None = Field(json_schema_extra=_SENSITIVE)
     money: MoneyRead | None
     review_on: date

@@ -86,7 +86,7 @@ class ReferralEvent(EventData):
     def readers(self) -> list[UUID]:
         """Return both sides once the receiver has acknowledged; until then the sender alone.
 
-        Before that a receiver sees a preview without the case (F37), which the feed must not undo.
+        Before that a receiver sees a preview without the case, which the feed must not undo.
         """
         if {self.status, self.previous_status} & _KNOWN_TO_RECEIVER:
             return super().readers()

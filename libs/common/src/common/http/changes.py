@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, WithJsonSchema
-from sqlalchemy import or_, select
+from sqlalchemy import false, or_, select
 
 from common.errors import BadRequestError
 from common.events import Event
@@ -17,6 +17,11 @@ from common.sealing import SealError, ServiceBox
 from common.tables import OutboxMessage
 
 _POSITION_BYTES = 8
+_CONCERNED = {
+    OutboxMessage.organisation_id: {"own"},
+    OutboxMessage.other_organisation_id: {"referred", "shared"},
+}
+"""By which relations of the authorisation table a role reads the events of an organisation."""
 CloudEvent = Annotated[dict[str, Any], WithJsonSchema(Event.model_json_schema())]
 """An event as it was published, member for member; the schema names what each has."""
 
@@ -26,8 +31,8 @@ class ChangePage(BaseModel):
 
     items: list[CloudEvent] = Field(description="CloudEvents 1.0 in structured JSON form")
     next: str = Field(
-        description="Opaque. Pass it as `cursor` to go on; it stays valid for good, for your "
-        "organisation and this service."
+        description="Opaque, never null. Pass it as `cursor` to go on; empty `items` mean that there "
+        "is nothing new yet. It stays valid for good, for your organisation and this service."
     )
 
 
@@ -47,9 +52,14 @@ def changes_router() -> APIRouter:
         """Read this service's events from a position on.
 
         Same events, same bytes and same order within an aggregate as on the bus. A caller sees the
-        events that concern its own organisation and that it may know of: a receiver sees a
-        referral from its acknowledgement on, before that it finds the preview in its list. An
-        event may come again after a restore; drop what you have seen by its `id`.
+        events that concern its own organisation and of which its role may read the record: who
+        sent a referral sees all of it, its receiver the steps from the acknowledgement on (before
+        that it finds the preview in its list); whoever may read a plan, its organisation and the
+        owner of the case, sees its steps; the organisation a consent names learns of its grant
+        and withdrawal while it has the case in service (what was granted before the acceptance:
+        `GET` the consents). Whoever keeps only the fact and the date keeps here the event that
+        said so, and no earlier one. News from other services arrives with a short delay. An event
+        may come again after a restore; drop what you have seen by its `id`.
         """
         mine = principal.organisation_id
         after = 0 if cursor is None else _position(runtime.box, cursor, mine)
@@ -57,12 +67,12 @@ def changes_router() -> APIRouter:
             OutboxMessage.feed_position > after
         )
         if "all" not in principal.relations:
-            statement = statement.where(
-                or_(
-                    OutboxMessage.organisation_id == mine,
-                    OutboxMessage.other_organisation_id == mine,
-                )
-            )
+            concerned = [
+                column == mine
+                for column, relations in _CONCERNED.items()
+                if principal.relations & relations
+            ]
+            statement = statement.where(or_(false(), *concerned))
         rows = await unit.rows(statement.order_by(OutboxMessage.feed_position).limit(limit))
         last = rows[-1].feed_position if rows else after
         return ChangePage(
@@ -86,7 +96,7 @@ def _position(box: ServiceBox, cursor: str, organisation_id: UUID) -> int:
         token = base64.b64decode(cursor, altchars=b"-_", validate=True)
         return int.from_bytes(box.unveil(token, place=_place(organisation_id)), "big")
     except (ValueError, SealError):
-        raise BadRequestError("cursor.invalid") from None
+        raise BadRequestError("cursor.invalid", parameter="cursor") from None
 
 
 def _place(organisation_id: UUID) -> bytes:

@@ -129,7 +129,9 @@ def _language(request: Request, asked: str | None) -> str:
         return messages.negotiate(request.headers.get("accept-language"))
     spoken = messages.nearest(asked)
     if spoken is None:
-        raise BadRequestError("language.unknown", languages=list(messages.LANGUAGES))
+        raise BadRequestError(
+            "language.unknown", parameter="language", languages=list(messages.LANGUAGES)
+        )
     return spoken
 
 
@@ -180,6 +182,6 @@ def _names(if_none_match: str, etag: str) -> bool:
 def _refuse_unknown(request: Request, *, known: frozenset[str]) -> None:
     given = [name for name, _ in request.query_params.multi_items()]
     if not set(given) <= known:
-        raise BadRequestError("query.unknown")
-    if len(given) != len(set(given)):
-        raise BadRequestError("query.invalid")
+        raise BadRequestError("query.unknown", known=sorted(known))
+    for name in {name for name in given if given.count(name) > 1}:
+        raise BadRequestError("query.invalid", parameter=name)

@@ -77,7 +77,7 @@ class Fields:
             return None
         names = raw.split(",", _MAX_NAMES)
         if len(names) > _MAX_NAMES or not self.names.issuperset(names):
-            raise BadRequestError("fields.unknown")
+            raise BadRequestError("fields.unknown", parameter=PARAMETER, known=sorted(self.names))
         tree: Tree = {}
         # The shorter first: whoever asks for an object and a part of it gets the object.
         for name in sorted(names, key=len):

@@ -47,6 +47,16 @@ _FORMS: Mapping[Kind, re.Pattern[str]] = {
 }
 """RFC 3339 and nothing looser: Python's own parsers take more forms than the documentation names."""
 
+_WRITTEN: Mapping[Kind, str] = {
+    "code": "CODE",
+    "id": "UUID",
+    "date": "2026-01-31",
+    "time": "2026-01-31T10:00:00Z",
+    "flag": "true",
+    "number": "7",
+}
+"""How a value of each kind is written, for a caller who wrote it otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -113,13 +123,19 @@ class Filters:
 def _condition(field: Filter, operator: str, raw: str, key: str) -> Any:  # noqa: ANN401
     if field.kind == "time" and _FORMS["time"].fullmatch(raw.replace(" ", "+")) and " " in raw:
         # In a query a plus sign stands for a space (HTML forms' encoding).
-        raise BadRequestError("filter.plus_as_space", filter=key)
+        raise BadRequestError("filter.plus_as_space", parameter=key)
     try:
         if operator == "in":
             return field.column.in_([_value(field, part) for part in _parts(raw)])
         value = _value(field, raw)
     except (ValueError, OverflowError):
-        raise BadRequestError("filter.invalid", filter=key) from None
+        form = _WRITTEN[field.kind]
+        if field.choices:
+            choices = sorted(field.choices)
+            raise BadRequestError(
+                "filter.invalid", parameter=key, form=form, choices=choices
+            ) from None
+        raise BadRequestError("filter.invalid", parameter=key, form=form) from None
     comparisons: dict[str, Callable[[Any], Any]] = {
         "": field.column.__eq__,
         "gte": field.column.__ge__,

@@ -1,23 +1,32 @@
-"""Keyset pages: newest first by (time, id), so that rows arriving during a walk shift nothing."""
+"""Keyset pages: newest first by (time, id), so that rows arriving during a walk shift nothing.
+
+A cursor is good for the list it was given for: same path, same filters, same organisation.
+"""
 
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
+from common.auth import Principal
 from common.errors import BadRequestError
+from common.http.request import runtime_of
+from common.sealing import SealError, ServiceBox
 from common.unit import AnySelect, Unit
 
 R = TypeVar("R")
 MAX_LIMIT = 200
 _MAX_DIGITS = 18
+_MOVING = frozenset({"cursor", "limit", "fields"})
+"""Parameters that may differ from page to page of one list."""
 
 
 class Page(BaseModel, Generic[R]):
@@ -29,17 +38,31 @@ class Page(BaseModel, Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
+    """What page is asked for; `place` is the list, to which its cursors are bound."""
+
     limit: int
     cursor: str | None
+    box: ServiceBox
+    place: bytes
 
 
 async def _page_request(
+    request: Request,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items a page")] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="`next` of the page before")
+        str | None, Query(max_length=200, description="`next` of the page before; same filters")
     ] = None,
 ) -> PageRequest:
-    return PageRequest(limit, cursor)
+    box = runtime_of(request).box
+    return PageRequest(limit, cursor, box, _place(request, box))
+
+
+def _place(request: Request, box: ServiceBox) -> bytes:
+    """Return what names the list: its path, the filters as they were sent, the organisation."""
+    principal: Principal = request.state.principal
+    given = sorted(each for each in request.query_params.multi_items() if each[0] not in _MOVING)
+    parts = ("page-v1", request.scope["path"], str(principal.organisation_id))
+    return box.digest(*(part.encode() for part in (*parts, *chain.from_iterable(given))))
 
 
 PageDep = Annotated[PageRequest, Depends(_page_request)]
@@ -56,7 +79,7 @@ async def page(
 ) -> Page[R]:
     """Return the page of `statement` after the cursor, newest first by `time` and `id`."""
     if request.cursor is not None:
-        after_time, after_id = _decode(request.cursor, id.type.python_type)
+        after_time, after_id = _decode(request, id.type.python_type)
         after = tuple_(literal(after_time, time.type), literal(after_id, id.type))
         statement = statement.where(tuple_(time, id) < after)
     rows = await unit.rows(statement.order_by(time.desc(), id.desc()).limit(request.limit + 1))
@@ -64,21 +87,23 @@ async def page(
     following = None
     if len(rows) > request.limit:
         last = shown[-1]
-        following = _encode(getattr(last, time.key), getattr(last, id.key))
+        following = _encode(request, getattr(last, time.key), getattr(last, id.key))
     return Page(items=[read(row) for row in shown], next=following)
 
 
-def _encode(time: datetime, id_: UUID | int) -> str:
-    return base64.urlsafe_b64encode(f"{time.isoformat()}|{id_}".encode()).decode().rstrip("=")
+def _encode(request: PageRequest, time: datetime, id_: UUID | int) -> str:
+    token = request.box.veil(f"{time.isoformat()}|{id_}".encode(), place=request.place)
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
 
 
-def _decode(cursor: str, kind: type[UUID] | type[int]) -> tuple[datetime, UUID | int]:
+def _decode(request: PageRequest, kind: type[UUID] | type[int]) -> tuple[datetime, UUID | int]:
+    cursor = request.cursor or ""
     try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        time, _, id_ = raw.partition("|")
+        token = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        time, _, id_ = request.box.unveil(token, place=request.place).decode().partition("|")
         return datetime.fromisoformat(time).astimezone(UTC), _key(id_, kind)
-    except (ValueError, OverflowError):
-        raise BadRequestError("cursor.invalid") from None
+    except (ValueError, OverflowError, SealError):
+        raise BadRequestError("cursor.invalid", parameter="cursor") from None
 
 
 def _key(text: str, kind: type[UUID] | type[int]) -> UUID | int:

@@ -1,47 +1,27 @@
 """One rendering of errors: RFC 9457, in the caller's language, never an echo of what was sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from common import messages
 from common.db import OUTAGE
 from common.errors import ProblemError, UnavailableError
+from common.http.faults import POINTER, field_problems
+from common.http.members import FIELD_MEMBERS, MEMBERS
 from common.http.methods import allowed
 
 logger = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_MAX_FIELDS = 50
 
-# pydantic's error types → our stable codes; what is not listed is field.invalid.
-FIELD_CODES = {
-    "missing": "field.missing",
-    "extra_forbidden": "field.unknown",
-    "json_invalid": "body.not_json",
-    "string_too_short": "field.length",
-    "string_too_long": "field.length",
-    "too_long": "field.length",
-    "too_short": "field.length",
-    "string_pattern_mismatch": "field.pattern",
-    "enum": "field.choice",
-    "literal_error": "field.choice",
-    "greater_than_equal": "field.range",
-    "less_than_equal": "field.range",
-    "greater_than": "field.range",
-    "less_than": "field.range",
-    "code_unknown": "field.code_unknown",
-    "text_unsafe": "field.text_unsafe",
-    "time_in_future": "field.time_in_future",
-    "edtf_invalid": "field.edtf_invalid",
-    "id_not_random": "field.id_not_random",
-}
-_TYPE_ENDINGS = ("_type", "_parsing", "_from_float", "_attributes_type")
 HTTP_CODES = {
     400: "bad_request",
     404: "not_found",
@@ -50,28 +30,42 @@ HTTP_CODES = {
 }
 
 
-class FieldProblem(BaseModel):
-    """What is wrong with one field.
+def _with(members: Mapping[str, Any]) -> Callable[[dict[str, Any]], None]:
+    def add(schema: dict[str, Any]) -> None:
+        schema["properties"] |= members
 
-    `pointer` (RFC 6901) leads to it, or to the object around an unknown one; `location` says whether
-    it is in the body, the query, a header or the path.
+    return add
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of the body, or with one parameter.
+
+    A fault of the body has a `pointer`. That of an unknown field leads to the object around it,
+    because the name it was sent under is not repeated; `known` then lists the fields of that object.
+    A fault elsewhere names the `parameter` instead.
     """
 
+    model_config = ConfigDict(json_schema_extra=_with({"pointer": POINTER, **FIELD_MEMBERS}))
+
     code: str
-    pointer: str
-    location: str
-    detail: str
+    location: str = Field(description="body, query, path or header")
+    detail: str = Field(description="The sentence of `code`, in the language of the answer.")
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details. Programs decide by `code`; `detail` is for people."""
+    """RFC 9457 problem details. Programs decide by `code`; `detail` is for people.
 
-    type: str
+    Beside the fields every problem has stand the members that its code brings along.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_with(MEMBERS))
+
+    type: str = Field(description="`/problems/{code}`")
     title: str
     status: int
     code: str
-    detail: str
-    trace_id: str
+    detail: str = Field(description="A sentence in the language negotiated by Accept-Language.")
+    trace_id: str = Field(description="Names this request in the service's logs.")
     errors: list[FieldProblem] = []
 
 
@@ -80,7 +74,7 @@ def render(
     status: int,
     code: str,
     *,
-    fields: Sequence[dict[str, str]] = (),
+    fields: Sequence[dict[str, Any]] = (),
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response:
@@ -96,7 +90,7 @@ def render(
     }
     if fields:
         body["errors"] = [
-            {**f, "detail": messages.text(f["code"], language, **members)} for f in fields
+            {**f, "detail": messages.text(f["code"], language, **{**members, **f})} for f in fields
         ]
     return JSONResponse(
         body,
@@ -113,8 +107,9 @@ def render_error(request: Request, error: Exception) -> Response:
         error = UnavailableError("unavailable")
     if isinstance(error, ProblemError):
         headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(error.status)
+        told = {k: v for k, v in error.members.items() if k in FIELD_MEMBERS}
         fields = (
-            [{"code": error.code, "pointer": error.pointer, "location": "body"}]
+            [{"code": error.code, "location": "body", "pointer": error.pointer, **told}]
             if error.pointer
             else ()
         )
@@ -141,23 +136,14 @@ def install(app: FastAPI) -> None:
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:
-    fields = [field_problem(e) for e in error.errors()]
-    code = "body.not_json" if any(f["code"] == "body.not_json" for f in fields) else "invalid"
-    return render(request, 400 if code == "body.not_json" else 422, code, fields=fields[:50])
-
-
-def field_problem(error: Mapping[str, Any]) -> dict[str, str]:
-    """Return code, pointer and location of one of pydantic's errors, without what was sent."""
-    kind = error["type"]
-    code = FIELD_CODES.get(kind) or (
-        "field.type" if kind.endswith(_TYPE_ENDINGS) else "field.invalid"
-    )
-    location, *path = error["loc"]
-    if kind == "extra_forbidden":
-        path = path[:-1]  # the field's name is the caller's text
-    pointer = "".join(f"/{_escape(part)}" for part in path)
-    return {"code": code, "pointer": pointer, "location": str(location)}
-
-
-def _escape(part: object) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+    fields = field_problems(error.errors(), getattr(request.scope.get("route"), "body_field", None))
+    shown = fields[:_MAX_FIELDS]
+    codes = {field["code"] for field in fields}
+    if "body.not_json" in codes:
+        return render(request, 400, "body.not_json")
+    if "body.missing" in codes:
+        return render(request, 400, "body.missing")
+    asked = [field["parameter"] for field in fields if field["location"] == "query"]
+    if asked:
+        return render(request, 400, "query.invalid", fields=shown, parameter=asked[0])
+    return render(request, 422, "invalid", fields=shown)

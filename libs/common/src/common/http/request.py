@@ -8,12 +8,12 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPBearer
 
 from common.auth import Principal
-from common.errors import PreconditionFailedError, PreconditionRequiredError
+from common.errors import BadRequestError, PreconditionRequiredError
 from common.here import Here
 from common.runtime import Runtime
 from common.unit import Unit
 
-_ETAG = re.compile(r'"(\d{1,18})"')
+_ETAG = re.compile(r'"([0-9]{1,18})"')
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -51,13 +51,19 @@ class _Bearer(HTTPBearer):
 
 
 async def _expected_version(
-    if_match: Annotated[str | None, Header(description="ETag of the version you read")] = None,
+    if_match: Annotated[
+        str | None,
+        Header(
+            description="The version you read, in double quotes, as the answer's ETag has it: "
+            '`"7"`. Exactly one; neither a weak one (`W/`) nor `*`.'
+        ),
+    ] = None,
 ) -> int:
     if if_match is None:
         raise PreconditionRequiredError("precondition.required")
     match = _ETAG.fullmatch(if_match.strip())
     if match is None:
-        raise PreconditionFailedError("precondition.failed")
+        raise BadRequestError("header.invalid", parameter="If-Match", form='"<version>"')
     return int(match[1])
 
 

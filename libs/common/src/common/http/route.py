@@ -143,7 +143,7 @@ class Call:
             raw = await read_json(request, limit=self._runtime.settings.max_body_bytes)
             if raw and not takes_body and await request.json() != {}:
                 # Never passed over: whoever sends it means something by it.
-                raise InvalidError("field.unknown")
+                raise InvalidError("field.unknown", known=[])
             if self._is_dry():
                 return await self._validate()
             if request.method != "POST" or self._principal is None:
@@ -182,18 +182,22 @@ class Call:
             {"validate_only"} if self._request.method in _WRITES else set()
         )
         given = self._request.query_params
-        single = [name for name, _ in given.multi_items() if not self._known.get(name)]
-        if len(single) != len(set(single)):
-            raise BadRequestError("query.invalid")
         if not set(given) <= allowed:
             is_list = any("." in name or name == "cursor" for name in self._known)
-            raise BadRequestError("filter.unknown" if is_list else "query.unknown")
+            raise BadRequestError(
+                "filter.unknown" if is_list else "query.unknown", known=sorted(allowed)
+            )
+        single = [name for name, _ in given.multi_items() if not self._known.get(name)]
+        for name in {name for name in single if single.count(name) > 1}:
+            raise BadRequestError("query.invalid", parameter=name)
 
     def _is_dry(self) -> bool:
         """Tell whether to check only. Any other spelling is refused: it must not write by mistake."""
         given = self._request.query_params.getlist("validate_only")
         if given not in ([], ["true"], ["false"]):
-            raise BadRequestError("query.invalid")
+            raise BadRequestError(
+                "query.invalid", parameter="validate_only", choices=["true", "false"]
+            )
         return given == ["true"]
 
     # --- doing it
@@ -237,7 +241,7 @@ class Call:
 
     async def _attempt(self, repetition: Repetition | None) -> Response:
         unit = self._new_unit()
-        response = await self._answer(self._request)
+        response = await self._command(unit)
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             return response
         _decorate(response, unit, self._request)
@@ -247,10 +251,18 @@ class Call:
         crash("http.after_write")
         return response
 
+    async def _command(self, unit: Unit) -> Response:
+        """Run the operation. That an id is taken is said before anything else is a conflict."""
+        try:
+            return await self._answer(self._request)
+        except ConflictError:
+            await self._refuse_taken(unit)
+            raise
+
     async def _validate(self) -> Response:
         """Do everything but write. A bulk call answers per item, as it would."""
         unit = self._new_unit()
-        response = await self._answer(self._request)
+        response = await self._command(unit)
         if response.status_code >= HTTPStatus.BAD_REQUEST:
             return response
         if response.status_code == HTTPStatus.MULTI_STATUS:

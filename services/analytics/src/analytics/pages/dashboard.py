@@ -25,7 +25,7 @@ from analytics.pages.frame import PATH, page, section, table
 from analytics.pages.words import number, percent, say, time_of
 from common import messages
 from common.auth import Principal
-from common.codelists import codelist
+from common.codelists import codelist, label
 from common.errors import ForbiddenError, UnauthorizedError
 from common.http.request import runtime_of
 from common.unit import Unit
@@ -125,8 +125,14 @@ def _sign_in_page(request: Request, status: HTTPStatus, *, refusal: str | None =
         f"<button>{say('ui.sign_in', language)}</button></form>"
     )
     told = f'<p role="alert">{say(refusal, language)}</p>' if refusal else ""
-    body = section("wide", say("ui.sign_in_with_token", language), told, form)
-    country = runtime_of(request).settings.country
+    runtime = runtime_of(request)
+    roles = sorted(
+        label("actor_roles", role, language)
+        for role in runtime.authorisation.entitled("get_indicator")
+    )
+    who = f'<p class="small">{say("ui.sign_in_for", language, roles=", ".join(roles))}</p>'
+    body = section("wide", say("ui.sign_in_with_token", language), told, who, form)
+    country = runtime.settings.country
     return page(body, language=language, country=country, status=status)
 
 

@@ -102,7 +102,7 @@ async def update_case(
     expected: int,
 ) -> Case:
     """Change the facts that were given; an empty body changes nothing."""
-    case = await queries.get_case(unit, case_id, principal=principal, expected=expected)
+    case = await queries.get_for_step(unit, case_id, principal=principal, expected=expected)
     domain.require_open(case.status)
     given = body.model_fields_set
     if not given:
@@ -127,7 +127,7 @@ async def assign_case(
     unit: Unit, case_id: UUID, worker: str, *, principal: Principal, expected: int
 ) -> Case:
     """Put a case into the hands of a worker of its organisation."""
-    case = await queries.get_case(unit, case_id, principal=principal, expected=expected)
+    case = await queries.get_for_step(unit, case_id, principal=principal, expected=expected)
     domain.require_open(case.status)
     assigned = CaseAssigned(case_id=case_id, organisation_id=case.organisation_id, worker=worker)
     return unit.change(Case, case, assigned, about=case_id, worker=worker, updated_at=utcnow())

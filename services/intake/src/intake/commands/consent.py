@@ -19,7 +19,7 @@ async def grant_consent(
     unit: Unit, case_id: UUID, body: ConsentGrant, *, principal: Principal, here: Here
 ) -> Consent:
     """Add a consent to a case. Earlier consents stay as they are."""
-    case = await cases.get_case(unit, case_id, principal=principal)
+    case = await cases.get_for_step(unit, case_id, principal=principal)
     birth = (await cases.told_age(unit, case)).birth()
     domain.check_grant(
         _grant(body),
@@ -43,7 +43,8 @@ async def grant_consent(
         granted_on=body.granted_on,
         expires_on=body.expires_on,
     )
-    unit.change(Case, case, granted, about=case_id)
+    also = await _informed(unit, case_id, body.recipient_organisation_id)
+    unit.change(Case, case, granted, about=case_id, also=also)
     unit.created_id = consent_id
     lists = {name: list(getattr(body, name)) for name in _LISTS}
     fields = body.model_dump(exclude={"id", "guardian_suspected", *lists})
@@ -64,15 +65,23 @@ async def withdraw_consent(
     The receiver of a case may take the withdrawal too, of a consent that names its organisation or
     all of its kind: a person says so where she is.
     """
-    case, relation = await cases.see_case(unit, case_id, principal=principal)
+    case, relation = await cases.see_for_step(unit, case_id, principal=principal)
     consent = await queries.get_seen(unit, case_id, consent_id, relation, principal)
     domain.check_withdrawal(queries.as_domain(consent), withdrawn_on=withdrawn_on, today=here.today)
     withdrawn = ConsentWithdrawn(
         case_id=case_id, consent_id=consent_id, scope=consent.scope, withdrawn_on=withdrawn_on
     )
-    unit.change(Case, case, withdrawn, about=case_id)
+    also = await _informed(unit, case_id, consent.recipient_organisation_id)
+    unit.change(Case, case, withdrawn, about=case_id, also=also)
     unit.add(ConsentWithdrawal, consent_id=consent_id, withdrawn_on=withdrawn_on)
     return consent
+
+
+async def _informed(unit: Unit, case_id: UUID, recipient: UUID | None) -> UUID | None:
+    """Return the organisation a consent names if it may read it: it has the case in service."""
+    if recipient is None or not await cases.has_in_service(unit, case_id, recipient):
+        return None
+    return recipient
 
 
 def _grant(body: ConsentGrant) -> domain.Grant:

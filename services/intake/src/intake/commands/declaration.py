@@ -8,7 +8,6 @@ from common.here import Here
 from common.unit import Unit
 from intake.commands.sealing import case_box, seal
 from intake.domain import declaration as domain
-from intake.domain.age import is_minor
 from intake.domain.case import require_open
 from intake.models import Case, Declaration
 from intake.queries import case as cases
@@ -28,17 +27,16 @@ async def record_declaration(
     Raises as `check_declaration` does; ForbiddenError `data_group.closed` for a group the role may
     not know.
     """
-    case = await cases.get_case(unit, case_id, principal=principal)
+    case = await cases.get_for_step(unit, case_id, principal=principal)
     require_open(case.status)
     if domain.GROUP[body.category] not in principal.data_groups:
         raise ForbiddenError("data_group.closed", pointer="/category")
-    birth = (await cases.told_age(unit, case)).birth()
     domain.check_declaration(
         body.category,
         self_declared=body.self_declared,
         purposes=frozenset(body.purposes),
         consents=await list_consents(unit, case_id),
-        is_minor=is_minor(birth, on=here.today),
+        is_minor=await cases.is_minor(unit, case, on=here.today),
         on=here.today,
     )
     # The consents are those of this version: a withdrawal that comes now stops the record.
@@ -60,7 +58,7 @@ async def withdraw_declaration(
     unit: Unit, case_id: UUID, declaration_id: UUID, *, principal: Principal
 ) -> DeclarationFact:
     """Forget what a person declared; that there was something, and until when, stays."""
-    case = await cases.get_case(unit, case_id, principal=principal)
+    case = await cases.get_for_step(unit, case_id, principal=principal)
     row = await queries.get_declaration(unit, case_id, declaration_id)
     domain.require_standing(is_withdrawn=row.withdrawn_at is not None)
     now = utcnow()

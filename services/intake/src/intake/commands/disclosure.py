@@ -10,12 +10,18 @@ from uuid import UUID
 
 from common.auth import Principal
 from common.codelists import all_codes
-from common.errors import NotFoundError
+from common.errors import ForbiddenError, NotFoundError
 from common.here import Here
 from common.unit import Unit
 from intake.commands.sealing import case_box, open_sealed
-from intake.domain import age, declaration, marker
-from intake.domain.identity import DATA_GROUPS, fields_in, groups_shared, purpose_opening
+from intake.domain import declaration, marker
+from intake.domain.identity import (
+    DATA_GROUPS,
+    Recipient,
+    fields_in,
+    groups_shared,
+    purpose_opening,
+)
 from intake.models import (
     Case,
     CaseIdentity,
@@ -107,8 +113,10 @@ async def disclose_notice(unit: Unit, notice: Notice) -> dict[str, str | None]:
 
 
 async def disclose_note(unit: Unit, case_id: UUID, *, principal: Principal) -> CaseNoteRead:
-    """Open the note of a case."""
+    """Open the note of a case; ForbiddenError `data_group.closed` to who may not know every group."""
     case = await cases.get_case(unit, case_id, principal=principal)
+    if not _may_read_texts(principal):
+        raise ForbiddenError("data_group.closed")
     note = open_sealed(await case_box(unit, case_id), Case, case_id, "note", case.note)
     unit.disclose(
         Case.__tablename__,
@@ -126,9 +134,9 @@ async def disclose_decisions(
 ) -> list[IdentificationRead]:
     """Open the history of identification, oldest step first, each with its note.
 
-    What happened to the person, and the notes, belong to the data group EXPLOITATION. To an
-    organisation the case was referred to it opens with a consent in force that names it and the
-    group; the notes stay closed.
+    What happened to the person belongs to the data group EXPLOITATION. To an organisation the case
+    was referred to it opens with a consent in force that names it and the group. The notes are for
+    those who may know every group, and stay closed to receivers.
     """
     case, relation = await cases.see_case(unit, case_id, principal=principal)
     decisions = await list_decisions(unit, case_id)
@@ -137,7 +145,7 @@ async def disclose_decisions(
         if _EXPLOITATION in groups:
             purpose = await _purpose_opening(unit, case, _EXPLOITATION, principal, here)
         groups = groups if purpose is not None else groups - {_EXPLOITATION}
-    elif _EXPLOITATION in groups and any(decision.note for decision in decisions):
+    elif _may_read_texts(principal) and any(decision.note for decision in decisions):
         box = await case_box(unit, case_id)
     if purpose is not None:
         # As for identity: a withdrawal that comes now stops this answer.
@@ -236,18 +244,12 @@ async def disclose_declarations(
 ) -> list[DeclarationRead]:
     """Open what a person declared of herself and agreed to for the purpose, while she still does."""
     case = await cases.get_case(unit, case_id, principal=principal)
-    birth = (await cases.told_age(unit, case)).birth()
+    is_minor = await cases.is_minor(unit, case, on=here.today)
     consents = await list_consents(unit, case_id)
     groups = {
         group
         for group in principal.data_groups & declaration.DATA_GROUPS
-        if declaration.is_agreed(
-            group,
-            purpose,
-            consents,
-            is_minor=age.is_minor(birth, on=here.today),
-            on=here.today,
-        )
+        if declaration.is_agreed(group, purpose, consents, is_minor=is_minor, on=here.today)
     }
     unit.require_unchanged(Case, id=case.id, version=case.version)
     # What was asked for, not what was found: the trail shall not tell what was declared.
@@ -273,31 +275,29 @@ async def disclose_declarations(
 async def _purpose_opening(
     unit: Unit, case: Case, group: str, principal: Principal, here: Here
 ) -> str | None:
-    birth = (await cases.told_age(unit, case)).birth()
-    return purpose_opening(
-        await list_consents(unit, case.id),
-        group,
-        recipient=principal.organisation_id,
-        recipient_kind=await find_kind(unit, principal.organisation_id),
-        country=here.country,
-        is_minor=age.is_minor(birth, on=here.today),
-        today=here.today,
-    )
+    recipient = await _recipient(unit, case, principal, here)
+    return purpose_opening(await list_consents(unit, case.id), group, recipient)
 
 
 async def _consented(
     unit: Unit, case: Case, purpose: str, principal: Principal, here: Here
 ) -> frozenset[str]:
-    birth = (await cases.told_age(unit, case)).birth()
-    return groups_shared(
-        await list_consents(unit, case.id),
-        recipient=principal.organisation_id,
-        recipient_kind=await find_kind(unit, principal.organisation_id),
-        purpose=purpose,
+    recipient = await _recipient(unit, case, principal, here)
+    return groups_shared(await list_consents(unit, case.id), purpose, recipient)
+
+
+async def _recipient(unit: Unit, case: Case, principal: Principal, here: Here) -> Recipient:
+    return Recipient(
+        organisation_id=principal.organisation_id,
+        kind=await find_kind(unit, principal.organisation_id),
         country=here.country,
-        is_minor=age.is_minor(birth, on=here.today),
-        today=here.today,
+        is_minor=await cases.is_minor(unit, case, on=here.today),
+        on=here.today,
     )
+
+
+def _may_read_texts(principal: Principal) -> bool:
+    return principal.data_groups.issuperset(_any_group())
 
 
 def _any_group() -> Sequence[str]:

@@ -34,7 +34,7 @@ async def decide_identification(
     expected: int,
 ) -> IdentificationDecision:
     """Take one step of identification; how the person counts follows in the same change."""
-    case = await cases.get_case(unit, case_id, principal=principal, expected=expected)
+    case = await cases.get_for_step(unit, case_id, principal=principal, expected=expected)
     require_open(case.status)
     last = await queries.find_last(unit, case_id)
     birth = (await cases.told_age(unit, case)).birth()

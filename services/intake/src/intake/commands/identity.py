@@ -31,11 +31,10 @@ async def put_identity(
 ) -> Case:
     """Write down who the person is, field by field under the case's key.
 
-    A birth date replaces what the case said of it, and the codes of age follow. Raises
-    ForbiddenError `identity.consent_missing` without consent to recording that holds today, by a
-    guardian if the person is a child by what is written now.
+    A birth date takes the place of the case's own and stands beside an estimate; the codes of age
+    follow. Raises ForbiddenError as `require_record`, by the age that is written now.
     """
-    case = await cases.get_case(unit, case_id, principal=principal, expected=expected)
+    case = await cases.get_for_step(unit, case_id, principal=principal, expected=expected)
     require_open(case.status)
     box = await case_box(unit, case_id)
     told = await cases.told_age(unit, case)

@@ -26,7 +26,7 @@ async def record_marker(
 
     Raises ForbiddenError `data_group.closed` for a marker the role itself may not know.
     """
-    case = await cases.get_case(unit, case_id, principal=principal)
+    case = await cases.get_for_step(unit, case_id, principal=principal)
     require_open(case.status)
     if domain.GROUP[body.marker] not in principal.data_groups:
         raise ForbiddenError("data_group.closed", pointer="/marker")
@@ -68,7 +68,7 @@ async def end_marker(
     expected: int,
 ) -> MarkerRead:
     """End a marker with its last day, today if None. The marker's own row stays as it was."""
-    case = await cases.get_case(unit, case_id, principal=principal, expected=expected)
+    case = await cases.get_for_step(unit, case_id, principal=principal, expected=expected)
     rows = [row for row in await queries.list_markers(unit, case_id) if row.id == marker_id]
     if not rows or domain.GROUP[rows[0].marker] not in principal.data_groups:
         raise NotFoundError

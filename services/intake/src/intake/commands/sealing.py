@@ -1,5 +1,6 @@
 """Sealing and opening the texts of one row, each for its own place in it."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import DeclarativeBase
@@ -19,8 +20,8 @@ async def case_box(unit: Unit, case_id: UUID) -> SubjectBox:
 
 def seal(
     box: SubjectBox, model: type[DeclarativeBase], row: UUID, **texts: str | None
-) -> dict[str, Sealed | None]:
-    """Return the named columns of the row with their texts sealed; None stays None."""
+) -> dict[str, Any]:
+    """Return the named columns of the row with their texts `Sealed`; None stays None."""
     table = model.__tablename__
     return {
         column: None if text is None else box.seal(text, table=table, row=row, column=column)

@@ -37,7 +37,7 @@ _FIRST_YEAR, _LAST_YEAR = 1800, 2199
 
 
 class AgeBasis(StrEnum):
-    """What an age rests on (`age_basis` of domain.md section 10 rule 1), the surest first."""
+    """What an age rests on, the surest first."""
 
     DAY = "DAY"
     MONTH = "MONTH"
@@ -45,6 +45,13 @@ class AgeBasis(StrEnum):
     INTERVAL = "INTERVAL"
     ESTIMATE = "ESTIMATE"
     UNKNOWN = "UNKNOWN"
+
+
+class AgeSource(StrEnum):
+    """What was told of an age. Of both together the younger protects, see `combine`."""
+
+    BIRTH_DATE = "BIRTH_DATE"
+    ESTIMATE = "ESTIMATE"
 
 
 class AgeGroup(StrEnum):

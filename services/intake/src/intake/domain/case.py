@@ -8,7 +8,7 @@ from intake.domain.identification import IdentificationStatus, services_open
 
 
 class BeneficiaryKind(StrEnum):
-    """How a person is counted; each kind apart in every figure (F8)."""
+    """How a person is counted; each kind apart in every figure."""
 
     VICTIM = "VICTIM"
     PRESUMED = "PRESUMED"

@@ -23,6 +23,8 @@ from common.consent import (
     GuardianKind,
     Requirement,
     covers,
+    givers,
+    is_valid,
     named_in,
 )
 from common.errors import ConflictError, ForbiddenError, InvalidError
@@ -112,20 +114,22 @@ def check_withdrawal(consent: Consent, *, withdrawn_on: date, today: date) -> No
         raise InvalidError("consent.withdrawn_before_granted", pointer="/withdrawn_on")
 
 
-def require(consents: Iterable[Consent], disclosure: Disclosure) -> None:
-    """Raise ForbiddenError `consent.missing` with the scope unless the disclosure is covered."""
-    if not covers(consents, disclosure):
-        raise ForbiddenError("consent.missing", scope=disclosure.scope.value)
-
-
 def require_record(consents: Iterable[Consent], *, is_minor: bool, on: date) -> None:
     """Refuse to write a name down without DATA_RECORD: until then a pseudonym only (section 5).
 
-    Raises ForbiddenError `identity.consent_missing`.
+    Raises ForbiddenError `identity.consent_missing`, or `identity.consent_by_other` where the
+    consents that hold are not of those who may consent at this age; both name them in `given_by`.
     """
-    record = Disclosure(scope=ConsentScope.DATA_RECORD, is_minor=is_minor, on=on)
-    if not covers(consents, record):
-        raise ForbiddenError("identity.consent_missing")
+    scope = ConsentScope.DATA_RECORD
+    consents = list(consents)
+    if covers(consents, Disclosure(scope=scope, is_minor=is_minor, on=on)):
+        return
+    is_there = any(each.scope == scope and is_valid(each, on=on) for each in consents)
+    raise ForbiddenError(
+        "identity.consent_by_other" if is_there else "identity.consent_missing",
+        scope=scope.value,
+        given_by=givers(is_minor=is_minor),
+    )
 
 
 def _check_requirements(grant: Grant) -> None:

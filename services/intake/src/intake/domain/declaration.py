@@ -14,9 +14,8 @@ from collections.abc import Set as AbstractSet
 from datetime import date
 from enum import StrEnum
 
-from common.consent import Consent, ConsentScope, Disclosure, covers
+from common.consent import Consent, ConsentScope, Disclosure, covers, require_consent
 from common.errors import ConflictError, InvalidError
-from intake.domain.consent import require
 
 
 class SpecialCategory(StrEnum):
@@ -62,7 +61,7 @@ def check_declaration(
         raise InvalidError("declaration.not_self_declared", pointer="/self_declared")
     consents = _explicit(consents)
     for purpose in sorted(purposes):
-        require(consents, _keeping(GROUP[category], purpose, is_minor=is_minor, on=on))
+        require_consent(consents, _keeping(GROUP[category], purpose, is_minor=is_minor, on=on))
 
 
 def is_agreed(

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from common.consent import Consent, Disclosure, covers, national_scope
-from intake.domain.consent import require
+from common.consent import Consent, Disclosure, covers, national_scope, require_consent
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "IDENTITY": frozenset(
@@ -23,67 +23,53 @@ def fields_in(groups: AbstractSet[str]) -> frozenset[str]:
     return frozenset().union(*(FIELDS[group] for group in groups))
 
 
-def purpose_opening(
-    consents: Iterable[Consent],
-    group: str,
-    *,
-    recipient: UUID,
-    recipient_kind: str | None,
-    country: str,
-    is_minor: bool,
-    today: date,
-) -> str | None:
-    """Return a purpose for which consents open one data group to the recipient.
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who asks, and of whom: an organisation the case was referred to, on a day.
 
-    `recipient_kind` is None while the directory has not told of it.
+    `kind` is None while the directory has not told of it: a class of recipients does not mean it
+    then. Police and prosecution need consents of their own scope, all others SHARE_NATIONAL.
     """
-    consents = list(consents)
-    for purpose in sorted(frozenset().union(*(consent.purposes for consent in consents))):
-        asked = Disclosure(
-            scope=national_scope(recipient_kind),
-            is_minor=is_minor,
-            on=today,
-            recipient_organisation_id=recipient,
-            recipient_kind=recipient_kind,
-            country=country,
+
+    organisation_id: UUID
+    kind: str | None
+    country: str
+    is_minor: bool
+    on: date
+
+    def asks(self, group: str, purpose: str) -> Disclosure:
+        """Return what showing it one data group for the purpose would be."""
+        return Disclosure(
+            scope=national_scope(self.kind),
+            is_minor=self.is_minor,
+            on=self.on,
+            recipient_organisation_id=self.organisation_id,
+            recipient_kind=self.kind,
+            country=self.country,
             purpose=purpose,
             data_groups=frozenset({group}),
         )
-        if covers(consents, asked):
+
+
+def purpose_opening(consents: Iterable[Consent], group: str, recipient: Recipient) -> str | None:
+    """Return a purpose for which consents open one data group to the recipient."""
+    consents = list(consents)
+    for purpose in sorted(frozenset().union(*(consent.purposes for consent in consents))):
+        if covers(consents, recipient.asks(group, purpose)):
             return purpose
     return None
 
 
 def groups_shared(
-    consents: Iterable[Consent],
-    *,
-    recipient: UUID,
-    recipient_kind: str | None,
-    purpose: str,
-    country: str,
-    is_minor: bool,
-    today: date,
+    consents: Iterable[Consent], purpose: str, recipient: Recipient
 ) -> frozenset[str]:
     """Return the groups that consents open to the recipient for the purpose.
 
-    Police and prosecution need consents of their own scope, all others SHARE_NATIONAL.
-    `recipient_kind` is None while the directory has not told of it: a class does not mean it then.
     Raises ForbiddenError `consent.missing` unless IDENTITY is one of them: contact details without
     a name are of no use and still a danger.
     """
     consents = list(consents)
-
-    def asked(group: str) -> Disclosure:
-        return Disclosure(
-            scope=national_scope(recipient_kind),
-            is_minor=is_minor,
-            on=today,
-            recipient_organisation_id=recipient,
-            recipient_kind=recipient_kind,
-            country=country,
-            purpose=purpose,
-            data_groups=frozenset({group}),
-        )
-
-    require(consents, asked("IDENTITY"))
-    return frozenset(group for group in DATA_GROUPS if covers(consents, asked(group)))
+    require_consent(consents, recipient.asks("IDENTITY", purpose))
+    return frozenset(
+        group for group in DATA_GROUPS if covers(consents, recipient.asks(group, purpose))
+    )

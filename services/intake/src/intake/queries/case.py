@@ -1,13 +1,28 @@
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from datetime import date
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, false, or_, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    false,
+    or_,
+    select,
+    true,
+)
 
 from common.auth import Principal
+from common.authz import Authorisation, refuse_step
 from common.db.base import Database
 from common.errors import NotFoundError
 from common.unit import AnySelect, Unit
+from intake.domain import age
 from intake.domain.age import AgeBasis, ToldAge
 from intake.domain.case import BeneficiaryKind, CaseStatus
 from intake.models import Case, KnownReferral
@@ -20,16 +35,21 @@ TAKEN_ON = ("ACCEPTED", "COMPLETED")
 A withdrawn consent shuts them again, after completion too.
 """
 
+
+def _taken_on(receiver: UUID | BindParameter[UUID]) -> tuple[ColumnElement[bool], ...]:
+    return (
+        KnownReferral.receiving_organisation_id == receiver,
+        KnownReferral.status.in_(TAKEN_ON),
+        KnownReferral.consent_withdrawn_on.is_(None),
+    )
+
+
+_AUTHORISATION = Authorisation.of_package("intake")
 _CASE = select(Case).where(Case.id == bindparam("id"))
 _SEEN: AnySelect = select(
     Case,
     exists()
-    .where(
-        KnownReferral.case_id == Case.id,
-        KnownReferral.receiving_organisation_id == bindparam("reader"),
-        KnownReferral.status.in_(TAKEN_ON),
-        KnownReferral.consent_withdrawn_on.is_(None),
-    )
+    .where(KnownReferral.case_id == Case.id, *_taken_on(bindparam("reader")))
     .label("is_referred"),
 ).where(Case.id == bindparam("id"))
 """One statement whether the case is absent or another's: the time taken tells neither."""
@@ -43,10 +63,34 @@ async def see_case(
     NotFoundError where none does; PreconditionFailedError unless it is at the version `expected`.
     """
     case = await unit.find(_SEEN, id=case_id, reader=principal.organisation_id)
-    relation = None if case is None else _relation(case, principal, is_referred=case.is_referred)
+    relation = None if case is None else _relation(case, principal)
     if case is None or relation is None:
         raise NotFoundError
     return unit.shows(case, expected), relation
+
+
+async def see_for_step(
+    unit: Unit, case_id: UUID, *, principal: Principal, expected: int | None = None
+) -> tuple[Case, Relation]:
+    """Return a case for a step, as `see_case` does; ForbiddenError `step.not_yours`.
+
+    The refusal is for who may read the case, but does not stand to it as the step needs.
+    """
+    case = await unit.find(_SEEN, id=case_id, reader=principal.organisation_id)
+    relation = None if case is None else _relation(case, principal)
+    if case is None or relation is None:
+        readable = _AUTHORISATION.granted("get_case", principal.role)
+        reader = replace(principal, relations=readable)
+        refuse_step(may_read=case is not None and _relation(case, reader) is not None)
+    return unit.shows(case, expected), relation
+
+
+async def get_for_step(
+    unit: Unit, case_id: UUID, *, principal: Principal, expected: int | None = None
+) -> Case:
+    """Return a case for a step, as `see_for_step` does."""
+    case, _ = await see_for_step(unit, case_id, principal=principal, expected=expected)
+    return case
 
 
 async def get_case(
@@ -55,6 +99,16 @@ async def get_case(
     """Return a case that is open to the caller, as `see_case` does."""
     case, _ = await see_case(unit, case_id, principal=principal, expected=expected)
     return case
+
+
+async def has_in_service(unit: Unit, case_id: UUID, organisation_id: UUID) -> bool:
+    """Tell whether an organisation has taken the case on by a referral that consent carries."""
+    found = await unit.rows(
+        select(KnownReferral.referral_id).where(
+            KnownReferral.case_id == case_id, *_taken_on(organisation_id)
+        )
+    )
+    return bool(found)
 
 
 async def find_case(unit: Unit, case_id: UUID, *, principal: Principal) -> Case | None:
@@ -101,7 +155,12 @@ async def told_age(unit: Unit, case: Case) -> ToldAge:
     return ToldAge(written, case.estimated_age, case.estimated_age_margin, case.estimated_on)
 
 
-def _relation(case: Case, principal: Principal, *, is_referred: bool) -> Relation | None:
+async def is_minor(unit: Unit, case: Case, *, on: date) -> bool:
+    """Tell whether the person is treated as a child on a day; see intake.domain.age."""
+    return age.is_minor((await told_age(unit, case)).birth(), on=on)
+
+
+def _relation(case: Any, principal: Principal) -> Relation | None:  # noqa: ANN401  a row of _SEEN
     relations = principal.relations
     is_own = case.organisation_id == principal.organisation_id
     if is_own and "own" in relations:
@@ -111,17 +170,13 @@ def _relation(case: Case, principal: Principal, *, is_referred: bool) -> Relatio
         return "assigned"
     if "all" in relations:
         return "all"
-    return "referred" if is_referred and "referred" in relations else None
+    return "referred" if case.is_referred and "referred" in relations else None
 
 
 def _visible(principal: Principal) -> ColumnElement[bool]:
     """Return what `_relation` decides, as a condition for many cases at once."""
     mine = Case.organisation_id == principal.organisation_id
-    referred = select(KnownReferral.case_id).where(
-        KnownReferral.receiving_organisation_id == principal.organisation_id,
-        KnownReferral.status.in_(TAKEN_ON),
-        KnownReferral.consent_withdrawn_on.is_(None),
-    )
+    referred = select(KnownReferral.case_id).where(*_taken_on(principal.organisation_id))
     conditions: dict[str, ColumnElement[bool]] = {
         "own": mine,
         "assigned": and_(mine, Case.worker == principal.subject),

@@ -43,14 +43,15 @@ FILTERS = Filters(
 async def create_case(
     body: CaseCreate, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> CaseRead:
-    """Open a case under an id you choose (F1).
+    """Open a case under an id you choose.
 
-    The person counts as PRESUMED, AT_RISK or SECONDARY, each apart in every figure (F8); VICTIM
+    The person counts as PRESUMED, AT_RISK or SECONDARY, each apart in every figure; VICTIM
     follows from identification only. PRESUMED opens services at once and needs a role that may
-    presume in this country. A legal basis is needed (F15). Age may be an EDTF date, an estimate or
+    presume in this country. A legal basis is needed. Age may be an EDTF date, an estimate or
     unknown: whoever may be under 18 is treated as a child (CETS 197 art. 10(3)). A name has no
     place here: identity is written apart, with consent. A case that names a notice is what came of
-    it, and the notice says so. An id that is taken is answered with 409.
+    it, and the notice says so. An id that is taken is answered with 409
+    `already_exists`, before any other conflict.
     """
     case = await commands.create_case(unit, body, principal=principal, here=here)
     return CaseRead.of(case, groups=principal.data_groups)
@@ -73,8 +74,8 @@ async def list_cases(
 async def get_case(case_id: UUID, unit: UnitDep, principal: CurrentPrincipal) -> CaseRead:
     """Read the facts of a case: codes, days and ids, never who the person is.
 
-    A field of a data group your role may not know (`x-data-group`) is absent. A receiver of the
-    case sees it once it has accepted the referral. The look is entered in the access log.
+    A field of a data group your role may not know (`x-data-group`) is absent. A receiver sees
+    the case once it has accepted a referral of it, not with the acknowledgement. The look is entered in the access log.
     """
     case, relation = await queries.see_case(unit, case_id, principal=principal)
     # A receiver has it by a referral, and a referral stands on consent.
@@ -96,7 +97,9 @@ async def update_case(
     """Change facts of a case. An absent field stays, null forgets.
 
     Kinds that identification gives or takes away (PRESUMED, VICTIM) cannot be stated here. A new
-    birth date or estimate decides anew whether a child's rules apply.
+    birth date or estimate decides anew whether a child's rules apply. A birth date and an estimate
+    stand beside each other: the younger of both protects, until the estimate is cleared with
+    `estimated_age: null`.
     """
     case = await commands.update_case(
         unit, case_id, body, principal=principal, here=here, expected=expected
@@ -106,7 +109,10 @@ async def update_case(
 
 @cases.get("/{case_id}/note")
 async def get_case_note(case_id: UUID, unit: UnitDep, principal: CurrentPrincipal) -> CaseNoteRead:
-    """Read the note of a case. It is sealed; reading it is entered in the audit trail."""
+    """Read the note of a case. It is sealed; reading it is entered in the audit trail.
+
+    Anything may stand in a free text, so it is for roles that may know every data group.
+    """
     return await disclosure.disclose_note(unit, case_id, principal=principal)
 
 
@@ -130,7 +136,7 @@ async def assign_case(
 async def get_access_log(
     case_id: UUID, unit: UnitDep, principal: CurrentPrincipal, pages: PageDep
 ) -> Page[AccessRead]:
-    """Read who acted on a case or looked at it in this service, newest first (F64).
+    """Read who acted on a case or looked at it in this service, newest first.
 
     For the person who asks who has seen her data, and for the data protection officer. Reading the
     log is itself an entry in it. Other services keep their own trails.

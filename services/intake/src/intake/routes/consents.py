@@ -2,13 +2,13 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from common.consent import is_valid
+from common.consent import counts, is_valid
 from common.http import CurrentPrincipal, UnitDep, router
 from common.http.request import HereDep
 from intake.commands import consent as commands
 from intake.models import Consent
+from intake.queries import case as cases
 from intake.queries import consent as queries
-from intake.queries.case import see_case
 from intake.schemas.consent import ConsentGrant, ConsentList, ConsentRead, ConsentWithdraw
 
 consents = router(prefix="/v1/cases/{case_id}/consents", tags=["consent"])
@@ -18,7 +18,7 @@ consents = router(prefix="/v1/cases/{case_id}/consents", tags=["consent"])
 async def grant_consent(
     case_id: UUID, body: ConsentGrant, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> ConsentRead:
-    """Record a consent to one scope, as the person gave it (F10).
+    """Record a consent to one scope, as the person gave it.
 
     A scope of sharing names recipient, purpose and data groups, and across the border the country
     and that the risks were explained (code list consent_scopes). The recipient is an organisation,
@@ -27,7 +27,10 @@ async def grant_consent(
     Consents are never changed: a new one is added, an old one withdrawn.
     """
     granted = await commands.grant_consent(unit, case_id, body, principal=principal, here=here)
-    return _read(granted, here.today)
+    # Its giver was checked with the grant.
+    return ConsentRead.of(
+        granted, withdrawn_on=None, is_valid=is_valid(queries.as_domain(granted), on=here.today)
+    )
 
 
 @consents.get("")
@@ -38,10 +41,11 @@ async def list_consents(
 
     An organisation the case was referred to sees those that name it or all of its kind.
     """
-    _, relation = await see_case(unit, case_id, principal=principal)
+    case, relation = await cases.see_case(unit, case_id, principal=principal)
     rows = await queries.list_seen(unit, case_id, relation, principal)
     unit.audit("read", Consent.__tablename__, [str(case_id)], about=case_id)
-    return ConsentList(items=tuple(_read(row, here.today) for row in rows))
+    is_minor = await cases.is_minor(unit, case, on=here.today)
+    return ConsentList(items=tuple(_read(row, is_minor=is_minor, today=here.today) for row in rows))
 
 
 @consents.get("/{consent_id}")
@@ -49,8 +53,10 @@ async def get_consent(
     case_id: UUID, consent_id: UUID, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> ConsentRead:
     """Read one consent of a case."""
-    _, relation = await see_case(unit, case_id, principal=principal)
-    return _read(await queries.get_seen(unit, case_id, consent_id, relation, principal), here.today)
+    case, relation = await cases.see_case(unit, case_id, principal=principal)
+    consent = await queries.get_seen(unit, case_id, consent_id, relation, principal)
+    is_minor = await cases.is_minor(unit, case, on=here.today)
+    return _read(consent, is_minor=is_minor, today=here.today)
 
 
 @consents.post("/{consent_id}/withdraw")
@@ -72,11 +78,13 @@ async def withdraw_consent(
     consent = await commands.withdraw_consent(
         unit, case_id, consent_id, withdrawn_on=withdrawn_on, principal=principal, here=here
     )
-    return _read(consent, here.today, withdrawn_on=withdrawn_on)
+    return ConsentRead.of(consent, withdrawn_on=withdrawn_on, is_valid=False)
 
 
-def _read(consent: Any, today: date, withdrawn_on: date | None = None) -> ConsentRead:  # noqa: ANN401
-    """Return a row of Consent, with or without withdrawn_on, as it stands today."""
-    ended_on = withdrawn_on or getattr(consent, "withdrawn_on", None)
-    known = queries.as_domain(consent, withdrawn_on=ended_on)
-    return ConsentRead.of(consent, withdrawn_on=ended_on, is_valid=is_valid(known, on=today))
+def _read(consent: Any, *, is_minor: bool, today: date) -> ConsentRead:  # noqa: ANN401
+    """Return a row of Consent with its withdrawn_on as it stands today."""
+    return ConsentRead.of(
+        consent,
+        withdrawn_on=consent.withdrawn_on,
+        is_valid=counts(queries.as_domain(consent), is_minor=is_minor, on=today),
+    )

@@ -28,7 +28,7 @@ async def record_declaration(
     principal: CurrentPrincipal,
     here: HereDep,
 ) -> DeclarationFact:
-    """Keep what a person declares of herself: ethnicity, disability, pregnancy (F5).
+    """Keep what a person declares of herself: ethnicity, disability, pregnancy.
 
     Only her own word is taken (`self_declared`), and only with an explicit consent: a DATA_RECORD
     in force that names each of the purposes and the data group (GDPR art. 9(2)(a)); otherwise 403

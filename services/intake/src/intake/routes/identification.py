@@ -23,7 +23,7 @@ async def decide_identification(
     here: HereDep,
     expected: IfMatch,
 ) -> IdentificationRead:
-    """Take one step of identification, with who decided, when and on which legal basis (F4).
+    """Take one step of identification, with who decided, when and on which legal basis.
 
     REPORTED → SCREENING → PRESUMED or REJECTED; PRESUMED → FORMAL_ASSESSMENT → IDENTIFIED or
     NOT_VICTIM; DISCONTINUED from any open status; new facts reopen NOT_VICTIM and REJECTED as a new
@@ -44,8 +44,9 @@ async def list_identification(
 ) -> IdentificationHistory:
     """Read every step of a case's identification, oldest first; each stays as it was decided.
 
-    Notes are sealed; opening them is entered in the audit trail. A field of a data group your role
-    may not know (`x-data-group`) is absent. An organisation the case was referred to reads the
+    Notes are sealed; opening them is entered in the audit trail. Anything may stand in them, so they
+    are null for a role that may not know every data group. A field of a data group your role may
+    not know (`x-data-group`) is absent. An organisation the case was referred to reads the
     steps without the notes, and exploitation_types, acts and means only under a consent in force
     that names it and EXPLOITATION.
     """

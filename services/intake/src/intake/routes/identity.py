@@ -8,8 +8,12 @@ from common.http import CurrentPrincipal, IfMatch, UnitDep, router
 from common.http.request import HereDep
 from intake.commands import identity as commands
 from intake.commands.disclosure import disclose_identity
-from intake.schemas.case import CaseRead
-from intake.schemas.identity import IdentityRead, IdentityWrite
+from intake.schemas.identity import (
+    IdentityRead,
+    IdentityWrite,
+    IdentityWritten,
+    warnings_about,
+)
 
 identity = router(prefix="/v1/cases/{case_id}/identity", tags=["identity"])
 
@@ -27,18 +31,27 @@ async def put_identity(
     principal: CurrentPrincipal,
     here: HereDep,
     expected: IfMatch,
-) -> CaseRead:
+) -> IdentityWritten:
     """Write down who the person is, whole: what is absent is forgotten. Answers the case's facts.
 
     A name needs a consent DATA_RECORD that holds today, by a guardian for a child; without it the
     answer is 403 `identity.consent_missing` and the case goes on under its id alone (IOM data
-    protection principles; domain rules section 5). Each field is sealed by itself under the key of
-    the case. A birth date replaces what the case said of it. If-Match names the case's version.
+    protection principles). Where one holds, but this birth date makes a
+    child of an adult or an adult of a child, it is 403 `identity.consent_by_other`, with `given_by`
+    for whose consent counts: write the birth date into the case first (PATCH), record that consent,
+    then come back. Each field is sealed by itself under the key of the case.
+
+    A birth date takes the place of the one the case had. Beside an estimate the younger of both
+    protects, until the estimate is cleared in the case with `estimated_age: null`. `warnings` names
+    numbers that are unlikely (`document.checksum`): they were taken, papers may be forged. If-Match
+    names the case's version.
     """
     case = await commands.put_identity(
         unit, case_id, body, principal=principal, here=here, expected=expected
     )
-    return CaseRead.of(case, groups=principal.data_groups)
+    return IdentityWritten.of(
+        case, groups=principal.data_groups, warnings=warnings_about(body.documents)
+    )
 
 
 @identity.get("", response_model_exclude_unset=True)

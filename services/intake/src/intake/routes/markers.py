@@ -13,7 +13,7 @@ markers = router(prefix="/v1/cases/{case_id}/markers", tags=["markers"])
 async def record_marker(
     case_id: UUID, body: MarkerRecord, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> MarkerRead:
-    """Record a population marker: a street child, a child who begs, unaccompanied … (F5).
+    """Record a population marker: a street child, a child who begs, unaccompanied ….
 
     Several may hold at once, each from its own day. A child's marker holds only while the person
     may be under 18 and ends with childhood by itself. Unaccompanied and separated exclude each

@@ -47,7 +47,7 @@ async def create_notice(
     """Report a person who may need help. Only source, country and urgency are needed.
 
     A notice is taken whatever is missing: one without a place we know waits in the queue TRIAGE of
-    the national desk, never refused for it (F2). The age is an estimate in years with a margin; it
+    the national desk, never refused for it. The age is an estimate in years with a margin; it
     says who may be a child. All texts are sealed on arrival. Codes: notice_sources, iso_countries,
     urgency. An id of your own choice makes a repeated report a 409 instead of a second notice.
     """
@@ -59,7 +59,7 @@ async def create_notice(
 async def create_notices(
     body: NoticeBulk, unit: UnitDep, principal: CurrentPrincipal, here: HereDep
 ) -> NoticeBulkRead:
-    """Report up to 500 persons at once; each is taken or refused by itself (F82).
+    """Report up to 500 persons at once; each is taken or refused by itself.
 
     The results come in the order of the items, each with your `client_reference`: 201 with the id,
     409 where the id is a notice's already, 422 with the faults of the item. All items that are

@@ -1,11 +1,12 @@
-from typing import Annotated
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, computed_field
 
 from common.contracts.types import SubjectId
 from common.schema import Instant, LongText, NewId, PastInstant, ReadModel, StrictModel, examples
-from intake.domain.age import AgeBasis, AgeGroup
+from intake.domain.age import AgeBasis, AgeGroup, AgeSource
 from intake.domain.case import BeneficiaryKind, CaseStatus
 from intake.domain.identification import IdentificationStatus, services_open
 from intake.domain.notice import Urgency
@@ -84,8 +85,8 @@ class CaseCreate(StrictModel):
     birth_date: Annotated[PartialDate | None, P0] = None
     estimated_age: Years | None = Field(
         default=None,
-        description="In years, on the day of occurred_at, else today. Beside a birth_date, the "
-        "younger of both protects.",
+        description="In years, on the day of occurred_at, else today. Beside a birth date the "
+        "younger of both protects, until the estimate is cleared with `estimated_age: null`.",
     )
     estimated_age_margin: Margin | None = Field(default=None, description="In years; 2 if absent.")
     citizenships: Citizenships = ()
@@ -115,7 +116,11 @@ class CaseUpdate(StrictModel):
     urgency: Annotated[Urgency | Absent, NotNull, listed("urgency")] = None
     legal_basis: Annotated[ProcessingBasis | Absent, NotNull] = None
     birth_date: Annotated[PartialDate | None, P0] = None
-    estimated_age: Years | None = Field(default=None, description="In years, today.")
+    estimated_age: Years | None = Field(
+        default=None,
+        description="In years, today. Beside a birth date the younger of both protects; null clears "
+        "the estimate.",
+    )
     estimated_age_margin: Margin | None = None
     citizenships: Annotated[Citizenships | Absent, NotNull] = None
     languages: Annotated[Languages | Absent, NotNull] = None
@@ -140,7 +145,10 @@ class CaseRead(GroupedRead):
     id: UUID
     organisation_id: UUID
     country: str = Field(json_schema_extra={"x-codelist": "countries"})
-    status: CaseStatus
+    status: CaseStatus = Field(
+        description="ACTIVE from the opening on. FOLLOW_UP, CLOSED and CLOSED_REFERRED are kept for "
+        "the closing of a case, which no operation does yet."
+    )
     beneficiary_kind: Annotated[BeneficiaryKind, listed("beneficiary_kinds")]
     identification_status: Annotated[IdentificationStatus, listed("identification_status")]
     sex: str = Field(json_schema_extra={"x-codelist": "sex_gender"})
@@ -149,7 +157,14 @@ class CaseRead(GroupedRead):
         "is known."
     )
     age_group: AgeGroup = Field(description="At the first contact; UNKNOWN counts as no child.")
-    age_basis: AgeBasis
+    age_basis: AgeBasis = Field(
+        description="What the age rests on, the surest first: DAY, MONTH, YEAR, INTERVAL of a birth "
+        "date; ESTIMATE wherever an estimate stands, alone or beside a birth date; UNKNOWN."
+    )
+    age_sources: tuple[AgeSource, ...] = Field(
+        description="What was told of the age. With both, the younger of both protects, until the "
+        "estimate is cleared with `estimated_age: null`."
+    )
     urgency: Annotated[Urgency, listed("urgency")]
     legal_basis: Annotated[str | Absent, NotNull] = in_group("LEGAL", codelist="legal_bases")
     citizenships: tuple[str, ...] = Field(json_schema_extra={"x-codelist": "iso_countries"})
@@ -162,6 +177,13 @@ class CaseRead(GroupedRead):
     opened_at: Instant
     recorded_at: Instant
     version: int
+
+    @classmethod
+    def of(cls, row: Any, *, groups: AbstractSet[str], **given: Any) -> Self:  # noqa: ANN401
+        """Return what readers of these data groups may know of a row of Case."""
+        told = {AgeSource.BIRTH_DATE: row.birth_date, AgeSource.ESTIMATE: row.estimated_age}
+        sources = tuple(source for source, value in told.items() if value is not None)
+        return super().of(row, groups=groups, age_sources=sources, **given)
 
     @computed_field(  # type: ignore[prop-decorator]
         description="Help is given from the presumption on; it does not wait for the decision."

@@ -116,7 +116,11 @@ class ConsentRead(ReadModel):
     id: UUID
     case_id: UUID
     scope: Annotated[ConsentScope, listed("consent_scopes")]
-    is_valid: bool = Field(description="Whether it holds today.")
+    is_valid: bool = Field(
+        description="Whether it counts today: it holds, and was given by whoever consents for a "
+        "person of the age the case tells (a guardian for a child, an adult herself or the guardian "
+        "a court appointed). It may count again when the age is corrected."
+    )
     form_version: Slug | None
     language: Language
     given_by: Annotated[ConsentGiver, listed("consent_givers")]

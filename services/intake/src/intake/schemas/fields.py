@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -69,7 +70,7 @@ NotNull = _NotNull()
 
 
 class InGroup:
-    """`json_schema_extra` of a field that belongs to a data group, a code of data_groups (F60)."""
+    """`json_schema_extra` of a field that belongs to a data group, a code of data_groups."""
 
     def __init__(self, group: str, more: dict[str, str]) -> None:
         self.group = group
@@ -99,7 +100,7 @@ class GroupedRead(ReadModel):
     @classmethod
     def of(cls, row: object, *, groups: AbstractSet[str], **given: Any) -> Self:
         """Return what readers of these data groups may know of a row; `given` goes before it."""
-        shown = [name for name in cls.model_fields if cls.group_of(name) in (None, *groups)]
+        shown = _shown(cls, frozenset(groups))
         values = {name: given[name] if name in given else getattr(row, name) for name in shown}
         return cls.model_validate(values)
 
@@ -108,6 +109,11 @@ class GroupedRead(ReadModel):
         """Return the data group of a field; None for one that every reader may know."""
         extra = cls.model_fields[field].json_schema_extra
         return extra.group if isinstance(extra, InGroup) else None
+
+
+@cache
+def _shown(model: type[GroupedRead], groups: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in model.model_fields if model.group_of(name) in (None, *groups))
 
 
 def patch_examples(*bodies: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
@@ -185,4 +191,4 @@ Citizenships = Annotated[tuple[AnyCountry, ...], Field(max_length=5), Distinct]
 
 Sex = Annotated[str, code_of("sex_gender")]
 ProcessingBasis = Annotated[str, code_of("legal_bases", uses="PROCESSING")]
-"""On which ground personal data of a case are held at all (F15)."""
+"""On which ground personal data of a case are held at all."""

@@ -1,12 +1,23 @@
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticKnownError
 
-from common.schema import Instant, LongText, ShortText, StrictModel, clean_text, examples
+from common.schema import (
+    Instant,
+    LongText,
+    ReadModel,
+    ShortText,
+    StrictModel,
+    clean_text,
+    examples,
+)
+from intake.domain.document import is_likely
 from intake.domain.names import Script, script_of
+from intake.schemas.case import CaseRead
 from intake.schemas.fields import (
     P0,
     Absent,
@@ -56,7 +67,11 @@ class Name(StrictModel):
 
 
 class Document(StrictModel):
-    """A number on a paper. A wrong checksum warns and never refuses: papers may be forged."""
+    """A number on a paper. An unlikely national number is warned of and never refused.
+
+    Papers may be forged. Checked are NATIONAL_NUMBERs of AL, BA, BG, ME, MK, RO, RS and XK: form and
+    check digit.
+    """
 
     kind: DocumentKind
     number: Annotated[DocumentNumber, P0]
@@ -132,3 +147,29 @@ class IdentityRead(GroupedRead):
         json_schema_extra={"x-codelist": "data_groups"},
     )
     recorded_at: Instant
+
+
+class Warned(ReadModel):
+    """Something in what was written that is unlikely, and was taken all the same."""
+
+    code: Literal["document.checksum"]
+    pointer: str = Field(
+        pattern=r"^/documents/[0-9]{1,2}/number$",
+        description="Where it stands in the body that was sent (RFC 6901).",
+    )
+
+
+class IdentityWritten(CaseRead):
+    """The facts of the case after the writing, and what of it is unlikely."""
+
+    warnings: tuple[Warned, ...]
+
+
+def warnings_about(documents: Sequence[Document]) -> tuple[Warned, ...]:
+    """Return a warning for each national number without the form or check digit of its country."""
+    return tuple(
+        Warned(code="document.checksum", pointer=f"/documents/{place}/number")
+        for place, document in enumerate(documents)
+        if document.kind is DocumentKind.NATIONAL_NUMBER
+        and not is_likely(document.number, document.country)
+    )

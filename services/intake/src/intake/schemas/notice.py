@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from common.codelists import code_of
-from common.http.problem import field_problem
+from common.http.faults import field_problem
 from common.schema import (
     Instant,
     LongText,

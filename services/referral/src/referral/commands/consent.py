@@ -1,10 +1,10 @@
 from datetime import date
 
+from common.consent import require_consent
 from common.unit import Unit
-from referral.domain.consent import require_consent
 from referral.models import KnownCase, KnownConsent, Organisation, Referral
 from referral.queries.disclosure import disclosure_of
-from referral.queries.referral import consent_of, list_consents
+from referral.queries.referral import consent_of, find_heard, list_consents
 
 
 async def rest_on_consent(
@@ -19,7 +19,9 @@ async def rest_on_consent(
         return []
     known = {row.id: row for row in await list_consents(unit, referral.case_id)}
     used = require_consent(
-        [consent_of(row) for row in known.values()], disclosure_of(referral, case, receiver, on)
+        [consent_of(row) for row in known.values()],
+        disclosure_of(referral, case, receiver, on),
+        case_version=await find_heard(unit, referral.case_id),
     )
     unit.require_unchanged(KnownCase, case_id=case.case_id, version=case.version)
     for consent_id in used:

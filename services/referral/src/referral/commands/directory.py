@@ -3,6 +3,7 @@ from uuid import UUID
 
 from common.auth import Principal
 from common.clock import utcnow
+from common.codelists import codes
 from common.contracts.referral import (
     OrganisationChanged,
     OrganisationEntry,
@@ -23,11 +24,15 @@ from referral.schemas.directory import (
     ServiceUpdate,
 )
 
+_PLACES = {"XK": "places_xk"}
+"""Country → the code list of its municipalities, where there is one."""
 _ORGANISATION_ENTRY = tuple(set(OrganisationEntry.model_fields) - {"organisation_id"})
 _SERVICE_ENTRY = tuple(set(ServiceEntry.model_fields) - {"service_id"})
 
 
 async def register_organisation(unit: Unit, entry: OrganisationCreate) -> Organisation:
+    """List an organisation; InvalidError `field.code_unknown` for a municipality its country lacks."""
+    _check_municipality(entry.municipality, entry.country)
     columns = entry.model_dump()
     registered = OrganisationRegistered(
         organisation_id=entry.id, **{name: columns[name] for name in _ORGANISATION_ENTRY}
@@ -41,6 +46,7 @@ async def update_organisation(
     organisation = await queries.get_organisation(unit, organisation_id)
     unit.shows(organisation, expected)
     changed = change.model_dump(exclude_unset=True)
+    _check_municipality(changed.get("municipality"), organisation.country)
     entry = _merged(organisation, changed, _ORGANISATION_ENTRY)
     told = OrganisationChanged(organisation_id=organisation_id, **entry)
     return unit.change(Organisation, organisation, told, updated_at=utcnow(), **changed)
@@ -75,6 +81,12 @@ def change_service(unit: Unit, service: Service, **changed: Any) -> Service:
     entry = _merged(service, changed, _SERVICE_ENTRY)
     told = ServiceChanged(service_id=service.id, **entry)
     return unit.change(Service, service, told, updated_at=utcnow(), **changed)
+
+
+def _check_municipality(code: str | None, country: str) -> None:
+    places = _PLACES.get(country)
+    if code is not None and places is not None and code not in codes(places):
+        raise InvalidError("field.code_unknown", pointer="/municipality", codelist=places)
 
 
 def _merged(

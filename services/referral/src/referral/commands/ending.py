@@ -46,6 +46,7 @@ async def withdraw_from_referrals(unit: Unit, case_id: UUID, consent_id: UUID, *
             told = event_of(
                 ReferralConsentWithdrawn, referral, referral.status, on, CONSENT_WITHDRAWN
             )
+            unit.withhold(referral.id, other_organisation_id=referral.receiving_organisation_id)
             unit.change(
                 Referral,
                 referral,

@@ -14,7 +14,12 @@ from common.errors import ConflictError
 from common.unit import Unit
 from referral.commands.directory import change_service
 from referral.domain.directory import give_back_places, take_place
-from referral.domain.referral import Action, ReferralStatus, next_status
+from referral.domain.referral import (
+    Action,
+    ReferralStatus,
+    keeps_only_the_fact,
+    next_status,
+)
 from referral.models import KnownCase, Organisation, Referral
 from referral.queries import directory
 from referral.queries import referral as queries
@@ -48,6 +53,8 @@ def take_step(
     columns = {"reason_note": None, **changed}
     if reason == CONSENT_WITHDRAWN:
         columns["consent_withdrawn_on"] = on
+    if keeps_only_the_fact(status, is_withdrawn=reason == CONSENT_WITHDRAWN):
+        unit.withhold(referral.id, other_organisation_id=referral.receiving_organisation_id)
     return unit.change(
         Referral,
         referral,

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from common.auth import Principal
-from common.consent import Disclosure, national_scope
-from common.errors import ForbiddenError
+from common.consent import Disclosure, covers, national_scope
 from common.sealing import SubjectBox
 from common.unit import Sealed, Unit
-from referral.domain.consent import require_consent
 from referral.domain.referral import Side
 from referral.models import KnownCase, Organisation, Referral
 from referral.queries import directory
@@ -70,11 +68,7 @@ async def _may_open(unit: Unit, referral: Referral, principal: Principal, on: da
     if case is None or receiver is None:
         return False
     consents = [consent_of(row) for row in await list_consents(unit, referral.case_id)]
-    try:
-        require_consent(consents, disclosure_of(referral, case, receiver, on))
-    except ForbiddenError:
-        return False
-    return True
+    return covers(consents, disclosure_of(referral, case, receiver, on))
 
 
 def _open(box: SubjectBox, referral: Referral, column: str, sealed: Sealed | None) -> str | None:

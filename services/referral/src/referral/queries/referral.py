@@ -7,8 +7,11 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, selec
 from common.auth import Principal
 from common.authz import Authorisation
 from common.consent import Consent
+from common.contracts.intake import ConsentGranted
 from common.db.base import Store
 from common.errors import NotFoundError
+from common.events import topic_of
+from common.tables import InboxAggregate
 from common.unit import Unit
 from referral.domain.referral import (
     CALLED_OFF,
@@ -22,6 +25,9 @@ from referral.models import KnownCase, KnownConsent, Referral
 
 _REFERRAL = select(Referral).where(Referral.id == bindparam("id"))
 _CASE = select(KnownCase).where(KnownCase.case_id == bindparam("case_id"))
+_HEARD = select(InboxAggregate).where(
+    InboxAggregate.topic == bindparam("topic"), InboxAggregate.subject == bindparam("subject")
+)
 _CONSENT = select(KnownConsent).where(KnownConsent.id == bindparam("id"))
 
 
@@ -172,6 +178,12 @@ async def list_overdue(store: Store, now: datetime) -> list[UUID]:
 
 async def find_case(unit: Unit, case_id: UUID) -> KnownCase | None:
     return await unit.find(_CASE, case_id=case_id)
+
+
+async def find_heard(unit: Unit, case_id: UUID) -> int:
+    """Return the newest version of a case that this service has heard of; 0 for none."""
+    heard = await unit.find(_HEARD, topic=topic_of(ConsentGranted.type), subject=case_id)
+    return 0 if heard is None else heard.last_seq
 
 
 async def find_consent(unit: Unit, consent_id: UUID) -> KnownConsent | None:

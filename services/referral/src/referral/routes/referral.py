@@ -48,7 +48,7 @@ async def draft_referral(
     """Draft a referral of a case to an organisation of the same country, under an id of your choice.
 
     The organisation that owns the case may refer it, and so may one that has the case in service by
-    a referral it accepted (domain.md section 4: no forced order of measures). Nobody else sees a
+    a referral it accepted: no order of measures is forced. Nobody else sees a
     draft. `409 referral.case_unknown`: this service has not heard of the case, or it is not yours to
     refer; news of a case just opened takes a moment, so try again. The note is sealed.
     """
@@ -120,8 +120,10 @@ async def submit_referral(
 
     `403 consent.missing` unless consents that hold today cover the receiver, the purpose and every
     data group: SHARE_NATIONAL for a named organisation, SHARE_LAW_ENFORCEMENT for police and
-    prosecution; for a child the guardian's (domain.md section 4; IOM principle 5: explicit consent,
-    specific purpose). `409 service.not_eligible` when the service named does not take this person.
+    prosecution; for a child the guardian's (IOM data protection principle 5: explicit consent,
+    specific purpose). A consent just recorded takes a moment to arrive: `case_version` of the refusal
+    is the newest version of the case known here. While it is below the ETag with which intake
+    answered your consent, try again; from then on the consent does not cover it. `409 service.not_eligible` when the service named does not take this person.
     Deadlines by urgency: see the referral rules.
     """
     referral = await commands.submit_referral(
@@ -142,7 +144,8 @@ async def resubmit_referral(
 ) -> ReferralItem:
     """Send a returned referral again; a new note replaces the old one, and the time starts anew.
 
-    Consent and eligibility are checked again, as they are on that day.
+    Consent and eligibility are checked again, as they are on that day and as far as known here (see
+    submit).
     """
     referral = await commands.resubmit_referral(
         unit, referral_id, body, principal=principal, expected=expected, calendar=calendar

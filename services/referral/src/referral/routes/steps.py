@@ -1,4 +1,4 @@
-"""What the receiver of a referral answers. Any worker of the receiving organisation may (F34)."""
+"""What the receiver of a referral answers. Any worker of the receiving organisation may."""
 
 from uuid import UUID
 
@@ -22,9 +22,10 @@ async def acknowledge_referral(
     expected: IfMatch,
     calendar: CalendarDep,
 ) -> ReferralItem:
-    """Confirm that a referral has arrived; from now on the receiver sees the case and the note.
+    """Confirm that a referral has arrived; the receiver then sees which case it is, and the note.
 
-    An acknowledgement is no decision: `respond_by` goes on.
+    The case itself opens to it with the acceptance. An acknowledgement is no decision: `respond_by`
+    goes on.
     """
     referral = await commands.acknowledge_referral(
         unit, referral_id, principal=principal, expected=expected, calendar=calendar
@@ -60,7 +61,8 @@ async def accept_referral(
 ) -> ReferralItem:
     """Take the person into the service. A reintegration plan is opened for the case if it has none.
 
-    Consent is checked once more as it is that day (`403 consent.missing`). Where the service counts
+    Consent is checked once more as it is that day (`403 consent.missing`; news of a consent takes a
+    moment, see submit), and so takes the plan and the case to open to you. Where the service counts
     places one is taken, and `409 service.not_eligible` says that none is left.
     """
     referral = await commands.accept_referral(

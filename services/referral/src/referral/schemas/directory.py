@@ -4,7 +4,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints
 
 from common.codelists import code_of
-from common.schema import ReadModel, ShortText, StrictModel, examples
+from common.schema import ReadModel, ShortText, StrictModel, coded, examples
 
 Country = Annotated[str, code_of("countries")]
 OrganisationKind = Annotated[str, code_of("organisation_kinds")]
@@ -17,8 +17,16 @@ Language = Annotated[str, code_of("languages")]
 Accessibility = Annotated[str, code_of("accessibility")]
 Places = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
-Municipality = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]{0,19}$")]
-"""The official code of a municipality. The only place the directory knows: a shelter has no address."""
+Municipality = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9_-]{0,19}$"),
+    Field(
+        description="In XK a code of the list places_xk. Elsewhere the code the country's statistical "
+        "office gives the municipality (`70858`), of which only the form is checked: agree on it "
+        "among the country's organisations. The only place the directory knows."
+    ),
+]
+"""A shelter has no address here."""
 
 _CENTRE: dict[str, Any] = {
     "name": "Центар за социјални рад Нова Варош",
@@ -101,12 +109,12 @@ class OrganisationRead(ReadModel):
     id: UUID
     version: int
     name: str
-    kind: str
-    sector: str
-    country: str
+    kind: str = coded("organisation_kinds")
+    sector: str = coded("organisation_sectors")
+    country: str = coded("countries")
     municipality: str | None
-    languages: list[str]
-    roles: list[str]
+    languages: list[str] = coded("languages")
+    roles: list[str] = coded("actor_roles")
 
 
 class ServiceCreate(StrictModel):
@@ -172,11 +180,11 @@ class ServiceRead(ReadModel):
     id: UUID
     version: int
     organisation_id: UUID
-    country: str
-    service_type: str
-    sexes: list[str]
-    age_groups: list[str]
-    languages: list[str]
-    accessibility: list[str]
+    country: str = coded("countries")
+    service_type: str = coded("service_types")
+    sexes: list[str] = coded("sex_gender")
+    age_groups: list[str] = coded("age_bands")
+    languages: list[str] = coded("languages")
+    accessibility: list[str] = coded("accessibility")
     capacity: int | None
     free_places: int | None

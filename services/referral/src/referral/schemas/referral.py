@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
-from common.schema import Instant, LongText, NewId, ReadModel, StrictModel, examples
-from referral.domain.referral import ReceiverView, Side, keeps_only_the_fact
+from common.schema import Instant, LongText, NewId, ReadModel, StrictModel, coded, examples
+from referral.domain.referral import Action, ReceiverView, Side, keeps_only_the_fact
 from referral.schemas.directory import Language, ServiceType
 
 Urgency = Annotated[str, code_of("urgency")]
@@ -139,24 +139,24 @@ def _left_of_person(row: Any) -> dict[str, Any]:  # noqa: ANN401  a referral's r
 
 
 class ReferralPreview(ReadModel):
-    """What the receiver sees before it has acknowledged: no case, no note, no identity (F37).
+    """What the receiver sees before it has acknowledged: no case, no note, no identity.
 
     Once the referral was called off or consent withdrawn, nothing of the person is left: `sex`,
-    `age_group` are null and `languages` is empty (domain.md section 4: the receiver keeps only the
-    fact and the date).
+    `age_group` are null and `languages` is empty: the receiver keeps only the
+    fact and the date.
     """
 
     id: UUID
     version: int
-    status: str
+    status: str = coded("referral_statuses")
     sending_organisation_id: UUID
     receiving_organisation_id: UUID
     service_id: UUID | None
-    service_type: str
-    urgency: str
-    sex: str | None
-    age_group: str | None
-    languages: list[str]
+    service_type: str = coded("service_types")
+    urgency: str = coded("urgency")
+    sex: str | None = coded("sex_gender")
+    age_group: str | None = coded("age_bands")
+    languages: list[str] = coded("languages")
     submitted_at: Instant
     respond_by: Instant
     consent_withdrawn_on: date | None
@@ -176,17 +176,20 @@ class ReferralItem(ReadModel):
 
     id: UUID
     version: int
-    status: str
+    status: str = coded("referral_statuses")
     case_id: UUID | None
     sending_organisation_id: UUID
     receiving_organisation_id: UUID
     service_id: UUID | None
-    service_type: str
-    urgency: str
-    sex: str | None
-    age_group: str | None
-    languages: list[str]
-    reason: str | None
+    service_type: str = coded("service_types")
+    urgency: str = coded("urgency")
+    sex: str | None = coded("sex_gender")
+    age_group: str | None = coded("age_bands")
+    languages: list[str] = coded("languages")
+    reason: str | None = Field(
+        description="Of the last step: a code of the list that the rules name for it "
+        "(`GET /v1/referral-rules`)."
+    )
     suggested_service_id: UUID | None
     submitted_at: Instant | None
     respond_by: Instant | None
@@ -208,21 +211,24 @@ class ReferralRead(ReadModel):
 
     id: UUID
     version: int
-    status: str
+    status: str = coded("referral_statuses")
     case_id: UUID
     sending_organisation_id: UUID
     receiving_organisation_id: UUID
     service_id: UUID | None
-    service_type: str
-    urgency: str
-    sex: str | None
-    age_group: str | None
-    purpose: str
-    data_groups: list[str]
-    languages: list[str]
-    trm_stage: str | None
+    service_type: str = coded("service_types")
+    urgency: str = coded("urgency")
+    sex: str | None = coded("sex_gender")
+    age_group: str | None = coded("age_bands")
+    purpose: str = coded("purposes")
+    data_groups: list[str] = coded("data_groups")
+    languages: list[str] = coded("languages")
+    trm_stage: str | None = coded("trm_stages")
     note: str | None = Field(json_schema_extra=_SENSITIVE)
-    reason: str | None
+    reason: str | None = Field(
+        description="Of the last step: a code of the list that the rules name for it "
+        "(`GET /v1/referral-rules`)."
+    )
     reason_note: str | None = Field(json_schema_extra=_SENSITIVE)
     suggested_service_id: UUID | None
     recorded_at: Instant
@@ -241,17 +247,17 @@ class ReferralRead(ReadModel):
 class StepRule(ReadModel):
     """One step: from which status, by whose side, to which status, with a reason of which list."""
 
-    status: str
-    step: str
-    side: str
-    leads_to: str
+    status: str = coded("referral_statuses")
+    step: Action
+    side: Side
+    leads_to: str = coded("referral_statuses")
     reasons: str | None = Field(description="Name of the code list the reason comes from")
 
 
 class DeadlineRule(ReadModel):
     """How long a receiver has to decide: elapsed hours, or working days (Monday to Friday)."""
 
-    urgency: str
+    urgency: str = coded("urgency")
     hours: int | None
     working_days: int | None
 
@@ -262,6 +268,6 @@ class ReferralRules(ReadModel):
     policy_version: int = Field(description="Edition of the deadlines")
     deadlines: list[DeadlineRule]
     steps: list[StepRule]
-    law_enforcement_kinds: list[str] = Field(
-        description="Kinds of organisation to which only SHARE_LAW_ENFORCEMENT opens"
+    law_enforcement_kinds: list[str] = coded(
+        "organisation_kinds", "Kinds of organisation to which only SHARE_LAW_ENFORCEMENT opens"
     )

@@ -2,7 +2,7 @@ from datetime import date
 from uuid import UUID
 
 from common.auth import Principal
-from common.clock import new_id, utcnow
+from common.clock import new_id
 from common.contracts.reintegration import (
     PlanAgreementDrafted,
     PlanAgreementPartySigned,
@@ -10,6 +10,7 @@ from common.contracts.reintegration import (
 )
 from common.events import EventData
 from common.unit import Unit
+from reintegration.commands.steps import change_plan
 from reintegration.domain import agreement as domain
 from reintegration.domain.agreement import AgreementStatus, Signature
 from reintegration.domain.plan import require_open
@@ -45,7 +46,7 @@ async def create_agreement(
     if effective_on is not None:
         events.append(_signed(plan, agreement_id, version, terms.review_on, effective_on))
         await _supersede_before(unit, plan, version)
-    changed = unit.change(Plan, plan, *events, about=plan.case_id, updated_at=utcnow())
+    changed = await change_plan(unit, plan, *events)
     unit.created_id = agreement_id
     unit.audit("create", Agreement.__tablename__, [str(agreement_id)], about=plan.case_id)
     box = await unit.box(plan.case_id) or await unit.new_box(plan.case_id)
@@ -109,7 +110,7 @@ async def sign_agreement(
                 status=AgreementStatus.ACTIVE,
                 effective_on=effective_on,
             )
-    unit.change(Plan, plan, *events, about=plan.case_id, updated_at=utcnow())
+    await change_plan(unit, plan, *events)
     unit.audit("update", Agreement.__tablename__, [str(agreement.id)], about=plan.case_id)
     _add_signature(unit, agreement.id, signature)
 

@@ -38,7 +38,7 @@ async def start_plan(
         entered_on=entered_on,
         today=today,
     )
-    changed = change_plan(
+    changed = await change_plan(
         unit,
         plan,
         _phase_changed(plan, move, entered_on=entered_on, reason=None, today=today),
@@ -76,7 +76,7 @@ async def change_phase(
         has_active_agreement=await has_active_agreement(unit, plan.id),
         policy=policy,
     )
-    changed = change_plan(
+    changed = await change_plan(
         unit,
         plan,
         _phase_changed(plan, move, entered_on=entered_on, reason=reason, today=today),
@@ -103,7 +103,7 @@ async def suspend_plan(
     domain.require_legal(Action.SUSPEND, plan.phase, is_suspended=plan.is_suspended)
     told = PlanSuspended(plan_id=plan.id, case_id=plan.case_id, suspended_on=today)
     # Told again of a phase outstayed, should the plan still be in it when work goes on.
-    changed = change_plan(unit, plan, told, is_suspended=True, overdue_phase=None)
+    changed = await change_plan(unit, plan, told, is_suspended=True, overdue_phase=None)
     await record_step(unit, plan, changed, Action.SUSPEND, today, note=note)
     return changed
 
@@ -120,7 +120,7 @@ async def resume_plan(
     plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
     domain.require_legal(Action.RESUME, plan.phase, is_suspended=plan.is_suspended)
     told = PlanResumed(plan_id=plan.id, case_id=plan.case_id, resumed_on=today)
-    changed = change_plan(unit, plan, told, is_suspended=False)
+    changed = await change_plan(unit, plan, told, is_suspended=False)
     await record_step(unit, plan, changed, Action.RESUME, today, note=note)
     return changed
 
@@ -151,7 +151,7 @@ async def close_plan(
         closed_on=closed_on,
         episode=plan.episode,
     )
-    changed = change_plan(
+    changed = await change_plan(
         unit,
         plan,
         told,
@@ -195,7 +195,7 @@ async def reopen_plan(
         episode=episode,
     )
     policy = PHASE_POLICIES[plan.policy_version]
-    changed = change_plan(
+    changed = await change_plan(
         unit,
         plan,
         told,
@@ -232,7 +232,7 @@ async def report_overdue(unit: Unit, plan_id: UUID, *, today: date) -> None:
         due_on=found.due_on,
         month=found.month,
     )
-    change_plan(unit, plan, told, overdue_phase=plan.phase)
+    await change_plan(unit, plan, told, overdue_phase=plan.phase)
 
 
 def _phase_changed(

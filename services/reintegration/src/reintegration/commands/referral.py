@@ -11,6 +11,7 @@ from common.contracts.reintegration import (
     PlanResumed,
     PlanSuspended,
 )
+from common.tables import OutboxMessage
 from common.unit import Unit
 from reintegration.commands.steps import change_plan, record_step
 from reintegration.domain.phases import CURRENT_POLICY, Phase
@@ -29,7 +30,7 @@ async def open_plan(unit: Unit, accepted: ReferralEvent, *, country: str) -> Non
         unit, accepted.case_id, accepted.receiving_organisation_id
     )
     if plan is None:
-        plan_id = _open(
+        plan_id = await _open(
             unit,
             accepted.referral_id,
             case_id=accepted.case_id,
@@ -84,7 +85,8 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     told = PlanSuspended(
         plan_id=plan.id, case_id=plan.case_id, suspended_on=ended.on, reason=CONSENT_WITHDRAWN
     )
-    changed = change_plan(
+    unit.withhold(plan.id, organisation_id=receiver)
+    changed = await change_plan(
         unit,
         plan,
         told,
@@ -95,6 +97,13 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     await record_step(unit, plan, changed, Action.SUSPEND, ended.on, reason=CONSENT_WITHDRAWN)
     if others and plan.phase is not Phase.CLOSED:
         await _hand_on(unit, plan, others, ended.on)
+
+
+async def show_plans(unit: Unit, case_id: UUID, *, owner: UUID) -> None:
+    """Let the owner of a case that is heard of now read what was told of its plans before."""
+    for plan in await queries.list_plans_of(unit, case_id):
+        if plan.organisation_id != owner:
+            unit.update(OutboxMessage, {"subject": plan.id}, other_organisation_id=owner)
 
 
 async def _hand_on(unit: Unit, stopped: Plan, others: Sequence[PlanReferral], on: date) -> None:
@@ -112,7 +121,7 @@ async def _hand_on(unit: Unit, stopped: Plan, others: Sequence[PlanReferral], on
         for other in others
     ]
     if plan is None:
-        _open(
+        await _open(
             unit,
             first.referral_id,
             *linked[1:],
@@ -132,7 +141,7 @@ async def _hand_on(unit: Unit, stopped: Plan, others: Sequence[PlanReferral], on
         )
 
 
-def _open(
+async def _open(
     unit: Unit,
     referral_id: UUID,
     *linked: PlanReferralLinked,
@@ -160,6 +169,7 @@ def _open(
         opened,
         *linked,
         about=case_id,
+        also=await queries.find_owner(unit, case_id),
         id=plan_id,
         organisation_id=organisation_id,
         case_id=case_id,
@@ -182,14 +192,14 @@ async def _join(unit: Unit, plan: Plan, accepted: ReferralEvent) -> None:
         linked_on=accepted.on,
     )
     if plan.consent_withdrawn_on is None:
-        change_plan(unit, plan, linked)
+        await change_plan(unit, plan, linked)
     else:
         await _lift(unit, plan, linked, on=accepted.on)
 
 
 async def _lift(unit: Unit, plan: Plan, *linked: PlanReferralLinked, on: date) -> None:
     resumed = PlanResumed(plan_id=plan.id, case_id=plan.case_id, resumed_on=on)
-    changed = change_plan(
+    changed = await change_plan(
         unit, plan, *linked, resumed, is_suspended=False, consent_withdrawn_on=None
     )
     await record_step(unit, plan, changed, Action.RESUME, on)

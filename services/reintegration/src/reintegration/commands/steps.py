@@ -8,10 +8,15 @@ from common.events import EventData
 from common.unit import Unit
 from reintegration.domain.plan import Action, PhaseMove
 from reintegration.models import Plan, PlanStep
+from reintegration.queries.plan import find_owner
 
 
-def change_plan(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
-    return unit.change(Plan, plan, *events, about=plan.case_id, updated_at=utcnow(), **values)
+async def change_plan(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
+    """Hand over a change of a plan. Who owns its case may read of it in the feed, as by GET."""
+    owner = await find_owner(unit, plan.case_id)
+    return unit.change(
+        Plan, plan, *events, about=plan.case_id, also=owner, updated_at=utcnow(), **values
+    )
 
 
 async def record_step(

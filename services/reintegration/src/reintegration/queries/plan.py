@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, null, or_, select
 
 from common.auth import Principal
+from common.authz import Authorisation, refuse_step
 from common.db.base import Database
 from common.errors import NotFoundError
 from common.unit import Unit
@@ -14,6 +16,7 @@ from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
 DISCLOSED_ON = "CONSENT"
 """Legal basis on which the texts of a plan are opened; see `may_open`."""
 
+_AUTHORISATION = Authorisation.of_package("reintegration")
 _OPEN_OF_CASE = select(Plan).where(
     Plan.case_id == bindparam("case_id"),
     Plan.phase != "CLOSED",
@@ -53,21 +56,32 @@ async def get_plan(
 
     NotFoundError; PreconditionFailedError unless the plan is at the version `expected`, if given.
     """
-    plan = await unit.find(select(Plan).where(Plan.id == plan_id, visible(principal)))
+    plan = await _find_seen(unit, plan_id, principal)
     if plan is None:
         raise NotFoundError
     return unit.shows(plan, expected)
 
 
+async def _find_seen(unit: Unit, plan_id: UUID, principal: Principal) -> Plan | None:
+    return await unit.find(select(Plan).where(Plan.id == plan_id, visible(principal)))
+
+
 async def get_carried(
     unit: Unit, plan_id: UUID, *, principal: Principal, expected: int | None = None
 ) -> Plan:
-    """Return a plan for a step of it, like `get_plan`.
+    """Return a plan for a step of it, and show its version in the answer.
 
-    ForbiddenError `consent.missing` for a plan whose person has withdrawn consent.
+    ForbiddenError `step.not_yours` for one the caller may read and no more, `consent.missing` for a
+    plan whose person has withdrawn consent; otherwise as `get_plan`.
     """
-    plan = await get_plan(unit, plan_id, principal=principal, expected=expected)
-    require_consent(plan.consent_withdrawn_on)
+    plan = await _find_seen(unit, plan_id, principal)
+    if plan is None:
+        reader = replace(principal, relations=_AUTHORISATION.granted("get_plan", principal.role))
+        refuse_step(may_read=await _find_seen(unit, plan_id, reader) is not None)
+    unit.shows(plan, expected)
+    if plan.consent_withdrawn_on is not None:
+        case = await find_case(unit, plan.case_id)
+        require_consent(plan.consent_withdrawn_on, is_minor=None if case is None else case.is_minor)
     return plan
 
 
@@ -130,6 +144,17 @@ async def find_stopped_plan(unit: Unit, case_id: UUID, organisation_id: UUID) ->
 async def find_case(unit: Unit, case_id: UUID) -> KnownCase | None:
     """Return what is known of a case; None until intake's event has come."""
     return await unit.find(_CASE, case_id=case_id)
+
+
+async def find_owner(unit: Unit, case_id: UUID) -> UUID | None:
+    """Return the organisation that owns a case; None until intake's event has come."""
+    case = await find_case(unit, case_id)
+    return None if case is None else case.organisation_id
+
+
+async def list_plans_of(unit: Unit, case_id: UUID) -> Sequence[Plan]:
+    """Return all plans of a case, whoever they belong to."""
+    return await unit.list(select(Plan).where(Plan.case_id == case_id))
 
 
 async def list_steps(unit: Unit, plan_id: UUID) -> Sequence[PlanStep]:

@@ -153,8 +153,11 @@ async def start_plan(
 ) -> PlanRead:
     """Start a planned plan: the person has entered the programme, and crisis intervention begins.
 
-    All months count from `entered_on`, not from the identification (domain rule 8). It lies between
-    the day on which the referral was accepted and today.
+    All months count from `entered_on`, not from the identification. It lies between
+    the day on which the referral was accepted and today. As for every step of a plan: news travels
+    with a short delay, so a plan is there a moment after the acceptance; `403 consent.missing` says
+    that consent was withdrawn and that the plan goes on with a new referral, accepted under a new
+    consent, a moment after that; `403 step.not_yours` that the case is yours and the plan is not.
     """
     plan = await commands.start_plan(
         unit,

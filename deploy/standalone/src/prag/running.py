@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -83,7 +84,9 @@ class _Country:
             print(line, file=sys.stderr, flush=True)
         await self._end()
         if not dead:
-            print(f"stopped; the data are in {self._instance.home}", flush=True)
+            # Unbuffered: whoever reads may be gone by now, and that is no failure of the country.
+            with contextlib.suppress(OSError):
+                os.write(1, f"stopped; the data are in {self._instance.home}\n".encode())
         return 1 if dead else 0
 
     def _open(self) -> None:

@@ -35,27 +35,18 @@ _OLDEST = (
     .order_by(OutboxMessage.id)
     .limit(1)
 )
+_ITS_AGGREGATE = and_(
+    InboxAggregate.topic == InboxPending.topic, InboxAggregate.subject == InboxPending.subject
+)
 # A parked aggregate keeps at least the event that parked it, so only few rows are looked at.
 _PARKED = (
     select(func.count(InboxPending.subject.distinct()).label("number"))
-    .join(
-        InboxAggregate,
-        and_(
-            InboxAggregate.topic == InboxPending.topic,
-            InboxAggregate.subject == InboxPending.subject,
-        ),
-    )
+    .join(InboxAggregate, _ITS_AGGREGATE)
     .where(InboxAggregate.parked_at.is_not(None))
 )
 _WAITS_FOR_EARLIER = (
     select(func.min(InboxPending.received_at).label("since"))
-    .outerjoin(
-        InboxAggregate,
-        and_(
-            InboxAggregate.topic == InboxPending.topic,
-            InboxAggregate.subject == InboxPending.subject,
-        ),
-    )
+    .outerjoin(InboxAggregate, _ITS_AGGREGATE)
     .where(InboxAggregate.parked_at.is_(None))
 )
 _DEAD = select(func.count().label("number")).select_from(DeadLetter)

@@ -151,6 +151,20 @@ async def test_the_reporter_sees_what_came_of_it_but_not_of_which_case(kit: Kit)
     assert (triaged.type, triaged.data["case_id"]) == ("intake.notice.triaged.v1", None)
 
 
+@pytest.mark.row("C13")
+async def test_the_id_a_sender_chose_tells_what_became_of_its_submission(kit: Kit) -> None:
+    # Fails when a sender whose connection broke cannot ask, by the id alone, whether it arrived.
+    caller, number = partner(kit), str(new_id())
+    before = await caller.get(f"/v1/notices/{number}")
+
+    sent = await caller.post("/v1/notices", json=notice() | {"id": number})
+    after = await caller.get(sent.headers["Location"])
+
+    assert (before.status_code, sent.status_code, after.status_code) == (404, 201, 200)
+    assert after.json() == sent.json()
+    assert after.json()["status"] == "RECEIVED"
+
+
 async def test_one_partner_cannot_tell_anothers_notice_from_none(kit: Kit) -> None:
     """Seeded: answer 403 for a notice that is there."""
     reported = await received(partner(kit))

@@ -11,11 +11,7 @@ import pytest
 
 from analytics.consumers import HANDLERS
 from analytics.domain import PERSONS_ASSISTED, PERSONS_AT_RISK_ASSISTED
-from analytics.queries import (
-    count_overdue_plans_by_phase,
-    count_plans_by_phase,
-    count_referrals_by_status,
-)
+from analytics.queries import by_phase, count_plans, count_referrals_by_status, overdue_by_phase
 from common.bus import Record
 from common.consumer import Consumer, with_audit_heads
 from common.contracts.reintegration import PlanClosed, PlanPhaseOverdue
@@ -194,9 +190,10 @@ async def test_plans_and_referrals_are_counted_where_they_are_now(kit: Kit) -> N
     unit = unit_of(kit.runtime.database, source="/RS/analytics", operation="test")
 
     phases = {"PLANNED": 1, "CRISIS": 2, "TRANSITION": 1, "CLOSED": 1}
-    assert await count_plans_by_phase(unit, PERSONS_ASSISTED) == phases
-    assert await count_plans_by_phase(unit, PERSONS_AT_RISK_ASSISTED) == {"CRISIS": 1}
-    assert await count_overdue_plans_by_phase(unit) == {"CRISIS": 1}
+    plans = await count_plans(unit)
+    assert by_phase(plans, PERSONS_ASSISTED.kinds) == phases
+    assert by_phase(plans, PERSONS_AT_RISK_ASSISTED.kinds) == {"CRISIS": 1}
+    assert overdue_by_phase(plans) == {"CRISIS": 1}
     assert await count_referrals_by_status(unit) == {"SUBMITTED": 1, "DRAFT": 1}
 
 

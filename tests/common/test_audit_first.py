@@ -9,6 +9,7 @@ from sqlalchemy.pool import NullPool
 from starlette.types import Message, Receive, Scope, Send
 
 from common.db import Database
+from common.relay import Relay
 from common.tables import AuditEntry
 from common.unit import Unit
 from tests.common.things import Around, fail_on
@@ -73,6 +74,47 @@ async def test_without_an_entry_no_data_leave(
     assert "broken" not in response.text
     query = select(AuditEntry.id).where(AuditEntry.operation == "read_note")
     assert await database.fetch(query) == []
+
+
+async def test_a_list_names_every_record_it_shows_before_it_leaves(
+    tiny: Tiny, database: Database, database_url: str
+) -> None:
+    # Fails when a page leaves no entry, names what it did not show, or is sent without its entry.
+    ids = [await tiny.created() for _ in range(3)]
+    pages = [await tiny.get("/v1/things?limit=2")]
+    pages.append(await tiny.get(f"/v1/things?limit=2&cursor={pages[0].json()['next']}"))
+    none = await tiny.get("/v1/things?status=GONE")
+    query = select(AuditEntry).where(AuditEntry.action == "list").order_by(AuditEntry.id)
+    entries = await database.fetch(query)
+    fail_on(database_url, "audit_entry", "NEW.action = 'list'")
+    refused = await tiny.get("/v1/things")
+
+    assert none.json()["items"] == []
+    assert [(e.operation, e.object_type, e.object_ids, e.actor) for e in entries] == [
+        ("list_things", "thing", shown, "worker-7")
+        for shown in (*([item["id"] for item in page.json()["items"]] for page in pages), [])
+    ]
+    assert [id_ for e in entries for id_ in e.object_ids] == ids[::-1]
+    assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+    assert all(id_ not in refused.text for id_ in ids)
+
+
+async def test_a_page_of_the_feed_names_whose_events_it_shows_and_an_empty_one_nothing(
+    tiny: Tiny, database: Database
+) -> None:
+    # Fails when the feed is read without an entry, or each look for news fills the trail.
+    thing_id = await tiny.created()
+    await tiny.post(f"/v1/things/{thing_id}/move", headers={"If-Match": '"1"'})
+    relay = Relay(database, tiny.runtime.bus)
+    await relay.lead()
+    await relay.publish_waiting()
+    page = (await tiny.get("/v1/changes")).json()
+    again = (await tiny.get(f"/v1/changes?cursor={page['next']}")).json()
+
+    [entry] = await database.fetch(select(AuditEntry).where(AuditEntry.action == "list"))
+    assert ([e["subject"] for e in page["items"]], again["items"]) == ([thing_id] * 2, [])
+    assert (entry.operation, entry.object_type) == ("list_changes", "outbox_message")
+    assert entry.object_ids == [thing_id]
 
 
 async def test_an_outage_of_the_audit_is_told_as_one(tiny_sqlite: Tiny, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, event
 
+from common.audit import Sealer
 from common.clock import new_id
 from tests.intake.bodies import (
     CASE,
@@ -234,6 +235,41 @@ async def test_the_access_log_says_who_looked_and_what_for(kit: Kit) -> None:
     assert [actor for actor, *_ in seen(later)][:2] == ["dpo-1", "dpo-1"]
     assert later.json()["items"][2]["legal_basis"] == "PUBLIC_TASK"
     assert (await shelter.get(f"/v1/cases/{CASE}/access-log")).status_code == 403
+
+
+@pytest.mark.row("F64")
+async def test_the_access_log_finds_the_lists_and_feeds_that_showed_a_case(
+    kit_on_each: Kit,
+) -> None:
+    """Seeded: list without an entry, leave the case out of the sealer's index, or index all."""
+    kit = kit_on_each
+    caller = kit.caller("SOCIAL_WORKER")
+    await opened(caller, urgency="HIGH")
+    await opened(caller, OTHER, urgency="LOW")
+    await kit.caller("NGO_CASE_MANAGER", HOME, "lister-1").get("/v1/cases")
+    await kit.caller("NGO_CASE_MANAGER", HOME, "lister-2").get("/v1/cases?urgency=LOW")
+    await kit.caller("SOCIAL_WORKER", ELSEWHERE, "stranger-1").get("/v1/cases")
+    await kit.feed(kit.caller("NGO_CASE_MANAGER", HOME, "partner-1"))
+    sealer = Sealer(kit.runtime.database, kit.runtime.master, service="intake")
+    while await sealer.link_waiting():
+        pass
+
+    listed = await kit.audit(operation="list_cases")
+    log = await caller.get(f"/v1/cases/{CASE}/access-log?limit=2")
+    older = await caller.get(f"/v1/cases/{CASE}/access-log?cursor={log.json()['next']}")
+
+    assert [(e.action, e.object_type, e.object_ids) for e in listed] == [
+        ("list", "case_file", [str(OTHER), str(CASE)]),
+        ("list", "case_file", [str(OTHER)]),
+        ("list", "case_file", []),
+    ]
+    entries = log.json()["items"] + older.json()["items"]
+    assert [(e["actor"], e["action"], e["operation"]) for e in entries] == [
+        ("partner-1", "list", "list_changes"),
+        ("lister-1", "list", "list_cases"),
+        ("worker-1", "create", "create_case"),
+    ]
+    assert str(OTHER) not in log.text + older.text
 
 
 async def test_a_notice_worth_nothing_to_others_is_no_door_to_a_case(kit: Kit) -> None:

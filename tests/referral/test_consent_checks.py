@@ -12,11 +12,12 @@ from common.codelists import all_codes
 from common.contracts.intake import CaseAssigned, CaseProfileChanged
 from common.db.base import unit_of
 from common.unit import StaleError, Unit
+from referral.commands.answer import acknowledge_referral
 from referral.commands.referral import draft_referral, submit_referral
 from referral.consumers import on_consent_withdrawn
 from referral.domain.calendar import Calendar
 from referral.schemas.referral import ReferralCreate
-from tests.kit import ELSEWHERE, HOME, Kit, told
+from tests.kit import ELSEWHERE, HOME, Kit, if_match, told
 from tests.referral.story import (
     NOW,
     SHELTER,
@@ -31,6 +32,7 @@ from tests.referral.story import (
     receiver,
     register,
     sender,
+    sent,
     step,
     withdrawn,
 )
@@ -195,6 +197,59 @@ async def test_acceptance_checks_the_consent_of_its_own_day(kit: Kit) -> None:
 
     assert (answer.status_code, answer.json()["code"]) == (403, "consent.missing")
     assert await kit.events(referral_id) == events
+
+
+@pytest.mark.row("F11")
+async def test_acknowledgement_checks_the_consent_of_its_own_day(kit: Kit) -> None:
+    """Seeded: ask at submission and acceptance alone; the receiver learns the case in between."""
+    await register(kit)
+    case = await open_case(kit)
+    await case.tell(kit, granted(case.id, expires_on=TODAY))
+    referral_id = await sent(kit, case, urgency="LOW")
+    now_is(NOW + timedelta(days=1))
+
+    answer = await step(receiver(kit), referral_id, "acknowledge")
+    seen = await receiver(kit).get(f"/v1/referrals/{referral_id}")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "consent.missing")
+    assert "case_id" not in seen.json()
+
+
+@pytest.mark.row("F11")
+@pytest.mark.parametrize("verb", ["acknowledge", "accept"])
+async def test_who_has_become_police_needs_the_consent_for_police(kit: Kit, verb: str) -> None:
+    """Seeded: go by the kind the receiver had when the referral was sent."""
+    await register(kit, kind="NGO")
+    case = await open_case(kit)
+    await case.tell(kit, granted(case.id))
+    referral_id = await (sent if verb == "acknowledge" else acknowledged)(kit, case)
+    coordinator = kit.caller("NATIONAL_COORDINATOR", ELSEWHERE)
+    entry = await coordinator.get(f"/v1/organisations/{SHELTER}")
+    changed = await coordinator.patch(
+        f"/v1/organisations/{SHELTER}", json={"kind": "POLICE"}, headers=if_match(entry)
+    )
+    assert changed.status_code == 200, changed.text
+
+    answer = await step(receiver(kit), referral_id, verb)
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "consent.missing")
+    assert answer.json()["scope"] == "SHARE_LAW_ENFORCEMENT"
+
+
+# Fails when acknowledge_referral does not hold on to the consents it rests on.
+async def test_an_acknowledgement_decided_before_a_withdrawal_is_not_written_after_it(
+    kit: Kit,
+) -> None:
+    case, consent = await ready(kit)
+    referral_id = await sent(kit, case)
+    unit = submission(kit)
+    worker = Principal("receiver-1", SHELTER, "SHELTER_STAFF")
+    await acknowledge_referral(unit, referral_id, principal=worker, expected=2, calendar=BELGRADE)
+
+    await case.tell(kit, withdrawn(consent))
+
+    with pytest.raises(StaleError):
+        await kit.runtime.database.write(unit)
 
 
 @pytest.mark.row("F11")

@@ -168,16 +168,6 @@ async def test_who_carries_the_case_now_may_refer_it(kit: Kit) -> None:
     assert (before.status_code, after.status_code) == (409, 201)
 
 
-async def test_the_preview_follows_the_profile(kit: Kit) -> None:
-    case, _ = await ready(kit)
-    referral_id = await sent(kit, case)
-
-    await case.tell(kit, CaseIdentityRecorded(case_id=case.id, age_group="35+", is_minor=False))
-    answer = await receiver(kit).get(f"/v1/referrals/{referral_id}")
-
-    assert (answer.json()["sex"], answer.json()["age_group"]) == ("FEMALE", "35+")
-
-
 # --- a withdrawn consent
 
 

@@ -41,7 +41,7 @@ DEADLINES = {
 }
 
 
-@pytest.mark.row("F35")
+@pytest.mark.row("F33", "F35")
 @pytest.mark.parametrize("urgency", DEADLINES)
 async def test_a_referral_nobody_decides_on_expires_at_its_deadline(kit: Kit, urgency: str) -> None:
     case, _ = await ready(kit)

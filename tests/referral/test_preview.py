@@ -92,14 +92,23 @@ async def test_after_acknowledgement_the_receiver_sees_case_and_note_and_that_is
     assert entry.legal_basis == "CONSENT"
 
 
-async def test_reading_a_preview_is_recorded_as_opening_nothing(kit: Kit) -> None:
+@pytest.mark.row("F15")
+@pytest.mark.parametrize("shown", ["preview", "without a note"])
+async def test_a_reading_that_opens_nothing_is_recorded_with_its_legal_basis(
+    kit: Kit, shown: str
+) -> None:
+    """Seeded: name basis and purpose only where a note was opened."""
     case, _ = await ready(kit)
-    referral_id = await sent(kit, case, note=NOTE)
+    if shown == "preview":
+        referral_id = await sent(kit, case, note=NOTE)
+    else:
+        referral_id = await acknowledged(kit, case)
 
     await receiver(kit).get(path(referral_id))
 
-    [entry] = await kit.audit(operation="get_referral", organisation_id=SHELTER)
+    [*_, entry] = await kit.audit(operation="get_referral", organisation_id=SHELTER)
     assert (entry.action, entry.data_groups, entry.subject) == ("read", [], case.id)
+    assert (entry.legal_basis, entry.purpose) == ("CONSENT", "ASSISTANCE")
 
 
 async def test_the_sender_sees_all_of_it_at_any_time(kit: Kit) -> None:

@@ -10,6 +10,7 @@ from common.relay import Relay
 from tests.kit import ELSEWHERE, HOME, Kit, if_match
 from tests.reintegration.plans import (
     ACCEPTED_ON,
+    CASE,
     CENTRE,
     PLAN,
     TERMS,
@@ -95,6 +96,24 @@ async def test_the_cases_owner_reads_codes_and_dates_of_an_agreement(kit: Kit) -
     assert one == written_down.json() | {"duties": None, "money": None}
     read = await kit.audit(object_type="agreement", action="read")
     assert [entry.data_groups or [] for entry in read] == [[], []]
+
+
+# Fails when an entry of a reading tells no legal basis, also where no text was opened.
+@pytest.mark.row("F15")
+@pytest.mark.parametrize(
+    ("path", "organisation_id"),
+    [("", HOME), ("", CENTRE), ("/notes", HOME), ("/agreements", CENTRE)],
+)
+async def test_every_reading_of_a_plan_tells_its_legal_basis(
+    kit: Kit, path: str, organisation_id: UUID
+) -> None:
+    await open_plan(kit)
+
+    answer = await kit.caller("NGO_CASE_MANAGER", organisation_id).get(f"/v1/plans/{PLAN}{path}")
+
+    assert answer.status_code == 200, answer.text
+    [entry] = await kit.audit(action="read")
+    assert (entry.subject, entry.legal_basis) == (CASE, "CONSENT")
 
 
 # The centre referred the person and follows how it goes on; the steps are the other side's.

@@ -176,6 +176,15 @@ async def test_a_closed_plan_is_not_reopened_nor_read_after_a_withdrawal(
             [*accepted(SECOND, receiver=ELSEWHERE), *ended(SECOND, receiver=ELSEWHERE)],
             False,
         ),
+        # Seeded: ask only whether another referral carries the plan; its own is completed.
+        (
+            [
+                *accepted(SECOND, receiver=ELSEWHERE),
+                *ended(reason=None),
+                *ended(SECOND, receiver=ELSEWHERE),
+            ],
+            False,
+        ),
     ],
 )
 async def test_a_plan_is_stopped_when_nothing_else_carries_it(

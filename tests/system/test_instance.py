@@ -100,7 +100,7 @@ def test_the_second_start_changes_nothing(home: Path) -> None:
 
 def test_an_interrupted_first_start_is_completed_with_the_keys_it_made(home: Path) -> None:
     key = (home / "keys" / "master.key").read_bytes()
-    (home / "instance.json").unlink()
+    (home / "instance.json").rename(home / "starting.json")
     (home / "data" / "analytics.db").unlink()
 
     assert start(home).is_new
@@ -222,9 +222,11 @@ def test_a_missing_master_key_is_never_made_anew(home: Path) -> None:
     refused(home, r"master\.key is missing")
 
 
-def test_a_missing_master_key_is_not_made_anew_when_the_manifest_is_gone_too(home: Path) -> None:
+def test_a_missing_master_key_is_not_made_anew_while_a_first_start_is_done_again(
+    home: Path,
+) -> None:
     (home / "keys" / "master.key").unlink()
-    (home / "instance.json").unlink()
+    (home / "instance.json").rename(home / "starting.json")
 
     refused(home, r"master\.key is missing")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from prag.manifest import TIME_ZONES, TroubleError, read_manifest
+from prag.manifest import TIME_ZONES, TroubleError, country_of, read_manifest
 
 # Each command loads what it needs: `prag token` must not wait for four services to be imported.
 
@@ -99,10 +99,7 @@ def _up(options: argparse.Namespace) -> int:
     from prag.up import up  # noqa: PLC0415
 
     settings = read_settings()
-    country = options.country or settings.country
-    if country is None:
-        manifest = read_manifest(settings.home)
-        country = manifest.country if manifest else DEFAULT_COUNTRY
+    country = options.country or settings.country or country_of(settings.home) or DEFAULT_COUNTRY
     port_base = options.port_base or settings.port_base
     return up(settings.home, country, port_base, empty=options.empty)
 

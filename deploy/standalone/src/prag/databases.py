@@ -2,9 +2,13 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect, literal, select, table
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
 
 from common.migrations import upgrade
 from prag.files import FOLDER_MODE
@@ -118,6 +122,22 @@ def copy(source: Path, target: Path) -> None:
     """Copy a database by SQLite's own backup, which is sound while others write to it."""
     with closing(_open(source)) as read, closing(sqlite3.connect(target)) as write:
         read.backup(write)
+
+
+def holds_rows(path: Path) -> bool:
+    """Tell whether anything was ever written into the database beside its schema."""
+    if not path.exists():
+        return False
+    engine = create_engine("sqlite://", creator=partial(_open, path), poolclass=NullPool)
+    try:
+        with engine.connect() as database:
+            return any(
+                database.execute(select(literal(1)).select_from(table(name)).limit(1)).first()
+                for name in inspect(database).get_table_names()
+                if name != "alembic_version"
+            )
+    except (DatabaseError, UnicodeDecodeError) as error:
+        raise explain(path, getattr(error, "orig", error)) from None
 
 
 def _revision(path: Path) -> str | None:

@@ -19,11 +19,21 @@ def write_private(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        sync_folder(path.parent)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Return when the names in the folder, new ones and taken away ones, would survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def is_private(path: Path) -> bool:
-    """Tell whether nobody but the owner may read or write the file."""
+    """Tell whether nobody but the owner may read or write the file or enter the folder."""
     return not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)

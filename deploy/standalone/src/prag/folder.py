@@ -3,10 +3,12 @@
 import errno
 import fcntl
 import os
+import re
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
-from prag.files import FILE_MODE, FOLDER_MODE
+from prag.files import FILE_MODE, FOLDER_MODE, is_private
 from prag.manifest import Layout, TroubleError, manifest_file
 
 _NOT_OURS = {
@@ -18,7 +20,22 @@ _NOT_OURS = {
     errno.ENOENT,
     errno.EISDIR,
 }
-_OURS = {"lock", "keys", "data", "audit", "logs", "backups", "demo", "samples.json"}
+_OURS = {
+    "lock",
+    "keys",
+    "data",
+    "audit",
+    "logs",
+    "backups",
+    "demo",
+    "samples.json",
+    "starting.json",
+    ".backup",
+}
+_DRAFT = re.compile(r"\.(instance|samples|starting)\.json\.[0-9]+")
+"""What a process killed while it wrote one of our files leaves behind."""
+_PRIVATE_FOLDERS = ("keys", "data", "audit", "logs", "backups")
+_PRIVATE_FILES = ("instance.json", "samples.json", "starting.json")
 
 
 def claim(home: Path) -> IO[str]:
@@ -30,6 +47,10 @@ def claim(home: Path) -> IO[str]:
     try:
         _refuse_foreign(home)
         home.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        if not Layout(home).lock.exists():
+            # Nobody was here before: whoever made the folder, for a new country or for the files of
+            # a backup, made it as any other.
+            home.chmod(FOLDER_MODE)
         descriptor = os.open(Layout(home).lock, os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
         if error.errno not in _NOT_OURS:
@@ -57,8 +78,29 @@ def _refuse_foreign(home: Path) -> None:
     """Refuse a folder of somebody else: a mistyped PRAG_HOME must not fill it with databases."""
     if not home.is_dir() or manifest_file(home).exists():
         return
-    if {path.name for path in home.iterdir()} - _OURS:
+    others = {path.name for path in home.iterdir()} - _OURS
+    if not all(map(_DRAFT.fullmatch, others)):
         raise TroubleError(
             f"{home} holds other files and is no data folder of Prag. "
             "Set PRAG_HOME to a new or empty folder."
         )
+
+
+def refuse_shared(home: Path) -> None:
+    """Refuse a folder of which others may read or write a part; TroubleError has the command."""
+    folders = [home, *(home / name for name in _PRIVATE_FOLDERS)]
+    files = [home / name for name in _PRIVATE_FILES]
+    inside = [path for folder in folders[1:] if folder.is_dir() for path in folder.rglob("*")]
+    shared = sorted(
+        path for path in (*folders, *files, *inside) if path.exists() and not is_private(path)
+    )
+    if not shared:
+        return
+    first = shared[0]
+    mend = f"chmod {FOLDER_MODE if first.is_dir() else FILE_MODE:o} {quote(str(first))}"
+    more = ""
+    if len(shared) > 1:
+        more, mend = f" and {len(shared) - 1} more", f"chmod -R go= {quote(str(home))}"
+    raise TroubleError(
+        f"Others on this machine may get at {first}{more}; nothing was started. Run: {mend}"
+    )

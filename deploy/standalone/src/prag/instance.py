@@ -6,9 +6,19 @@ from typing import IO, TYPE_CHECKING
 
 from common.clock import utcnow
 from common.crash import crash
-from prag.folder import claim
+from prag.folder import claim, refuse_shared
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
-from prag.manifest import LAYOUT, TIME_ZONES, Layout, Manifest, TroubleError, read_manifest
+from prag.manifest import (
+    LAYOUT,
+    TIME_ZONES,
+    Layout,
+    Manifest,
+    TroubleError,
+    begin_start,
+    begun_country,
+    end_start,
+    read_manifest,
+)
 from prag.samples.journal import Journal
 
 if TYPE_CHECKING:
@@ -22,7 +32,9 @@ MIN_FREE_BYTES = 64 * 1024 * 1024
 class Instance:
     """The data folder of one country; while the context is open no other process can start on it.
 
-    `instance.json` is written last, so an interrupted first start is simply done again.
+    A first start writes `starting.json` first and `instance.json` last. With the one and not the
+    other it was interrupted, and is simply done again; with neither, a folder that is not empty has
+    lost what it says about itself, and is refused.
     """
 
     def __init__(self, home: Path, country: str, port_base: int) -> None:
@@ -61,28 +73,53 @@ class Instance:
         manifest = read_manifest(self.home)
         self.is_new = manifest is None
         self._check_folder(manifest)
+        if manifest is None:
+            self._refuse_lost()
         from prag import keys  # noqa: PLC0415
 
         if manifest is None:
+            if begun_country(self.files) is None:
+                begin_start(self.files, self.country)
             keys.make_keys(self.files)
             self.files.samples.unlink(missing_ok=True)
             if samples:
                 Journal.begin(self.files.samples)
+        refuse_shared(self.home)
         master = keys.check_keys(self.files, manifest)
         self._prepare_databases(manifest)
         if manifest is None:
             Manifest(LAYOUT, self.country, utcnow(), keys.audit_keys(master)).write(self.home)
+        end_start(self.files)
 
     def _check_folder(self, manifest: Manifest | None) -> None:
-        if manifest is not None and manifest.country != self.country:
+        owner = manifest.country if manifest else begun_country(self.files)
+        if owner not in {None, self.country}:
             raise TroubleError(
-                f"{self.home} belongs to {manifest.country}, not to {self.country}. "
-                f"Start it with --country {manifest.country}, or set PRAG_HOME to another folder."
+                f"{self.home} belongs to {owner}, not to {self.country}. "
+                f"Start it with --country {owner}, or set PRAG_HOME to another folder."
             )
         if shutil.disk_usage(self.home).free < MIN_FREE_BYTES:
             raise TroubleError(
                 f"The disk that holds {self.home} is full: less than "
                 f"{MIN_FREE_BYTES // 1024 // 1024} MB are left. Free some space and start again."
+            )
+
+    def _refuse_lost(self) -> None:
+        """Refuse a folder that was somebody's register: as a new one it would get another's keys.
+
+        A first start that was cut off left its sign, and nothing but keys and empty tables.
+        """
+        if begun_country(self.files) is None:
+            folders = (self.files.data, self.files.keys, self.files.anchors)
+            is_lost = any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
+        else:
+            from prag.databases import holds_rows  # noqa: PLC0415
+
+            is_lost = any(holds_rows(path) for path in self.files.databases().values())
+        if is_lost:
+            raise TroubleError(
+                f"{self.home} holds data but no instance.json. Put it back from a backup; "
+                "nothing was changed."
             )
 
     def _prepare_databases(self, manifest: Manifest | None) -> None:

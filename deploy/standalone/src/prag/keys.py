@@ -4,7 +4,7 @@ import os
 
 from common.audit import public_key
 from common.sealing import MasterKey
-from prag.files import FOLDER_MODE, is_private, write_private
+from prag.files import FOLDER_MODE, write_private
 from prag.issuer import LocalIssuer
 from prag.manifest import SERVICES, Layout, Manifest, TroubleError
 
@@ -27,9 +27,6 @@ def check_keys(files: Layout, manifest: Manifest | None) -> MasterKey:
     """Return the master key. A wrong one would seal new data beside old that it cannot open."""
     if not files.master_key.exists():
         raise _missing(files)
-    for path in sorted(files.keys.iterdir()):
-        if not is_private(path):
-            raise TroubleError(f"Others may read {path}. Run: chmod 600 {path}")
     try:
         master = MasterKey.from_file(files.master_key)
     except ValueError:

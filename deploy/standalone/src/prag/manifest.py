@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from prag.files import write_private
+from prag.files import sync_folder, write_private
 
 LAYOUT = 1
 """Version of the folder's layout. A release reads this one and older ones, never a newer one."""
@@ -87,6 +87,11 @@ class Layout:
         """There while sample cases wait to be loaded."""
         return self.home / "samples.json"
 
+    @property
+    def starting(self) -> Path:
+        """There from before a first start makes anything until its manifest stands."""
+        return self.home / "starting.json"
+
     def database(self, service: str) -> Path:
         return self.data / f"{service}.db"
 
@@ -131,3 +136,29 @@ def read_manifest(home: Path) -> Manifest | None:
         raise TroubleError(
             f"{path} is damaged. Put it back from a backup; nothing else in the folder was touched."
         ) from None
+
+
+def begin_start(files: Layout, country: str) -> None:
+    """Leave the sign by which a later start knows that a first one was cut off, and whose it was."""
+    write_private(files.starting, json.dumps({"country": country}).encode() + b"\n")
+
+
+def end_start(files: Layout) -> None:
+    """Take the sign away: from now on a folder without a manifest is one that lost it."""
+    if files.starting.exists():
+        files.starting.unlink()
+        sync_folder(files.home)
+
+
+def begun_country(files: Layout) -> str | None:
+    """Return whose first start was cut off here; None where no sign, or no legible one, says so."""
+    try:
+        return str(json.loads(files.starting.read_text())["country"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def country_of(home: Path) -> str | None:
+    """Return the country of the folder, also of one whose first start was cut off; None of a new one."""
+    manifest = read_manifest(home)
+    return manifest.country if manifest else begun_country(Layout(home))

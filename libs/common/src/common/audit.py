@@ -19,7 +19,7 @@ from common.crash import crash
 from common.db.base import Database, unit_of
 from common.events import Event
 from common.sealing import MasterKey
-from common.tables import AuditEntry, AuditHead, AuditLink, KnownAuditHead
+from common.tables import AuditEntry, AuditHead, AuditLink, AuditShown, KnownAuditHead
 from common.telemetry import AUDIT_UNSEALED
 from common.unit import DuplicateError, Unit
 
@@ -98,6 +98,10 @@ class Sealer:
             seq += 1
             previous = link_hash(previous, entry)
             unit.add(AuditLink, seq=seq, entry_id=entry.id, hash=previous)
+        for entry in rows:
+            if entry.action == "list":
+                for id_ in dict.fromkeys(entry.object_ids):
+                    unit.add(AuditShown, object_id=id_, entry_id=entry.id)
         if not await self._write(unit):
             return False
         crash("audit.after_link")

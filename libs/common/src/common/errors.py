@@ -67,6 +67,12 @@ class PreconditionRequiredError(ProblemError):
     status = HTTPStatus.PRECONDITION_REQUIRED
 
 
+class TooSlowError(ProblemError):
+    """A body that does not arrive."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
 class TooLargeError(ProblemError):
     """A body above the limit."""
 

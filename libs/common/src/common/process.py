@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from common import logs
 from common.runtime import Runtime, open_runtime
@@ -15,6 +16,41 @@ from common.settings import PORTS, ServiceName, ServiceSettings
 
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
+
+
+HEAD_SECONDS = 30
+"""How long a connection may take until a request's head is there; then it is closed."""
+
+
+class _Connection(HttpToolsProtocol):
+    """Closes itself unless the head of a request comes in time; uvicorn would wait for ever."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._wait()
+
+    def on_headers_complete(self) -> None:
+        self._go_on()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._go_on()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _go_on(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 class Server(uvicorn.Server):
@@ -28,7 +64,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 port=port,
-                http="httptools",
+                http=_Connection,
                 ws="none",
                 access_log=False,
                 server_header=False,

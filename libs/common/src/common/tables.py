@@ -176,6 +176,18 @@ class AuditEntry(CommonBase):
     trace_id: Mapped[str] = mapped_column(String(64))
 
 
+class AuditShown(CommonBase):
+    """Which records an entry of a list showed, so that a record's readers are found without a search.
+
+    Written by the sealer with the entry's link and drawn from the entry alone.
+    """
+
+    __tablename__ = "audit_shown"
+
+    object_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    entry_id: Mapped[int] = mapped_column(Counter, primary_key=True, autoincrement=False)
+
+
 class AuditLink(CommonBase):
     """The hash chain over the audit entries, written by the sealer within about a second."""
 

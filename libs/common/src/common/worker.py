@@ -1,20 +1,25 @@
 """The background half of a service: relay, consumer, audit sealer, and jobs by the clock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 
 from common.audit import Sealer
-from common.clock import monotonic
+from common.clock import monotonic, utcnow
 from common.consumer import Consumer, with_audit_heads
 from common.db import OUTAGE
+from common.db.base import unit_of
 from common.inbox import Handlers
 from common.relay import Relay
 from common.runtime import Runtime
+from common.tables import IdempotencyAnswer
 from common.telemetry import STALE_EPOCH
-from common.unit import StaleError
+from common.unit import StaleError, Unit
 
 logger = structlog.get_logger(__name__)
 
@@ -22,6 +27,10 @@ Job = Callable[[Runtime], Awaitable[None]]
 
 LINK_SECONDS = 1.0
 HEAD_SECONDS = 60.0
+CALENDAR_SECONDS = 60.0
+"""How often a resting job looks whether a new day has begun, or tries again after an outage."""
+FORGET_SECONDS = 3600.0
+_FORGET_BATCH = 500
 
 
 async def run_worker(
@@ -31,7 +40,10 @@ async def run_worker(
     jobs: Mapping[str, tuple[float, Job]] | None = None,
     anchor_file: Path | None = None,
 ) -> None:
-    """Run until cancelled. `jobs` maps a name to (seconds between runs, what to do)."""
+    """Run until cancelled. `jobs` maps a name to (seconds between runs, what to do).
+
+    A job runs at the start, when its seconds are over, and within a minute of local midnight.
+    """
     consumer = Consumer(
         runtime.database,
         with_audit_heads(runtime.name, handlers),
@@ -46,7 +58,8 @@ async def run_worker(
             tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
             tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
             tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
-            for name, (seconds, job) in (jobs or {}).items():
+            everywhere = {"forget_answers": (FORGET_SECONDS, forget_answers)}
+            for name, (seconds, job) in {**everywhere, **(jobs or {})}.items():
                 task = _repeat(runtime, name, seconds, job)
                 tasks.create_task(task, name=f"{runtime.name}-{name}")
     finally:
@@ -79,14 +92,74 @@ async def _seal(sealer: Sealer) -> None:
         await asyncio.sleep(LINK_SECONDS)
 
 
+async def sweep(
+    runtime: Runtime,
+    ids: Iterable[UUID],
+    act: Callable[[Unit, UUID], Awaitable[object]],
+    *,
+    operation: str,
+) -> None:
+    """Do `act` to each record in a Unit of its own, as the service itself.
+
+    One that fails stops none of the others and is left to the next sweep; so is one that was changed
+    meanwhile. An outage ends the sweep.
+    """
+    for id_ in ids:
+        unit = unit_of(runtime.database, source=runtime.source, operation=operation)
+        try:
+            await act(unit, id_)
+            await runtime.database.write(unit)
+        except OUTAGE:
+            raise
+        except StaleError:
+            logger.info("sweep.changed_meanwhile", operation=operation, subject=str(id_))
+        except Exception as error:  # noqa: BLE001  one bad row must not keep the others waiting
+            logger.error(  # noqa: TRY400  its text may hold values
+                "sweep.failed", operation=operation, subject=str(id_), error=type(error).__name__
+            )
+
+
+async def forget_answers(runtime: Runtime) -> None:
+    """Delete the answers kept for idempotency keys that have expired.
+
+    They are sealed under the service's key: kept longer, they would outlive the deletion of a case.
+    """
+    expired = (
+        select(IdempotencyAnswer.key, IdempotencyAnswer.expires_at)
+        .where(IdempotencyAnswer.expires_at < utcnow())
+        .order_by(IdempotencyAnswer.expires_at)
+        .limit(_FORGET_BATCH)
+    )
+    rows = await runtime.database.fetch(expired)
+    while rows:
+        unit = unit_of(runtime.database, source=runtime.source, operation="forget_answers")
+        for row in rows:
+            # With its time: the key may have been answered anew since.
+            unit.remove(IdempotencyAnswer, key=row.key, expires_at=row.expires_at)
+        await runtime.database.write(unit)
+        rows = await runtime.database.fetch(expired) if len(rows) == _FORGET_BATCH else ()
+
+
 async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None:
     while True:
+        today, rest = runtime.settings.here.today, seconds
         try:
             await job(runtime)
         except OUTAGE as error:
+            rest = min(seconds, CALENDAR_SECONDS)
             logger.warning("job.waits", operation=name, error=type(error).__name__)
         except Exception as error:  # noqa: BLE001  one bad record must not stop a country
             logger.error(  # noqa: TRY400  its text may hold values
                 "job.failed", service=runtime.name, operation=name, error=type(error).__name__
             )
-        await asyncio.sleep(seconds)
+        await _rest(runtime, rest, today)
+
+
+async def _rest(runtime: Runtime, seconds: float, today: date) -> None:
+    """Wait for `seconds`, but not into another local day: ages and terms count from midnight."""
+    end = monotonic() + seconds
+    while True:
+        left = end - monotonic()
+        await asyncio.sleep(max(0, min(left, CALENDAR_SECONDS)))
+        if left <= CALENDAR_SECONDS or runtime.settings.here.today != today:
+            return

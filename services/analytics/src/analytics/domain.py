@@ -157,7 +157,9 @@ def age_group(age_band: str) -> AgeGroup:
 def count_persons(formula: Formula, starts: Iterable[PlanStart], cut: DataCut) -> Figure:
     """Count distinct cases of the formula's kinds, each once, in the year of its first start.
 
-    A case may have several starts (a second plan, a new episode), in any order.
+    A case may have several starts (a second plan, a new episode), in any order. This says what the
+    formulas mean, person by person; a whole country is counted by the database (`queries`), and
+    must come to the same.
     """
     first: dict[UUID, PlanStart] = {}
     for start in starts:
@@ -169,11 +171,56 @@ def count_persons(formula: Formula, starts: Iterable[PlanStart], cut: DataCut) -
         (start.started_on.year, start.sex, age_group(start.age_band)) for start in persons
     )
     marked = Counter((start.started_on.year, code) for start in persons for code in start.markers)
+    return _figure(formula, cut, counted, marked)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many persons of one make had their first start in a year."""
+
+    kind: str
+    year: int
+    sex: str
+    age_band: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountedMarker:
+    """How many persons of a kind, first helped in a year, carried a marker then or later."""
+
+    kind: str
+    year: int
+    marker: str
+    number: int
+
+
+def sum_up(
+    formula: Formula, counted: Iterable[Counted], marked: Iterable[CountedMarker], cut: DataCut
+) -> Figure:
+    """Return what `count_persons` returns of the persons that were counted elsewhere by its rules."""
+    cells = Counter[tuple[int, str, AgeGroup]]()
+    for each in counted:
+        if each.kind in formula.kinds:
+            cells[each.year, each.sex, age_group(each.age_band)] += each.number
+    markers = Counter[tuple[int, str]]()
+    for told in marked:
+        if told.kind in formula.kinds:
+            markers[told.year, told.marker] += told.number
+    return _figure(formula, cut, cells, markers)
+
+
+def _figure(
+    formula: Formula,
+    cut: DataCut,
+    cells: Mapping[tuple[int, str, AgeGroup], int],
+    markers: Mapping[tuple[int, str], int],
+) -> Figure:
     return Figure(
         formula,
         cut,
-        tuple(Cell(*key, value) for key, value in sorted(counted.items())),
-        tuple(MarkerCell(*key, value) for key, value in sorted(marked.items())),
+        tuple(Cell(*key, value) for key, value in sorted(cells.items())),
+        tuple(MarkerCell(*key, value) for key, value in sorted(markers.items())),
     )
 
 

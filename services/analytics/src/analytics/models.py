@@ -1,7 +1,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import String
+from sqlalchemy import Index, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.columns import COLUMN_TYPES, new_metadata
@@ -20,10 +20,22 @@ class CaseFact(Base):
     """
 
     __tablename__ = "case_fact"
+    __table_args__ = (
+        # What a figure looks at: it never reads the rows themselves.
+        Index(
+            "ix_case_fact_state",
+            "case_id",
+            "seq",
+            "happened_at",
+            "beneficiary_kind",
+            "sex",
+            "age_group",
+        ),
+    )
 
     case_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    happened_at: Mapped[datetime] = mapped_column(index=True)
+    happened_at: Mapped[datetime]
     country: Mapped[str] = mapped_column(String(2))
     organisation_id: Mapped[UUID]
     beneficiary_kind: Mapped[str] = mapped_column(String(40))
@@ -50,11 +62,15 @@ class PlanFact(Base):
     """A plan as it stood after its event `seq`. `entered_on` is set from its start on."""
 
     __tablename__ = "plan_fact"
+    __table_args__ = (
+        Index("ix_plan_fact_start", "case_id", "entered_on", "happened_at"),
+        Index("ix_plan_fact_state", "plan_id", "seq", "happened_at", "case_id", "phase", "overdue"),
+    )
 
     plan_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    happened_at: Mapped[datetime] = mapped_column(index=True)
-    case_id: Mapped[UUID] = mapped_column(index=True)
+    happened_at: Mapped[datetime]
+    case_id: Mapped[UUID]
     phase: Mapped[str] = mapped_column(String(40))
     entered_on: Mapped[date | None]
     overdue: Mapped[bool]
@@ -65,10 +81,13 @@ class ReferralFact(Base):
     """A referral as it stood after its event `seq`."""
 
     __tablename__ = "referral_fact"
+    __table_args__ = (
+        Index("ix_referral_fact_state", "referral_id", "seq", "happened_at", "status"),
+    )
 
     referral_id: Mapped[UUID] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    happened_at: Mapped[datetime] = mapped_column(index=True)
+    happened_at: Mapped[datetime]
     case_id: Mapped[UUID]
     status: Mapped[str] = mapped_column(String(40))
     urgency: Mapped[str] = mapped_column(String(40))

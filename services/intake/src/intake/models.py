@@ -27,7 +27,10 @@ class Notice(Base):
     """A report of a person. Its texts are sealed under a key of its own."""
 
     __tablename__ = "notice"
-    __table_args__ = (Index("ix_notice_reporter", "organisation_id", "recorded_at"),)
+    __table_args__ = (
+        Index("ix_notice_reporter", "organisation_id", "recorded_at", "id"),
+        Index("ix_notice_recorded_at", "recorded_at", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int]
@@ -52,7 +55,7 @@ class Notice(Base):
     triage_reason: Mapped[str | None] = mapped_column(Code)
     triage_note: Mapped[Sealed | None]
     triaged_at: Mapped[datetime | None]
-    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
@@ -63,7 +66,10 @@ class Case(Base):
     """
 
     __tablename__ = "case_file"
-    __table_args__ = (Index("ix_case_file_owner", "organisation_id", "recorded_at"),)
+    __table_args__ = (
+        Index("ix_case_file_owner", "organisation_id", "recorded_at", "id"),
+        Index("ix_case_file_recorded_at", "recorded_at", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int]
@@ -97,7 +103,7 @@ class Case(Base):
     """The day of the first contact: of occurred_at, else of the opening."""
     note: Mapped[Sealed | None]
     opened_at: Mapped[datetime]
-    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

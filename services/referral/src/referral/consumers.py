@@ -12,8 +12,8 @@ from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
 from referral.commands.ending import withdraw_from_referrals
-from referral.models import KnownCase, KnownConsent, Referral
-from referral.queries.referral import find_consent
+from referral.models import KnownCase, KnownConsent
+from referral.queries.referral import find_case, find_consent
 
 # The events of a case come in their order, its consents' among them, and nothing here needs an event
 # of another topic. A case's first event is its opening: an update that meets no row is a gap in the
@@ -50,9 +50,6 @@ async def on_profile_changed(unit: Unit, event: Event) -> None:
         is_minor=profile.is_minor,
         urgency=profile.urgency,
     )
-    unit.update(
-        Referral, {"case_id": profile.case_id}, sex=profile.sex, age_group=profile.age_group
-    )
 
 
 async def on_identity_recorded(unit: Unit, event: Event) -> None:
@@ -61,7 +58,6 @@ async def on_identity_recorded(unit: Unit, event: Event) -> None:
     if identity.sex is not None:
         derived["sex"] = identity.sex
     _change_case(unit, event, is_minor=identity.is_minor, **derived)
-    unit.update(Referral, {"case_id": identity.case_id}, **derived)
 
 
 async def on_case_assigned(unit: Unit, event: Event) -> None:
@@ -100,7 +96,7 @@ async def on_consent_withdrawn(unit: Unit, event: Event) -> None:
 
     CONSENT_WITHDRAWN of domain.md section 4: inside the country an open referral becomes CANCELLED
     with that reason, one that has ended keeps its status, and of both the receiver keeps the fact
-    and the date only.
+    and the date only. So does the sender of what a receiver had passed on.
     """
     withdrawn = ConsentWithdrawn.model_validate(event.data)
     known = await find_consent(unit, withdrawn.consent_id)
@@ -113,7 +109,10 @@ async def on_consent_withdrawn(unit: Unit, event: Event) -> None:
         version=event.seq,
         is_withdrawn=True,
     )
-    await withdraw_from_referrals(unit, known.case_id, known.id, on=withdrawn.withdrawn_on)
+    case = await find_case(unit, known.case_id)
+    if case is None:
+        raise LookupError("a case's first event is its opening")
+    await withdraw_from_referrals(unit, case, known.id, on=withdrawn.withdrawn_on)
 
 
 def _change_case(unit: Unit, event: Event, **changed: Any) -> None:

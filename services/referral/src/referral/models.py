@@ -65,8 +65,9 @@ class Referral(Base):
 
     __tablename__ = "referral"
     __table_args__ = (
-        Index("ix_referral_sent", "sending_organisation_id", "recorded_at"),
-        Index("ix_referral_received", "receiving_organisation_id", "recorded_at"),
+        Index("ix_referral_sent", "sending_organisation_id", "recorded_at", "id"),
+        Index("ix_referral_received", "receiving_organisation_id", "recorded_at", "id"),
+        Index("ix_referral_recorded_at", "recorded_at", "id"),
         Index("ix_referral_clock", "status", "respond_by"),
     )
 
@@ -78,7 +79,7 @@ class Referral(Base):
     service_id: Mapped[UUID | None]
     service_type: Mapped[str] = mapped_column(Code)
     sex: Mapped[str] = mapped_column(Code)
-    """Like `age_group` the case's, kept up to date by its events: what the preview shows."""
+    """Like `age_group` the case's when it was drafted, then when it was last sent."""
     age_group: Mapped[str] = mapped_column(String(8))
     urgency: Mapped[Urgency]
     purpose: Mapped[str] = mapped_column(Code)
@@ -92,17 +93,19 @@ class Referral(Base):
     reason_note: Mapped[Sealed | None]
     suggested_service_id: Mapped[UUID | None]
     consent_ids: Mapped[list[str]]
-    """The consents the disclosure rests on since the last submission or acceptance."""
+    """The consents the disclosure rests on since the last step that showed more."""
     holds_place: Mapped[bool] = mapped_column(default=False)
     """Whether a place of the service was taken at acceptance; the end gives it back."""
     submitted_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
     consent_withdrawn_on: Mapped[date | None]
     """Since when the disclosure rests on nothing: the receiver keeps only the fact and this day."""
+    closed_to_sender_on: Mapped[date | None]
+    """Since when the sender, who had the case by a consent now withdrawn, keeps only the fact."""
     respond_by: Mapped[datetime | None]
     policy_version: Mapped[int | None]
     """Edition of the deadlines that `respond_by` was computed by."""
-    recorded_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 

@@ -34,11 +34,13 @@ class Plan(Base):
             sqlite_where=_IS_CARRIED,
             postgresql_where=_IS_CARRIED,
         ),
+        Index("ix_plan_owner", "organisation_id", "recorded_at", "id"),
+        Index("ix_plan_recorded_at", "recorded_at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int]
-    organisation_id: Mapped[UUID] = mapped_column(index=True)
+    organisation_id: Mapped[UUID]
     case_id: Mapped[UUID] = mapped_column(index=True)
     referral_id: Mapped[UUID]
     """The referral whose acceptance opened the plan; others may have joined it."""

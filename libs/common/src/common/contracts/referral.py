@@ -151,6 +151,21 @@ class ReferralConsentWithdrawn(ReferralEvent):
         return [self.sending_organisation_id, self.receiving_organisation_id]
 
 
+class ReferralClosedToSender(ReferralEvent):
+    """The sender of a referral that has ended lost the case with a withdrawn consent.
+
+    It had the case by another referral, and passed it on with this one. For the receiver nothing
+    changes; the sender keeps only the fact and the date. `on` is the day of the withdrawal,
+    `reason` CONSENT_WITHDRAWN; status and receiver are as they were.
+    """
+
+    type: ClassVar[str] = "referral.referral.closed_to_sender.v1"
+
+    def readers(self) -> list[UUID]:
+        """Return the sender alone: why it lost the case is nothing the receiver has to know."""
+        return [self.sending_organisation_id]
+
+
 EVENT_BY_STATUS: dict[str, type[ReferralEvent]] = {
     "DRAFT": ReferralDrafted,
     "SUBMITTED": ReferralSubmitted,
@@ -168,3 +183,4 @@ REFERRAL_EVENTS: tuple[type[ReferralEvent], ...] = (
     *EVENT_BY_STATUS.values(),
     ReferralConsentWithdrawn,
 )
+"""What concerns the receiver of a referral; ReferralClosedToSender does not."""

@@ -1,16 +1,25 @@
 """Reading a JSON body strictly: UTF-8, one object, no repeated member, no NaN, not deep, not big."""
 
+import asyncio
 import json
 import re
 from typing import Any
 
 from starlette.requests import Request
 
-from common.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeError
+from common.errors import (
+    BadRequestError,
+    TooLargeError,
+    TooSlowError,
+    UnsupportedMediaTypeError,
+)
 
 MAX_DEPTH = 32
 MAX_DIGITS = 20
+MAX_SECONDS = 30
+"""How long a body may take to arrive; the sentence of `body.too_slow` says the same."""
 _DIGITS = re.compile(r"[0-9]+")
+_CHARSET = re.compile(r"\bcharset\*?\s*=\s*[\"']?([^\s;\"']*)")
 
 
 async def read_json(request: Request, *, limit: int) -> bytes:
@@ -19,23 +28,38 @@ async def read_json(request: Request, *, limit: int) -> bytes:
     # At most 18 digits are turned into a number: Python refuses thousands of them.
     if _DIGITS.fullmatch(declared) and (len(declared) > 18 or int(declared) > limit):  # noqa: PLR2004
         raise TooLargeError("body.too_large", limit=limit)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLargeError("body.too_large", limit=limit)
-        chunks.append(chunk)
-    raw = b"".join(chunks)
+    raw = await read_raw(request, limit=limit)
     request._body = raw  # noqa: SLF001  the stream is consumed; later readers get what was read
     if not raw:
         return raw
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaTypeError("body.media_type")
+    _check_media_type(request)
     value = parse(raw)
     request._json = value  # noqa: SLF001  what Request.json() caches
     return raw
+
+
+async def read_raw(request: Request, *, limit: int) -> bytes:
+    """Read the body as it comes; TooLargeError above `limit` bytes, TooSlowError above MAX_SECONDS."""
+    raw = bytearray()
+    try:
+        async with asyncio.timeout(MAX_SECONDS):
+            async for chunk in request.stream():
+                raw += chunk
+                if len(raw) > limit:
+                    raise TooLargeError("body.too_large", limit=limit)
+    except TimeoutError:
+        raise TooSlowError("body.too_slow") from None
+    return bytes(raw)
+
+
+def _check_media_type(request: Request) -> None:
+    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    if media_type.strip() != "application/json":
+        raise UnsupportedMediaTypeError("body.media_type")
+    charsets = {match[1] for match in _CHARSET.finditer(parameters)}
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if not charsets <= {"utf-8", "utf8"} or coding != "identity":
+        raise UnsupportedMediaTypeError("body.encoding")
 
 
 def parse(raw: bytes) -> Any:  # noqa: ANN401

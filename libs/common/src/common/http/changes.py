@@ -63,9 +63,9 @@ def changes_router() -> APIRouter:
         """
         mine = principal.organisation_id
         after = 0 if cursor is None else _position(runtime.box, cursor, mine)
-        statement = select(OutboxMessage.feed_position, OutboxMessage.payload).where(
-            OutboxMessage.feed_position > after
-        )
+        statement = select(
+            OutboxMessage.feed_position, OutboxMessage.subject, OutboxMessage.payload
+        ).where(OutboxMessage.feed_position > after)
         if "all" not in principal.relations:
             concerned = [
                 column == mine
@@ -75,6 +75,9 @@ def changes_router() -> APIRouter:
             statement = statement.where(or_(false(), *concerned))
         rows = await unit.rows(statement.order_by(OutboxMessage.feed_position).limit(limit))
         last = rows[-1].feed_position if rows else after
+        if rows:  # who finds nothing new, every few seconds, has been shown nothing
+            shown = dict.fromkeys(str(row.subject) for row in rows)
+            unit.audit("list", OutboxMessage.__tablename__, shown)
         return ChangePage(
             items=[json.loads(row.payload) for row in rows], next=_cursor(runtime.box, last, mine)
         )

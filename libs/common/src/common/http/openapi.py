@@ -9,6 +9,7 @@ from common import messages
 from common.auth import ALGORITHM, MAX_LIFETIME, TOKEN_TYPE
 from common.http.guide import guide
 from common.http.problem import MEDIA_TYPE, Problem
+from common.http.problems import codes
 from common.runtime import Runtime
 from common.settings import PORTS, ServiceName, ServiceSettings
 
@@ -88,6 +89,7 @@ _GUARDED = {
 }
 _BODY = {
     "400": "The body is missing or not strict JSON, or a parameter or header is wrong.",
+    "408": "The body did not arrive in time.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "A field breaks a rule; `errors` has a pointer and a code for each.",
@@ -129,7 +131,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas.update(definition.pop("$defs", {}))
     definition["properties"]["code"] |= {
         "description": "Stable. `x-codes` lists every code with its English sentence; more may come.",
-        "x-codes": _codes(),
+        "x-codes": codes(),
     }
     schemas["Problem"] = definition
     schemas["Valid"] = _VALID
@@ -151,16 +153,6 @@ def _servers(name: ServiceName) -> list[dict[str, str]]:
         {"url": "/", "description": "Where this description was read"},
         {"url": f"http://127.0.0.1:{port}", "description": "A trial on this machine: make run"},
     ]
-
-
-def _codes() -> dict[str, str]:
-    """Return the codes of problems and of fields; the other keys are words of pages."""
-    sentences = messages.catalogue(messages.DEFAULT)
-    return {
-        code: sentence
-        for code, sentence in sorted(sentences.items())
-        if not code.startswith(("title.", "ui."))
-    }
 
 
 def _complete(operation: dict[str, Any], method: str, path: str, *, public: bool) -> None:

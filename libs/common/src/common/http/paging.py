@@ -1,6 +1,7 @@
 """Keyset pages: newest first by (time, id), so that rows arriving during a walk shift nothing.
 
 A cursor is good for the list it was given for: same path, same filters, same organisation.
+What a page shows is entered in the audit trail, record by record, before the page leaves.
 """
 
 import base64
@@ -76,14 +77,22 @@ async def page(
     *,
     time: InstrumentedAttribute[datetime],
     id: InstrumentedAttribute[UUID] | InstrumentedAttribute[int],  # noqa: A002
+    is_audited: bool = True,
 ) -> Page[R]:
-    """Return the page of `statement` after the cursor, newest first by `time` and `id`."""
+    """Return the page of `statement` after the cursor, newest first by `time` and `id`.
+
+    An audit entry `list` names every id shown. Not `is_audited` are lists of what everybody may know,
+    and those whose route hands over an entry of its own.
+    """
     if request.cursor is not None:
         after_time, after_id = _decode(request, id.type.python_type)
         after = tuple_(literal(after_time, time.type), literal(after_id, id.type))
         statement = statement.where(tuple_(time, id) < after)
     rows = await unit.rows(statement.order_by(time.desc(), id.desc()).limit(request.limit + 1))
     shown = rows[: request.limit]
+    if is_audited:
+        ids = [str(getattr(row, id.key)) for row in shown]
+        unit.audit("list", id.class_.__tablename__, ids)
     following = None
     if len(rows) > request.limit:
         last = shown[-1]

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from common import messages
@@ -27,6 +28,14 @@ HTTP_CODES = {
     404: "not_found",
     405: "method_not_allowed",
     413: "body.too_large",
+}
+
+
+# What is left of a body that came too late must not be taken for the next request.
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    408: {"Connection": "close"},
+    503: {"Retry-After": "5"},
 }
 
 
@@ -60,7 +69,7 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(json_schema_extra=_with(MEMBERS))
 
-    type: str = Field(description="`/problems/{code}`")
+    type: str = Field(description="`/problems/{code}`; a `GET` there tells what the code means.")
     title: str
     status: int
     code: str
@@ -106,7 +115,7 @@ def render_error(request: Request, error: Exception) -> Response:
         logger.error("database.unavailable", error=type(error).__name__)
         error = UnavailableError("unavailable")
     if isinstance(error, ProblemError):
-        headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(error.status)
+        headers = _HEADERS.get(error.status)
         told = {k: v for k, v in error.members.items() if k in FIELD_MEMBERS}
         fields = (
             [{"code": error.code, "location": "body", "pointer": error.pointer, **told}]
@@ -123,6 +132,9 @@ def render_error(request: Request, error: Exception) -> Response:
         # The router names the methods of the first route it met, not of all the path has.
         allow = {"Allow": allowed(request)} if code == "method_not_allowed" else None
         return render(request, error.status_code, code, headers=allow or error.headers)
+    if isinstance(error, ClientDisconnect):
+        logger.info("request.abandoned")  # in the middle of its body; nobody reads the answer
+        return render(request, 400, "bad_request")
     logger.error("request.failed", error=type(error).__name__)
     return render(request, 500, "internal")
 
@@ -131,7 +143,13 @@ def install(app: FastAPI) -> None:
     async def handler(request: Request, error: Exception) -> Response:
         return render_error(request, error)
 
-    for kind in (ProblemError, RequestValidationError, HTTPException, Exception):
+    for kind in (
+        ProblemError,
+        RequestValidationError,
+        HTTPException,
+        ClientDisconnect,
+        Exception,
+    ):
         app.add_exception_handler(kind, handler)
 
 

@@ -42,6 +42,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _ATTEMPTS = 20
+_SINGLE = frozenset(
+    {b"authorization", b"content-encoding", b"content-type", b"idempotency-key", b"if-match"}
+)
+"""Headers of which two would leave open which one holds; a proxy may have taken the other."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -132,6 +136,7 @@ class Call:
 
     async def run(self, *, takes_body: bool) -> Response:
         request = self._request
+        _check_headers(request)
         if not self._runtime.authorisation.is_public(self._operation):
             self._principal = self._authenticate()
         try:
@@ -340,6 +345,13 @@ class Call:
     def _ids_in_path(self) -> list[str]:
         given = [str(value) for value in self._request.path_params.values()]
         return [value for value in given if _UUID.fullmatch(value)]
+
+
+def _check_headers(request: Request) -> None:
+    names = [name for name, _ in request.scope["headers"] if name in _SINGLE]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise BadRequestError("header.repeated", parameter=repeated.decode().title())
 
 
 def _decorate(response: Response, unit: Unit, request: Request) -> None:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.clock import new_id
 from common.consumer import topics_of, with_audit_heads
-from common.http import docs, health, problem
+from common.http import docs, health, problem, problems
 from common.http.changes import changes_router
 from common.http.codelists import router as codelists
 from common.http.idempotency import InFlight
@@ -58,7 +58,7 @@ def create_service(
     for router in routers:
         # Not by include_router, which looks every request up twice.
         app.router.routes.extend(router.routes)
-    for router in (codelists, changes_router(), health.router, *pages):
+    for router in (codelists, changes_router(), health.router, problems.router, *pages):
         app.include_router(router)
     docs.install(app)
     install_openapi(app)

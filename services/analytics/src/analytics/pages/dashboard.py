@@ -1,6 +1,7 @@
 """The ministry's dashboard: one page, drawn on the server, in the reader's language."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
@@ -26,7 +27,8 @@ from analytics.pages.words import number, percent, say, time_of
 from common import messages
 from common.auth import Principal
 from common.codelists import codelist, label
-from common.errors import ForbiddenError, UnauthorizedError
+from common.errors import ForbiddenError, TooLargeError, UnauthorizedError
+from common.http.body import read_raw
 from common.http.request import runtime_of
 from common.unit import Unit
 
@@ -41,6 +43,8 @@ _COUNTED = {
 COOKIE = "prag_dashboard"
 _COOKIE_SECONDS = 900
 _MAX_FORM = 16 * 1024
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,8192}")
+"""What a token can be made of; nothing else is repeated in a header."""
 
 
 @router.get(PATH)
@@ -72,17 +76,19 @@ async def show_dashboard(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Take a token from the form and keep it in a cookie that scripts cannot read.
 
-    A form without a token takes the cookie away: that is how one signs out.
+    A form without a token takes the cookie away: that is how one signs out. What can be no token is
+    refused, and leaves no cookie.
     """
     response = RedirectResponse(
         f"{PATH}?language={_language(request)}", status_code=HTTPStatus.SEE_OTHER
     )
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _MAX_FORM:
-            return response
+    try:
+        raw = await read_raw(request, limit=_MAX_FORM)
+    except TooLargeError:
+        return response
     token = parse_qs(raw.decode("latin-1")).get("token", [""])[0].strip()
+    if token and not _TOKEN.fullmatch(token):
+        return _sign_in_page(request, HTTPStatus.UNAUTHORIZED, refusal="unauthorized")
     if token:
         response.set_cookie(
             COOKIE,
@@ -140,14 +146,10 @@ def _sign_in_page(request: Request, status: HTTPStatus, *, refusal: str | None =
 
 
 async def _figures(unit: Unit, language: str, time_zone: str) -> str:
-    assisted = await queries.get_figure(unit, PERSONS_ASSISTED)
-    at_risk = await queries.get_figure(unit, PERSONS_AT_RISK_ASSISTED)
-    secondary = await queries.get_figure(unit, SECONDARY_BENEFICIARIES)
-    plans = {
-        title: await queries.count_plans_by_phase(unit, formula)
-        for title, formula in _COUNTED.items()
-    }
-    overdue = await queries.count_overdue_plans_by_phase(unit)
+    assisted, at_risk, secondary = await queries.get_figures(unit, _COUNTED.values())
+    counted = await queries.count_plans(unit)
+    plans = {title: queries.by_phase(counted, formula.kinds) for title, formula in _COUNTED.items()}
+    overdue = queries.overdue_by_phase(counted)
     referrals = await queries.count_referrals_by_status(unit)
 
     formula = say("ui.formula", language, version=assisted.formula.version)

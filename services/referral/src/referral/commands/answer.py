@@ -13,6 +13,7 @@ from referral.commands.steps import (
     next_status_of,
     parties_of,
     release_places,
+    require_sender,
     seal,
     take_step,
 )
@@ -26,9 +27,21 @@ from referral.schemas.referral import ReferralDecline, ReferralReturn
 async def acknowledge_referral(
     unit: Unit, referral_id: UUID, *, principal: Principal, expected: int, calendar: Calendar
 ) -> Referral:
+    """Take note of a referral, which opens the case's id and the note to the receiver.
+
+    Raises what `accept_referral` raises, but for the place.
+    """
     referral = await load(unit, referral_id, principal, expected)
     status = next_status_of(referral, Action.ACKNOWLEDGE, principal)
-    return take_step(unit, referral, status, calendar.today, acknowledged_at=utcnow())
+    consent_ids = await _disclose(unit, referral, calendar)
+    return take_step(
+        unit,
+        referral,
+        status,
+        calendar.today,
+        consent_ids=consent_ids,
+        acknowledged_at=utcnow(),
+    )
 
 
 async def return_referral(
@@ -51,13 +64,14 @@ async def accept_referral(
 ) -> Referral:
     """Take the person in; a counted place of the service named is taken with it.
 
-    Raises ForbiddenError `consent.missing` when the consents have ended since the submission, and
-    ConflictError `service.not_eligible` with PLACES when no place is left.
+    Raises ForbiddenError `consent.missing` when the consents have ended since the submission, or
+    the receiver has become one of a kind they do not cover, and ConflictError
+    `referral.sender_without_case` when the sender has the case no more, `service.not_eligible` with
+    PLACES when no place is left.
     """
     referral = await load(unit, referral_id, principal, expected)
     status = next_status_of(referral, Action.ACCEPT, principal)
-    case, receiver = await parties_of(unit, referral)
-    consent_ids = await rest_on_consent(unit, referral, case, receiver, on=calendar.today)
+    consent_ids = await _disclose(unit, referral, calendar)
     holds_place = await hold_place(unit, referral)
     return take_step(
         unit,
@@ -104,3 +118,10 @@ async def complete_referral(
     status = next_status_of(referral, Action.COMPLETE, principal)
     await release_places(unit, [referral])
     return take_step(unit, referral, status, calendar.today)
+
+
+async def _disclose(unit: Unit, referral: Referral, calendar: Calendar) -> list[str]:
+    """Return the consents on which the receiver learns more of the person today."""
+    case, receiver = await parties_of(unit, referral)
+    await require_sender(unit, referral, case)
+    return await rest_on_consent(unit, referral, case, receiver, on=calendar.today)

@@ -14,6 +14,7 @@ from referral.commands.steps import (
     next_status_of,
     parties_of,
     release_places,
+    require_sender,
     seal,
     take_step,
 )
@@ -78,7 +79,11 @@ async def draft_referral(
 async def submit_referral(
     unit: Unit, referral_id: UUID, *, principal: Principal, expected: int, calendar: Calendar
 ) -> Referral:
-    """Send a draft; ForbiddenError `consent.missing` unless consents cover what it shows that day."""
+    """Send a draft with the sex and age of the person as they are known today.
+
+    ForbiddenError `consent.missing` unless consents cover what it shows that day, and ConflictError
+    `referral.sender_without_case` when the sender has the case no more.
+    """
     referral = await load(unit, referral_id, principal, expected)
     status = next_status_of(referral, Action.SUBMIT, principal)
     return await _send(unit, referral, status, calendar)
@@ -121,6 +126,7 @@ async def _send(
     unit: Unit, referral: Referral, status: ReferralStatus, calendar: Calendar, **changed: Any
 ) -> Referral:
     case, receiver = await parties_of(unit, referral)
+    await require_sender(unit, referral, case, among={ReferralStatus.ACCEPTED})
     consent_ids = await rest_on_consent(unit, referral, case, receiver, on=calendar.today)
     service = await _find_service(unit, referral.service_id, receiver)
     if service is not None:
@@ -138,6 +144,9 @@ async def _send(
         submitted_at=now,
         respond_by=deadline,
         policy_version=RESPONSE_POLICY.version,
+        # What the receiver is shown is what was sent: it changes with a step, never under a version.
+        sex=case.sex,
+        age_group=case.age_group,
         consent_ids=consent_ids,
         **changed,
     )

@@ -1,7 +1,7 @@
 """What every step of a referral is made of."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from common.errors import ConflictError
 from common.unit import Unit
 from referral.commands.directory import change_service
 from referral.domain.directory import give_back_places, take_place
+from referral.domain.onward import TAKEN_ON, is_held
 from referral.domain.referral import (
     Action,
     ReferralStatus,
@@ -93,6 +94,30 @@ async def parties_of(unit: Unit, referral: Referral) -> tuple[KnownCase, Organis
     if case is None:
         raise ConflictError("referral.case_unknown")
     return case, await directory.get_organisation(unit, referral.receiving_organisation_id)
+
+
+async def require_sender(
+    unit: Unit,
+    referral: Referral,
+    case: KnownCase,
+    *,
+    among: Collection[ReferralStatus] = TAKEN_ON,
+) -> None:
+    """Demand that the sender still has the case, also when the Unit is written.
+
+    Its own, or one it got by a referral now in a status `among` these: who is done itself passes
+    nobody on any more, but whom it has passed on may still be taken in. ConflictError
+    `referral.sender_without_case`.
+    """
+    sender = referral.sending_organisation_id
+    unit.require_unchanged(KnownCase, case_id=case.case_id, version=case.version)
+    if case.organisation_id == sender:
+        return
+    for link in await queries.list_of_case(unit, case.case_id):
+        if link.status in among and is_held([link], sender, owner=case.organisation_id):
+            unit.require_unchanged(Referral, id=link.id, version=link.version)
+            return
+    raise ConflictError("referral.sender_without_case")
 
 
 async def hold_place(unit: Unit, referral: Referral) -> bool:

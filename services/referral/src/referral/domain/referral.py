@@ -192,9 +192,12 @@ def has_expired(status: ReferralStatus, deadline: datetime, now: datetime) -> bo
 
 
 class ReceiverView(StrEnum):
-    """How much of a referral the receiving organisation sees."""
+    """How much of a referral an organisation sees."""
 
     NOTHING = "NOTHING"
+    FACT = "FACT"
+    """That there was one, between whom and when; nothing of the person. Left to a sender that lost
+    the case with a withdrawn consent."""
     PREVIEW = "PREVIEW"
     FULL = "FULL"
 
@@ -211,6 +214,9 @@ SENT_AND_OPEN: Final = frozenset(
     }
 )
 """The statuses in which the receiver has, or is about to get, data that a consent must cover."""
+
+OPEN: Final = SENT_AND_OPEN | {ReferralStatus.DRAFT}
+"""The statuses from which something may still follow."""
 
 CALLED_OFF: Final = frozenset(
     {ReferralStatus.DECLINED, ReferralStatus.CANCELLED, ReferralStatus.EXPIRED}

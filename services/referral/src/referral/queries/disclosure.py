@@ -1,5 +1,6 @@
 """What may be shown of a referral's free texts, and on which consents that rests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -29,19 +30,24 @@ async def open_notes(unit: Unit, referral: Referral, *, principal: Principal, on
     box = await unit.box(referral.case_id)
     is_written = referral.note is not None or referral.reason_note is not None
     if not is_written or box is None or not await _may_open(unit, referral, principal, on):
-        unit.audit("read", "referral", [str(referral.id)], about=referral.case_id)
+        record_reading(unit, referral)
         return Notes()
+    record_reading(unit, referral, data_groups=referral.data_groups)
+    return Notes(
+        _open(box, referral, "note", referral.note),
+        _open(box, referral, "reason_note", referral.reason_note),
+    )
+
+
+def record_reading(unit: Unit, referral: Referral, *, data_groups: Sequence[str] = ()) -> None:
+    """Record that the referral is read; `data_groups` are those whose free texts were opened."""
     unit.disclose(
         "referral",
         [str(referral.id)],
         about=referral.case_id,
-        data_groups=referral.data_groups,
+        data_groups=data_groups,
         purpose=referral.purpose,
         legal_basis="CONSENT",  # on which a referral stands
-    )
-    return Notes(
-        _open(box, referral, "note", referral.note),
-        _open(box, referral, "reason_note", referral.reason_note),
     )
 
 

@@ -82,7 +82,8 @@ def view_of(referral: Referral, principal: Principal) -> ReceiverView:
     """Return how much of the referral the caller sees; who only oversees sees the preview."""
     sides = _open_sides(referral, principal)
     if Side.SENDER in sides:
-        return ReceiverView.FULL
+        is_shut = referral.closed_to_sender_on is not None
+        return ReceiverView.FACT if is_shut else ReceiverView.FULL
     if Side.RECEIVER in sides:
         return receiver_view(
             referral.status,
@@ -122,7 +123,8 @@ def list_referrals(
         Referral.status.not_in(CALLED_OFF),
         Referral.consent_withdrawn_on.is_(None),
     )
-    return statement.where(Referral.case_id == case_id, or_(sent, acknowledged))
+    still_open = and_(sent, Referral.closed_to_sender_on.is_(None))
+    return statement.where(Referral.case_id == case_id, or_(still_open, acknowledged))
 
 
 def _open_sides(referral: Referral, principal: Principal) -> frozenset[Side]:
@@ -140,12 +142,16 @@ def _opens(principal: Principal, relation: str) -> ColumnElement[bool]:
 
 
 async def find_accepted(unit: Unit, case_id: UUID, organisation_id: UUID) -> Referral | None:
-    """Return a referral by which the organisation has this case in service, if there is one."""
+    """Return a referral by which the organisation has this case in service, if there is one.
+
+    A referral inside its own house gives nobody a case.
+    """
     found = await unit.list(
         select(Referral)
         .where(
             Referral.case_id == case_id,
             Referral.receiving_organisation_id == organisation_id,
+            Referral.sending_organisation_id != organisation_id,
             Referral.status == ReferralStatus.ACCEPTED,
         )
         .limit(1)
@@ -153,14 +159,13 @@ async def find_accepted(unit: Unit, case_id: UUID, organisation_id: UUID) -> Ref
     return found[0] if found else None
 
 
-async def list_resting_on(unit: Unit, case_id: UUID, consent_id: UUID) -> list[Referral]:
-    """Return the referrals of a case that were sent under this consent and keep it, ended or not."""
-    found = await unit.list(
+async def list_of_case(unit: Unit, case_id: UUID) -> Sequence[Referral]:
+    """Return all referrals of a case, drafts and ended ones too, in the order of their drafting."""
+    return await unit.list(
         select(Referral)
-        .where(Referral.case_id == case_id, Referral.consent_withdrawn_on.is_(None))
+        .where(Referral.case_id == case_id)
         .order_by(Referral.recorded_at, Referral.id)
     )
-    return [referral for referral in found if str(consent_id) in referral.consent_ids]
 
 
 async def list_overdue(store: Store, now: datetime) -> list[UUID]:

@@ -77,6 +77,7 @@ async def list_organisations(
         OrganisationRead.model_validate,
         time=Organisation.recorded_at,
         id=Organisation.id,
+        is_audited=False,  # the directory is for everybody and names no person
     )
 
 
@@ -166,6 +167,7 @@ async def find_services(
         ServiceRead.model_validate,
         time=Service.recorded_at,
         id=Service.id,
+        is_audited=False,  # the directory is for everybody and names no person
     )
 
 

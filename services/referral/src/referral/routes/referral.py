@@ -19,7 +19,7 @@ from referral.commands import referral as commands
 from referral.domain.referral import ReceiverView
 from referral.models import Referral
 from referral.queries import referral as queries
-from referral.queries.disclosure import open_notes
+from referral.queries.disclosure import open_notes, record_reading
 from referral.routes.calendar import CalendarDep
 from referral.schemas.referral import (
     Direction,
@@ -97,12 +97,16 @@ async def get_referral(
 
     The preview tells need, age band, sex, languages and urgency, and neither case nor note. After
     acknowledgement the receiver reads the note as long as consents cover it that day; `note` is null
-    otherwise. Every reading is recorded before the answer leaves.
+    otherwise. `sex` and `age_group` are those of the last sending (of a draft: of its drafting). A
+    sender that had the case by a referral loses it when the consent to that one is withdrawn: of what
+    it had passed on it keeps the preview, with nothing of the person. Every reading is recorded
+    before the answer leaves.
     """
     referral = unit.shows(await queries.get_referral(unit, referral_id, principal=principal))
-    if queries.view_of(referral, principal) is not ReceiverView.FULL:
-        unit.audit("read", "referral", [str(referral.id)], about=referral.case_id)
-        return ReferralPreview.of(referral)
+    view = queries.view_of(referral, principal)
+    if view is not ReceiverView.FULL:
+        record_reading(unit, referral)
+        return ReferralPreview.of(referral, view)
     notes = await open_notes(unit, referral, principal=principal, on=calendar.today)
     return ReferralRead.of(referral, note=notes.note, reason_note=notes.reason_note)
 
@@ -124,7 +128,9 @@ async def submit_referral(
     specific purpose). A consent just recorded takes a moment to arrive: `case_version` of the refusal
     is the newest version of the case known here. While it is below the ETag with which intake
     answered your consent, try again; from then on the consent does not cover it. `409 service.not_eligible` when the service named does not take this person.
-    Deadlines by urgency: see the referral rules.
+    `409 referral.sender_without_case` when the case is no longer yours or in your service. The
+    receiver is shown `sex` and `age_group` as they are known now. Deadlines by urgency: see the
+    referral rules.
     """
     referral = await commands.submit_referral(
         unit, referral_id, principal=principal, expected=expected, calendar=calendar
@@ -144,8 +150,8 @@ async def resubmit_referral(
 ) -> ReferralItem:
     """Send a returned referral again; a new note replaces the old one, and the time starts anew.
 
-    Consent and eligibility are checked again, as they are on that day and as far as known here (see
-    submit).
+    Consent, eligibility and whether you still have the case are checked again, as they are on that
+    day and as far as known here (see submit); `sex` and `age_group` are brought up to date.
     """
     referral = await commands.resubmit_referral(
         unit, referral_id, body, principal=principal, expected=expected, calendar=calendar

@@ -24,8 +24,9 @@ async def acknowledge_referral(
 ) -> ReferralItem:
     """Confirm that a referral has arrived; the receiver then sees which case it is, and the note.
 
-    The case itself opens to it with the acceptance. An acknowledgement is no decision: `respond_by`
-    goes on.
+    Consent is checked as it is that day (`403 consent.missing`; see submit), and
+    `409 referral.sender_without_case` says that the sender may pass the person on no more. The case
+    itself opens with the acceptance. An acknowledgement is no decision: `respond_by` goes on.
     """
     referral = await commands.acknowledge_referral(
         unit, referral_id, principal=principal, expected=expected, calendar=calendar
@@ -61,8 +62,8 @@ async def accept_referral(
 ) -> ReferralItem:
     """Take the person into the service. A reintegration plan is opened for the case if it has none.
 
-    Consent is checked once more as it is that day (`403 consent.missing`; news of a consent takes a
-    moment, see submit), and so takes the plan and the case to open to you. Where the service counts
+    Consent and sender are checked once more as they are that day (see acknowledge; news of a consent
+    takes a moment), and so takes the plan and the case to open to you. Where the service counts
     places one is taken, and `409 service.not_eligible` says that none is left.
     """
     referral = await commands.accept_referral(

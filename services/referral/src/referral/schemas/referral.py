@@ -133,17 +133,19 @@ _NOBODY: dict[str, Any] = {"sex": None, "age_group": None, "languages": []}
 """What is left of the person to those who only know that there was a referral."""
 
 
-def _left_of_person(row: Any) -> dict[str, Any]:  # noqa: ANN401  a referral's row
+def _left_of_person(row: Any, view: ReceiverView) -> dict[str, Any]:  # noqa: ANN401  a referral's row
     is_withdrawn = row.consent_withdrawn_on is not None
-    return _NOBODY if keeps_only_the_fact(row.status, is_withdrawn=is_withdrawn) else {}
+    is_only_fact = keeps_only_the_fact(row.status, is_withdrawn=is_withdrawn)
+    return _NOBODY if is_only_fact or view is ReceiverView.FACT else {}
 
 
 class ReferralPreview(ReadModel):
     """What the receiver sees before it has acknowledged: no case, no note, no identity.
 
-    Once the referral was called off or consent withdrawn, nothing of the person is left: `sex`,
-    `age_group` are null and `languages` is empty: the receiver keeps only the
-    fact and the date.
+    `sex` and `age_group` are what was sent, whatever has become known since. Once the referral was
+    called off or consent withdrawn, nothing of the person is left: both are null and `languages` is
+    empty: the receiver keeps only the fact and the date. So does a sender that lost the case with a
+    withdrawn consent; only such a one sees `submitted_at` null, of what was never sent.
     """
 
     id: UUID
@@ -157,14 +159,14 @@ class ReferralPreview(ReadModel):
     sex: str | None = coded("sex_gender")
     age_group: str | None = coded("age_bands")
     languages: list[str] = coded("languages")
-    submitted_at: Instant
-    respond_by: Instant
+    submitted_at: Instant | None
+    respond_by: Instant | None
     consent_withdrawn_on: date | None
 
     @classmethod
-    def of(cls, row: Any) -> "ReferralPreview":  # noqa: ANN401  a referral's row
+    def of(cls, row: Any, view: ReceiverView) -> "ReferralPreview":  # noqa: ANN401  a referral's row
         shown = cls.model_validate(row)
-        return shown.model_copy(update=_left_of_person(row))
+        return shown.model_copy(update=_left_of_person(row, view))
 
 
 class ReferralItem(ReadModel):
@@ -200,7 +202,7 @@ class ReferralItem(ReadModel):
         shown = cls.model_validate(row)
         if view is ReceiverView.FULL:
             return shown
-        return shown.model_copy(update={"case_id": None, **_left_of_person(row)})
+        return shown.model_copy(update={"case_id": None, **_left_of_person(row, view)})
 
 
 class ReferralRead(ReadModel):

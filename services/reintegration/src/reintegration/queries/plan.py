@@ -14,7 +14,10 @@ from reintegration.domain.plan import require_consent
 from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
 
 DISCLOSED_ON = "CONSENT"
-"""Legal basis on which the texts of a plan are opened; see `may_open`."""
+"""Legal basis on which a plan is read and, see `may_open`, its texts are opened.
+
+A plan comes of a referral, and a referral stands on consent.
+"""
 
 _AUTHORISATION = Authorisation.of_package("reintegration")
 _OPEN_OF_CASE = select(Plan).where(

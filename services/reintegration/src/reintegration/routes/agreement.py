@@ -109,7 +109,7 @@ async def _open(
     table = Agreement.__tablename__
     ids = [str(agreement.id) for agreement in found]
     if not may_open(plan, principal):
-        unit.audit("read", table, ids, about=plan.case_id)
+        unit.audit("read", table, ids, about=plan.case_id, legal_basis=DISCLOSED_ON)
         return [
             _read(agreement, _given(signatures[agreement.id]), None, today).model_copy(
                 update={"money": None}

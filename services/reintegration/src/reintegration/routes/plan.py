@@ -18,6 +18,7 @@ from common.http import (
     router,
 )
 from common.http.request import Today
+from common.unit import Unit
 from reintegration.commands import plan as commands
 from reintegration.domain.phases import PHASE_POLICIES, month_of
 from reintegration.domain.plan import overdue
@@ -69,7 +70,7 @@ async def list_plans(
     statement = FILTERS.apply(queries.list_plans(principal), request).params(
         today=today, reader=principal.organisation_id
     )
-    found = await page(
+    return await page(
         unit,
         statement,
         page_request,
@@ -77,8 +78,6 @@ async def list_plans(
         time=Plan.recorded_at,
         id=Plan.id,
     )
-    unit.audit("list", Plan.__tablename__, [str(plan.id) for plan in found.items])
-    return found
 
 
 @plans.get("/{plan_id}")
@@ -99,7 +98,7 @@ async def get_plan(
     if hidden:
         mine = principal.organisation_id
         referrals = [each for each in referrals if each.receiving_organisation_id == mine]
-    unit.audit("read", Plan.__tablename__, [str(plan.id)], about=plan.case_id)
+    _enter_reading(unit, plan)
     return PlanDetail(
         **_shown(plan, principal, today).model_dump(),
         history=[_read_step(step) for step in steps],
@@ -116,7 +115,7 @@ async def list_notes(plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal) 
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
     if not queries.may_open(plan, principal):
-        unit.audit("read", Plan.__tablename__, [str(plan.id)], about=plan.case_id)
+        _enter_reading(unit, plan)
         return PlanNotes(items=[])
     noted = [step for step in await queries.list_steps(unit, plan.id) if step.note is not None]
     box = await unit.box(plan.case_id)
@@ -286,6 +285,11 @@ async def reopen_plan(
         today=today,
     )
     return _read(plan, today)
+
+
+def _enter_reading(unit: Unit, plan: Plan) -> None:
+    table, basis = Plan.__tablename__, queries.DISCLOSED_ON
+    unit.audit("read", table, [str(plan.id)], about=plan.case_id, legal_basis=basis)
 
 
 def _shown(plan: Plan, principal: Principal, today: date) -> PlanRead:

@@ -58,8 +58,8 @@ async def run_worker(
             tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
             tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
             tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
-            everywhere = {"forget_answers": (FORGET_SECONDS, forget_answers)}
-            for name, (seconds, job) in {**everywhere, **(jobs or {})}.items():
+            tasks.create_task(_forget(runtime), name=f"{runtime.name}-forget_answers")
+            for name, (seconds, job) in (jobs or {}).items():
                 task = _repeat(runtime, name, seconds, job)
                 tasks.create_task(task, name=f"{runtime.name}-{name}")
     finally:
@@ -138,6 +138,12 @@ async def forget_answers(runtime: Runtime) -> None:
             unit.remove(IdempotencyAnswer, key=row.key, expires_at=row.expires_at)
         await runtime.database.write(unit)
         rows = await runtime.database.fetch(expired) if len(rows) == _FORGET_BATCH else ()
+
+
+async def _forget(runtime: Runtime) -> None:
+    """Forget from the first hour on, not at the start: who was cut off then asks again at once."""
+    await asyncio.sleep(FORGET_SECONDS)
+    await _repeat(runtime, "forget_answers", FORGET_SECONDS, forget_answers)
 
 
 async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None:

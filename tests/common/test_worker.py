@@ -45,7 +45,7 @@ async def test_every_worker_forgets_answers_that_have_expired_and_keeps_the_othe
 ) -> None:
     # Fails when nothing deletes them, when one batch is all, or when one that holds is taken too.
     monkeypatch.setattr("common.worker._FORGET_BATCH", 2)
-    monkeypatch.setattr("common.worker.FORGET_SECONDS", 0.01)
+    monkeypatch.setattr("common.worker.FIRST_FORGET_SECONDS", 0.01)
     now = clock.utcnow()
     for n in range(5):
         await tiny.post(THINGS, BODY, key=f"old-{n}")

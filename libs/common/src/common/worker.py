@@ -30,6 +30,7 @@ HEAD_SECONDS = 60.0
 CALENDAR_SECONDS = 60.0
 """How often a resting job looks whether a new day has begun, or tries again after an outage."""
 FORGET_SECONDS = 3600.0
+FIRST_FORGET_SECONDS = 300.0
 _FORGET_BATCH = 500
 
 
@@ -141,8 +142,11 @@ async def forget_answers(runtime: Runtime) -> None:
 
 
 async def _forget(runtime: Runtime) -> None:
-    """Forget from the first hour on, not at the start: who was cut off then asks again at once."""
-    await asyncio.sleep(FORGET_SECONDS)
+    """Forget, but not at once: who was cut off asks again in the first minutes after a start.
+
+    Minutes only, for a country on a laptop may never run for a whole hour.
+    """
+    await asyncio.sleep(FIRST_FORGET_SECONDS)
     await _repeat(runtime, "forget_answers", FORGET_SECONDS, forget_answers)
 
 

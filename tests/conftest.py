@@ -113,4 +113,5 @@ def create_tables(url: str, *metadata: MetaData) -> None:
 
 
 def fixed_id(number: int) -> UUID:
-    return UUID(int=number)
+    """Return an id that is the same in each run, of the version that an id must be."""
+    return UUID(int=number, version=4)

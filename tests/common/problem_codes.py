@@ -26,7 +26,6 @@ class Use:
     """The class that is raised; None for a word of a page or of a field."""
     status: int | None = None
     """Where it is drawn with its status, without a class."""
-    pointer: str | None = None
 
     @property
     def is_exact(self) -> bool:
@@ -64,7 +63,7 @@ def _uses(name: str, tree: ast.Module, errors: frozenset[str]) -> Iterator[Use |
                 place, patterns, _keywords(call, {"pointer"}, spreads), optional=False
             ):
                 if isinstance(use, Use):
-                    yield replace(use, error=kind, pointer=_pointer(call))
+                    yield replace(use, error=kind)
                 else:
                     yield use
         elif last == "render" and len(call.args) == _DRAWN:
@@ -83,13 +82,6 @@ def _drawn(place: str, call: ast.Call, constants: dict[str, str]) -> Iterator[Us
             named = _keywords(call, {"fields", "headers"}, {})
             for pattern in _patterns(call.args[2], constants):
                 yield Use(place, pattern, named, status=status)
-
-
-def _pointer(call: ast.Call) -> str | None:
-    for keyword in call.keywords:
-        if keyword.arg == "pointer" and isinstance(keyword.value, ast.Constant):
-            return str(keyword.value.value)
-    return None
 
 
 def _found(

@@ -12,7 +12,7 @@ from common.db import Database
 from common.relay import Relay
 from common.tables import AuditEntry
 from common.unit import Unit
-from tests.common.things import Around, fail_on
+from tests.common.things import Around, Thing, fail_on
 from tests.common.tiny import Tiny, client_of
 from tests.conftest import fixed_id
 
@@ -74,6 +74,18 @@ async def test_without_an_entry_no_data_leave(
     assert "broken" not in response.text
     query = select(AuditEntry.id).where(AuditEntry.operation == "read_note")
     assert await database.fetch(query) == []
+
+
+async def test_without_an_entry_nothing_is_changed(
+    tiny: Tiny, database: Database, database_url: str
+) -> None:
+    # T8. Fails when a change is kept without its entry, or its refusal is told as a fault for good.
+    fail_on(database_url, "audit_entry", "NEW.operation = 'create_thing'")
+
+    response = await tiny.post("/v1/things", {"label": "x"})
+
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert await database.fetch(select(Thing.id)) == []
 
 
 async def test_a_list_names_every_record_it_shows_before_it_leaves(

@@ -185,7 +185,7 @@ async def test_a_unit_that_fails_in_a_batch_undoes_only_itself(database: Databas
         await made(batch, fixed_id(4))
 
     found = await database.fetch(select(Thing.id).order_by(Thing.id))
-    assert [row.id.int for row in found] == [1, 2, 4]
+    assert [row.id for row in found] == [fixed_id(n) for n in (1, 2, 4)]
 
 
 async def test_a_writer_of_the_same_row_waits_for_the_batch_and_is_then_stale(

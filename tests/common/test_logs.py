@@ -184,7 +184,7 @@ async def test_a_driver_that_names_the_value_is_not_quoted_anywhere(
     assert response.status_code in {500, 503}
     assert CANARY not in response.text
     assert CANARY not in lines.getvalue()
-    assert {e["event"] for e in parsed(lines)} & {"request.failed", "database.write_failed"}
+    assert {e["event"] for e in parsed(lines)} & {"request.failed", "database.write_refused"}
 
 
 async def test_a_handler_that_quotes_a_person_is_logged_by_its_type(

@@ -11,6 +11,7 @@ from pydantic import Field
 from sqlalchemy import select
 from starlette.types import ASGIApp
 
+from common import contracts
 from common.auth import KeySet, TokenVerifier
 from common.authz import Authorisation
 from common.bus import LocalBus
@@ -36,7 +37,7 @@ from common.settings import ServiceSettings
 from common.tags import TagKeys
 from common.unit import Unit
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
-from tests.common.things import ORGANISATION, Thing, make, move
+from tests.common.things import ORGANISATION, Thing, ThingMade, ThingMoved, make, move
 from tests.conftest import MASTER
 
 ROLE = "SOCIAL_WORKER"
@@ -52,6 +53,13 @@ TABLE: dict[str, dict[str, list[str]] | str] = {
     "list_codelists": "PUBLIC",
     "get_codelist": "PUBLIC",
 }
+
+FEED = {
+    kind: {"read": "get_thing"}
+    for kind in {ThingMade.type, ThingMoved.type} | contracts.kinds()
+    if kind.startswith("intake.")
+}
+"""It goes by the name of intake, so it needs a row for what intake tells."""
 
 things = router(prefix="/v1/things", tags=["things"])
 
@@ -201,7 +209,7 @@ class Tiny:
             box=ServiceBox(MASTER, "intake"),
             tags=TagKeys(MASTER),
             tokens=TokenVerifier(KeySet(self.issuer.jwks_file), issuer=ISSUER, audience=AUDIENCE),
-            authorisation=Authorisation(TABLE),
+            authorisation=Authorisation(TABLE, feed=FEED),
         )
         self.app: FastAPI = create_service(
             self.runtime, [things], title="Tiny", description="Things."

@@ -5,7 +5,7 @@ from typing import Any
 import common.http.route  # noqa: F401  its error class too
 from common import messages
 from common.errors import ProblemError
-from common.http.faults import FIELD_CODES
+from common.http.faults import FIELD_CODES, MEMBERS
 from common.http.problem import HTTP_CODES
 from tests import house
 from tests.common.problem_codes import Use, uses
@@ -20,9 +20,9 @@ def codes() -> list[str]:
 
 
 def describe_problems() -> dict[str, Any]:
-    """Return code → statuses, sentence, members and pointers, and whether it stands in `errors`."""
+    """Return code → statuses, sentence and members, and whether it stands in the `errors` of a problem."""
     found: dict[str, dict[str, Any]] = {
-        code: {"status": set(), "members": set(), "pointers": set()} for code in codes()
+        code: {"status": set(), "members": set()} for code in codes()
     }
     status_of = _statuses(ProblemError)
     for use in raised():
@@ -31,19 +31,24 @@ def describe_problems() -> dict[str, Any]:
             status = use.status or status_of.get(use.error or "")
             entry["status"] |= {status} if status else set()
             entry["members"] |= use.members or set()
-            entry["pointers"] |= {use.pointer} if use.pointer else set()
     for status, code in HTTP_CODES.items():
         found[code]["status"].add(status)
+    for code in filter(_is_of_a_field, found):
+        found[code]["members"] |= {*MEMBERS.get(code, ())}
+        found[code]["status"] |= found["invalid"]["status"]
     return {
         code: {
             "detail": messages.catalogue("en")[code],
             "status": sorted(entry["status"]),
-            "of_a_field": code in OF_FIELDS or code.startswith("field."),
+            "of_a_field": _is_of_a_field(code),
             "members": sorted(entry["members"]),
-            "pointers": sorted(entry["pointers"]),
         }
         for code, entry in found.items()
     }
+
+
+def _is_of_a_field(code: str) -> bool:
+    return code in OF_FIELDS or code.startswith("field.")
 
 
 def raised() -> list[Use]:

@@ -294,9 +294,14 @@ async def test_who_was_refused_a_case_stands_in_its_access_log(kit: Kit) -> None
     await opened(caller, OTHER)
     await kit.caller("SOCIAL_WORKER", ELSEWHERE, "curious-1").get(f"/v1/cases/{CASE}")
     await kit.caller("ANALYST", HOME, "analyst-1").get(f"/v1/cases/{CASE}/note")
+    # However an id is spelt, it is the same case.
+    for spelling in (CASE.hex, f"%7B{CASE}%7D", f"urn:uuid:{CASE}", str(CASE).upper()):
+        answer = await kit.caller("SOCIAL_WORKER", ELSEWHERE, "sly-1").get(f"/v1/cases/{spelling}")
+        assert answer.status_code == 404
+    assert len(await kit.audit(decision="deny", actor="sly-1", subject=CASE)) == 4
 
     for path, expected in (
-        (CASE, {("curious-1", "get_case"), ("analyst-1", "get_case_note")}),
+        (CASE, {("curious-1", "get_case"), ("analyst-1", "get_case_note"), ("sly-1", "get_case")}),
         (OTHER, set()),
     ):
         log = await kit.caller("DPO", HOME, "dpo-1").get(f"/v1/cases/{path}/access-log")

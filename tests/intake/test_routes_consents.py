@@ -245,3 +245,24 @@ async def test_a_receiver_sees_and_ends_the_consents_that_name_it(kit: Kit) -> N
     assert {response.status_code for response in hidden} == {404}
     assert (added.status_code, added.json()["code"]) == (403, "step.not_yours")
     assert ended.json()["withdrawn_on"] == "2026-11-22"
+
+
+@pytest.mark.row("F15")
+async def test_a_look_at_one_consent_is_entered_like_one_at_all(kit: Kit) -> None:
+    # Fails when only the list leaves an entry, or the entry names no legal basis.
+    caller = kit.caller("SOCIAL_WORKER")
+    await opened(caller)
+    granted = await caller.post(URL, json=sharing())
+
+    await caller.get(granted.headers["Location"])
+    await caller.get(URL)
+
+    consent_id = granted.json()["id"]
+    entries = [
+        *await kit.audit(operation="get_consent"),
+        *await kit.audit(operation="list_consents"),
+    ]
+    assert [(e.action, e.object_type, e.subject, e.object_ids) for e in entries] == [
+        ("read", "consent", CASE, [str(CASE), consent_id])
+    ] * 2
+    assert {e.legal_basis for e in entries} == {"PUBLIC_TASK"}

@@ -199,6 +199,8 @@ def _listed_faults(cell: Cell, answer: httpx.Response) -> list[str]:
     """A list shows a record exactly to those to whom the record itself is open."""
     assert cell.ready.relations is not None
     is_open = bool(cell.granted & cell.ready.relations[cell.identity])
+    if cell.ready.readers is not None:
+        is_open = is_open and cell.role in cell.ready.readers
     shown = [item[cell.ready.listed_by] for item in answer.json()["items"]]
     is_listed = cell.ready.listed in shown
     return [] if is_listed == is_open else [f"{cell}: listed {is_listed}, open {is_open}"]

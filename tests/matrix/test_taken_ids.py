@@ -7,9 +7,11 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid1, uuid3, uuid5
 
 import pytest
+from sqlalchemy import select
 
 from common.clock import new_id
 from common.settings import ServiceName
+from common.tables import OutboxMessage
 from tests.kit import ELSEWHERE, open_service
 from tests.surface.operations import Operation, all_operations
 from tests.surface.stage import Ready, Stage, Who, builder_of, time_stands_still
@@ -86,7 +88,8 @@ async def test_an_id_that_could_be_guessed_is_refused(stage: Stage, operation: O
     ready = await ready_for(stage, operation)
     named = uuid5(NAMESPACE_URL, "https://example.org/case/77")
 
-    for bad in (uuid1(node=1, clock_seq=1), uuid3(NAMESPACE_URL, "77"), named):
+    forgotten = (UUID(int=0), UUID(int=2**128 - 1), UUID("12345678-1234-5678-1234-567812345678"))
+    for bad in (uuid1(node=1, clock_seq=1), uuid3(NAMESPACE_URL, "77"), named, *forgotten):
         answer = await stage.call(
             operation, replace(ready, body=ready.body | {"id": str(bad)}), ready.by
         )
@@ -101,6 +104,38 @@ async def test_an_id_that_could_be_guessed_is_refused(stage: Stage, operation: O
     assert answer.status_code == 201, answer.text
 
 
+async def test_a_record_cannot_have_the_id_of_one_of_another_kind(
+    stage: Stage, operation: Operation
+) -> None:
+    """Seeded: look for the id in the record's own table only: a check says valid, a write 409."""
+    ready = await ready_for(stage, operation)
+    other = await another_kind(stage, operation)
+    there = replace(ready, body=ready.body | {"id": other})
+
+    checked = await stage.call(operation, there, ready.by, validate_only=True)
+    written = await stage.call(operation, there, ready.by)
+
+    for answer in (checked, written):
+        assert (answer.status_code, answer.json()["code"]) == (409, "already_exists"), answer.text
+    entries = await stage.kit.audit(decision="deny")
+    assert [e.object_ids for e in entries] == [[other]] * 2
+
+
+async def another_kind(stage: Stage, operation: Operation) -> str:
+    """Return the id of a record of the same service that is none of the operation's own kind."""
+    rows = await stage.kit.runtime.database.fetch(select(OutboxMessage.subject, OutboxMessage.type))
+    kind = CREATING[operation.service, operation.name].removesuffix("_file")
+    there = [str(row.subject) for row in rows if row.type.split(".")[1] != kind]
+    if there:
+        return there[0]
+    names = {"create_case": "create_notice", "create_notice": "create_case"}
+    [made] = [o for o in all_operations() if o.name == names[operation.name]]
+    ready = await ready_for(stage, made)
+    answer = await stage.call(made, ready, ready.by)
+    assert answer.status_code == 201, answer.text
+    return str(ready.body["id"])
+
+
 async def test_a_bulk_call_writes_down_each_id_that_is_taken(tmp_path: Path) -> None:
     # Fails when only the whole call's refusals are kept: a list would be an oracle for thousands.
     time_stands_still()
@@ -109,10 +144,11 @@ async def test_a_bulk_call_writes_down_each_id_that_is_taken(tmp_path: Path) -> 
         stage = Stage(kit)
         ready = await ready_for(stage, single)
         assert (await stage.call(single, ready, ready.by)).status_code == 201
+        case = await another_kind(stage, single)
         other = Who(ready.by.role, ELSEWHERE, "stranger-1")
         items = [
             {"client_reference": str(n), "notice": ready.body | {"id": id_}}
-            for n, id_ in enumerate([ready.body["id"], str(new_id())])
+            for n, id_ in enumerate([ready.body["id"], case, str(new_id())])
         ]
 
         async def send(query: str) -> Any:
@@ -125,8 +161,9 @@ async def test_a_bulk_call_writes_down_each_id_that_is_taken(tmp_path: Path) -> 
         entries = await kit.audit(decision="deny")
     for answer in (checked, written):
         assert answer.status_code == 207, answer.text
-        assert [item["status"] for item in answer.json()["items"]] == [409, 201]
-    assert [(e.object_ids, e.actor) for e in entries] == [([ready.body["id"]], "stranger-1")] * 2
+        assert [item["status"] for item in answer.json()["items"]] == [409, 409, 201]
+    met = [([id_], "stranger-1") for id_ in (ready.body["id"], case)]
+    assert [(e.object_ids, e.actor) for e in entries] == met * 2
 
 
 def _bytes(answer: Any) -> dict[str, Any]:

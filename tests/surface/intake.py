@@ -10,6 +10,7 @@ from common.contracts.referral import ReferralAccepted
 from intake.domain.identification import IdentificationStatus, roles_for
 from intake.domain.roles import ActorRole, screeners
 from tests.kit import HOME, told
+from tests.surface.operations import authorisation
 from tests.surface.stage import (
     PARTNER,
     WHOLE_FEED,
@@ -30,7 +31,6 @@ DAY = "2025-11-20"
 
 NOTICE: Relations = related(own="own", assigned="own")
 CASE: Relations = related(own="own", assigned="own assigned", partner="referred")
-FEED: Relations = related(own="own", assigned="own")
 
 
 async def create_notice(_: Stage, body: Any) -> Ready:
@@ -69,7 +69,8 @@ async def create_case(stage: Stage, body: Any) -> Ready:
         await _notice(stage, body["notice_id"])
     if body.get("primary_case_id"):
         await _case(stage, body["primary_case_id"])
-    return Ready(WORKER, body=body, relations=NOTICE, judge=_judge_opening)
+    judge = _judge_taking_up if body.get("notice_id") else _judge_opening
+    return Ready(WORKER, body=body, relations=NOTICE, judge=judge)
 
 
 async def list_cases(stage: Stage, _: Any) -> Ready:
@@ -207,10 +208,15 @@ async def decide_identification(stage: Stage, body: Any) -> Ready:
 
 
 async def list_changes(stage: Stage, _: Any) -> Ready:
-    case = await _case(stage)
+    notice = await _notice(stage, new_id())
     await stage.publish()
     return Ready(
-        WORKER, relations=FEED, listed=case["case_id"], listed_by="subject", query=WHOLE_FEED
+        WORKER,
+        relations=NOTICE,
+        listed=str(notice),
+        listed_by="subject",
+        readers=frozenset(authorisation("intake")["get_notice"]),
+        query=WHOLE_FEED,
     )
 
 
@@ -309,6 +315,13 @@ async def _version(stage: Stage, case: Mapping[str, str]) -> int:
 async def _changing(stage: Stage, case: Mapping[str, str], body: Any) -> Ready:
     version = await _version(stage, case)
     return Ready(WORKER, path=case, version=version, body=body, relations=CASE)
+
+
+def _judge_taking_up(role: str, identity: str, is_open: bool) -> Answer | None:  # noqa: FBT001
+    """To open the case of a notice is to triage it."""
+    if role not in authorisation("intake")["triage_notice"]:
+        return 403, "forbidden"
+    return _judge_opening(role, identity, is_open)
 
 
 def _judge_opening(role: str, identity: str, is_open: bool) -> Answer | None:  # noqa: FBT001

@@ -146,8 +146,16 @@ async def list_changes(stage: Stage, _: Any) -> Ready:
     await stage.publish()
     # Its receiver finds the preview in its list, and hears no more before it has acknowledged it.
     relations = related(own="own", assigned="own")
+    row = authorisation("referral")["get_referral"]
+    assert isinstance(row, dict)
     return Ready(
-        SENDER, relations=relations, listed=referral_id, listed_by="subject", query=WHOLE_FEED
+        SENDER,
+        relations=relations,
+        listed=referral_id,
+        listed_by="subject",
+        # A national role reads of a referral less than its events tell.
+        readers=frozenset(role for role, opening in row.items() if {*opening} - {"all"}),
+        query=WHOLE_FEED,
     )
 
 

@@ -79,7 +79,8 @@ class Ready:
 
     `relations` is None where the call is about no record. `judge` names the answer to a role and
     identity where more than the authorisation table decides; None leaves it to the table. `listed`
-    is the record that a list shows to those who may see it, and `shows` finds it in the answer.
+    is the record that a list shows to those who may see it, and `listed_by` its member that names
+    it; `readers` are the roles to whom such a record is open where the list shows several kinds.
     """
 
     by: Who
@@ -91,6 +92,7 @@ class Ready:
     judge: Judge = no_judgement
     listed: str | None = None
     listed_by: str = "id"
+    readers: frozenset[str] | None = None
 
 
 class Stage:

@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import re
+import shutil
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -13,7 +15,8 @@ import httpx
 import pytest
 
 from prag.issuer import organisation_id
-from tests.system.processes import Country, prag, report_notice, running, token
+from tests.system.processes import Country, free_ports, prag, report_notice, running, token
+from tests.system.test_instance import start
 
 pytestmark = pytest.mark.system
 
@@ -86,6 +89,103 @@ def test_two_backups_at_once_are_refused(country: Country, tmp_path: Path) -> No
     assert ended.returncode == 1
     assert "Another backup" in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+# --- a country that could not be started again
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("pristine") / "prag"
+    start(home)
+    return home
+
+
+@pytest.fixture
+def home(pristine: Path, tmp_path: Path) -> Path:
+    """A folder whose instance was started once and ended."""
+    return Path(shutil.copytree(pristine, tmp_path / "prag"))
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "target"
+    folder.mkdir()
+    return folder
+
+
+def _lose(name: str) -> Callable[[Path], None]:
+    return lambda home: (
+        shutil.rmtree(home / name) if (home / name).is_dir() else (home / name).unlink()
+    )
+
+
+def _cut_key_off(home: Path) -> None:
+    (home / "keys" / "master.key").write_bytes(bytes(31))
+
+
+def _exchange_key(home: Path) -> None:
+    (home / "keys" / "master.key").write_bytes(bytes(32))
+
+
+@pytest.mark.parametrize(
+    "trouble", [_lose("keys/master.key"), _lose("keys"), _cut_key_off, _exchange_key]
+)
+def test_without_its_master_key_a_country_is_refused_as_a_start_refuses_it(
+    home: Path, target: Path, trouble: Callable[[Path], None]
+) -> None:
+    trouble(home)
+    started = prag("up", home=home, PRAG_PORT_BASE=str(free_ports()))
+
+    ended = prag("backup", str(target / "country.tar.gz"), home=home)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"prag: {home}/keys/master.key is " in ended.stderr
+    assert ended.stderr == started.stderr
+    assert not list(target.iterdir())
+
+
+@pytest.mark.parametrize("name", ["audit", "data", "data/bus.db", "data/intake.db"])
+def test_what_is_missing_is_named_and_nothing_is_left_behind(
+    home: Path, target: Path, name: str
+) -> None:
+    _lose(name)(home)
+
+    ended = prag("backup", str(target / "country.tar.gz"), home=home)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.match(rf"prag: {home}/{name}(/intake\.db)? is missing\. Put it back", ended.stderr)
+    assert not list(target.iterdir())
+    assert not (home / ".backup").exists()
+
+
+def test_a_backup_whose_keys_could_not_be_written_leaves_no_half_and_can_be_tried_again(
+    home: Path, target: Path
+) -> None:
+    # So long that the name of the keys' draft is beyond what a disk takes, and that of the data's is not.
+    name = "c" * 238
+
+    ended = prag("backup", str(target / name), home=home)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert re.search(rf"{name}\.keys\.tar\.gz\.\d+: File name too long\.", ended.stderr)
+    assert not list(target.iterdir())
+    assert prag("backup", str(target / "country"), home=home).returncode == 0
+
+
+def test_a_folder_that_is_not_there_is_named(home: Path, tmp_path: Path) -> None:
+    ended = prag("backup", str(tmp_path / "nowhere" / "country.tar.gz"), home=home)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"There is no folder {tmp_path / 'nowhere'}." in ended.stderr
+
+
+def test_a_name_no_disk_takes_is_told(home: Path, target: Path) -> None:
+    ended = prag("backup", str(target / ("c" * 300)), home=home)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "File name too long." in ended.stderr
+    assert not list(target.iterdir())
 
 
 def names(archive: Path) -> list[str]:

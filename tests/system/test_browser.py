@@ -71,6 +71,18 @@ def visit(browser: Browser) -> Iterator[Visit]:
     context.close()
 
 
+@pytest.fixture
+def signed_in(country: Country, visit: Visit, bearer: str) -> None:
+    """The browser holds the cookie that the form gives."""
+    address = country.url("analytics", "/dashboard")
+    visit.page.context.add_cookies([{"name": "prag_dashboard", "value": bearer, "url": address}])
+
+
+@pytest.fixture(scope="module")
+def bearer(country: Country) -> str:
+    return token(country.home, "ANALYST", "ministry")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_documentation_shows_every_operation(
     country: Country, visit: Visit, service: str
@@ -118,3 +130,50 @@ def test_a_minister_signs_in_and_sees_the_chart(
     assert min(drawn["width"], drawn["height"]) > 100
     assert visit.page.locator("svg .mark-rect path").count() > 0
     assert visit.went_well(), visit.errors
+
+
+_OVERFLOWS = """() => [document.documentElement, ...document.querySelectorAll("section, figure")]
+    .filter(box => box.scrollWidth > box.clientWidth)
+    .map(box => `${box.tagName} ${box.scrollWidth - box.clientWidth} px`)"""
+_LOST_TABLES = """() => [...document.querySelectorAll("table")].filter(table => {
+    const box = table.parentElement, card = table.closest("section").getBoundingClientRect();
+    const frame = box.getBoundingClientRect(), scrolls = getComputedStyle(box).overflowX === "auto";
+    return frame.left < card.left || frame.right > card.right
+        || (!scrolls && table.scrollWidth > box.clientWidth);
+}).length"""
+_CUT_TABLES = """() => [...document.querySelectorAll(".scroll")]
+    .filter(box => box.scrollWidth > box.clientWidth).length"""
+_WHOLE_FROM = 1024
+"""From this width on every table is seen whole; below it one may have to be moved inside its card."""
+
+
+@pytest.mark.parametrize("width", [360, 500, 1024, 1280, 1920])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_table_of_the_dashboard_can_be_read_at_every_width(
+    country: Country, visit: Visit, signed_in: None, language: str, width: int
+) -> None:
+    # Fails when a card is narrower than its table: the last columns were cut off, or the page moved.
+    visit.page.set_viewport_size({"width": width, "height": 900})
+    visit.page.goto(country.url("analytics", f"/dashboard?language={language}"))
+
+    assert visit.page.locator("table").count() == 4
+    assert visit.page.evaluate(_OVERFLOWS) == []
+    assert visit.page.evaluate(_LOST_TABLES) == 0
+    if width >= _WHOLE_FROM:
+        assert visit.page.evaluate(_CUT_TABLES) == 0
+    assert visit.went_well(), visit.errors
+
+
+def test_a_table_wider_than_a_telephone_is_moved_inside_its_card(
+    country: Country, visit: Visit, signed_in: None
+) -> None:
+    visit.page.set_viewport_size({"width": 360, "height": 900})
+    visit.page.goto(country.url("analytics", "/dashboard?language=mk"))
+    last = visit.page.locator(".most th").last
+
+    last.scroll_into_view_if_needed()
+
+    shown, card = last.bounding_box(), visit.page.locator(".most").bounding_box()
+    assert shown is not None
+    assert card is not None
+    assert shown["x"] + shown["width"] <= card["x"] + card["width"]

@@ -142,17 +142,6 @@ def test_a_folder_that_cannot_be_written_to_is_told(read_only: Path) -> None:
         start(read_only)
 
 
-@pytest.mark.parametrize("way", ["a file", "below a file"])
-def test_a_path_that_can_be_no_folder_is_told(tmp_path: Path, way: str) -> None:
-    (tmp_path / "file").write_text("mine")
-    home = tmp_path / "file" if way == "a file" else tmp_path / "file" / "prag"
-
-    with pytest.raises(TroubleError, match="cannot be written to"):
-        start(home)
-
-    assert (tmp_path / "file").read_text() == "mine"
-
-
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.odt").write_text("mine")
 

@@ -2,19 +2,26 @@
 
 import base64
 import json
+import shutil
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from common import clock
 from common.auth import KeySet, TokenVerifier
 from common.codelists import codes
 from common.errors import UnauthorizedError
 from prag.issuer import LocalIssuer, organisation_id
+from tests.system.processes import free_ports, prag, running
+from tests.system.test_instance import start
 
 ORGANISATION = UUID("0a7e3f52-6c1f-4b58-9d5e-2f40c1f0a001")
 
@@ -139,6 +146,65 @@ def test_a_key_others_may_read_is_not_used(tmp_path: Path) -> None:
 
     with pytest.raises(PermissionError, match="chmod 600"):
         issuer.token("DPO", ORGANISATION, "ana")
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("pristine") / "prag"
+    start(home)
+    return home
+
+
+_TOKEN = ("token", "--role", "DPO", "--org", "csr-beograd")
+_OTHER_CURVE = generate_private_key(SECP384R1()).private_bytes(
+    Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("issuer.pem", b""),
+        ("issuer.pem", b"-----BEGIN PRIVATE KEY-----\nMIGH"),  # pragma: allowlist secret
+        ("issuer.pem", _OTHER_CURVE),
+        ("jwks.json", b""),
+        ("jwks.json", b"\xff"),
+        ("jwks.json", b"[]"),
+        ("jwks.json", b'{"keys": [], "revoked": null}'),
+        ("jwks.json", b'{"keys": [{"alg": "ES256", "kid": "a", "x": "AA", "y": "AA"}]}'),
+    ],
+)
+def test_a_damaged_file_is_told_by_every_command_and_the_advice_helps(
+    pristine: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    """Seeded: leave out `check_issuer`; read the published keys without a look at them."""
+    home = Path(shutil.copytree(pristine, tmp_path / "prag"))
+    old = LocalIssuer(home).token("DPO", ORGANISATION, "ana")
+    whole = (home / "keys" / name).read_bytes()
+    (home / "keys" / name).write_bytes(content)
+
+    said = set()
+    for command in (("up",), _TOKEN, ("backup", str(tmp_path / "b"))):
+        ended = prag(*command, home=home, PRAG_PORT_BASE=str(free_ports()))
+        assert (ended.returncode, ended.stdout) == (1, ""), command
+        said.add(ended.stderr)
+    [line] = said
+    assert line.startswith(f"prag: {home}/keys/{name} is damaged. Put it back from the backup of")
+    assert (home / "keys" / name).read_bytes() == content
+
+    subprocess.run(line.split("by: ")[1].split(" (")[0], shell=True, check=True)  # noqa: S602
+    with running(home) as country:
+        ended = prag(*_TOKEN, home=home)
+        new = ended.stdout.strip()
+        url = country.url("intake", "/v1/notices")
+        codes = [httpx.get(url, headers={"Authorization": f"Bearer {t}"}) for t in (old, new)]
+        assert [answer.status_code for answer in codes] == [401, 403]
+        assert country.end() == 0
+
+    # And so does the other: even one file put back without its companion.
+    (home / "keys" / name).write_bytes(whole)
+    again = LocalIssuer(home)
+    assert verifier(again).verify(again.token("DPO", ORGANISATION, "ana")).subject == "ana"
 
 
 def test_an_organisation_is_named_by_its_id_or_by_any_name_of_its_country() -> None:

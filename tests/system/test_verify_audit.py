@@ -8,14 +8,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prag import verify_audit
-from prag.verify_audit import CHAIN, GENESIS, BrokenError, canonical, main, read_keys, verify
+from prag.verify_audit import CHAIN, GENESIS, canonical, main, read_keys, verify
+from prag.witnesses import BrokenError
 from tests.system.trail import SERVICES, make_trail
 
 ENTRIES = 24
@@ -177,6 +178,20 @@ def test_an_anchor_half_written_by_a_killed_process_is_no_trouble(home: Path) ->
     path.write_bytes(path.read_bytes() + b'{"service": "inta')
 
     assert judge(home) == ENTRIES
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["/holds no head", "345/begins later", "145/lost .* 11 ", "25/lost .* 12 ", "2345/", "1/"],
+)
+def test_an_anchor_file_may_lack_its_end_and_single_heads_only(home: Path, case: str) -> None:
+    lines, _, says = case.partition("/")
+    path = home / "audit" / "intake.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(whole[int(number) - 1] for number in lines))
+
+    with pytest.raises(BrokenError, match=f"{path} {says}") if says else nullcontext():
+        assert judge(home) == ENTRIES
 
 
 def test_a_forged_head_at_a_sibling_is_found(home: Path) -> None:

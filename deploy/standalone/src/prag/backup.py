@@ -12,7 +12,8 @@ from pathlib import Path
 
 from prag.databases import copy, explain
 from prag.files import FILE_MODE, FOLDER_MODE
-from prag.manifest import Layout, TroubleError, manifest_file, read_manifest
+from prag.keys import check_keys
+from prag.manifest import Layout, TroubleError, manifest_file, missing, read_manifest
 
 _SUFFIX = ".tar.gz"
 _KEYS_SUFFIX = ".keys.tar.gz"
@@ -24,25 +25,40 @@ def backup(home: Path, target: Path) -> tuple[Path, Path]:
 
     Unpacked into one empty folder they are that country again, for `prag up` to start on. While
     the databases are copied a running instance waits with its writes. Nothing is overwritten.
+    TroubleError, and neither file, for a country that could not be started again from them.
     """
-    if read_manifest(home) is None:
+    manifest = read_manifest(home)
+    if manifest is None:
         raise TroubleError(f"{home} is no data folder of Prag; there is nothing to back up.")
+    files = Layout(home.absolute())
+    check_keys(files, manifest)
     stem = target.name.removesuffix(_SUFFIX)
     archive, keys = (target.with_name(stem + suffix) for suffix in (_SUFFIX, _KEYS_SUFFIX))
-    for path in (archive, keys):
-        if path.exists():
-            raise TroubleError(f"{path} exists already. Name another file.")
-    files = Layout(home.absolute())
     try:
+        _refuse_target(archive, keys)
         with _scratch(home) as scratch:
             _copy_at_one_moment(files, Layout(scratch))
             _pack(archive, scratch)
-        _pack(keys, files.home, files.keys.name)
+        try:
+            _pack(keys, files.home, files.keys.name)
+        except BaseException:
+            archive.unlink()
+            raise
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise TroubleError(f"The backup could not be written: {error.strerror}.") from None
-        raise TroubleError("The disk is full; the backup was not written.") from None
+        if error.errno == errno.ENOSPC:
+            raise TroubleError("The disk is full; the backup was not written.") from None
+        raise TroubleError(
+            f"The backup was not written: {error.filename or target}: {error.strerror}."
+        ) from None
     return archive, keys
+
+
+def _refuse_target(*archives: Path) -> None:
+    for path in archives:
+        if not path.parent.is_dir():
+            raise TroubleError(f"There is no folder {path.parent}. Make it, or name another file.")
+        if path.exists():
+            raise TroubleError(f"{path} exists already. Name another file.")
 
 
 @contextmanager
@@ -71,9 +87,14 @@ def _copy_at_one_moment(files: Layout, into: Layout) -> None:
     """Copy everything but the keys. No service may know of an event that another's copy lacks."""
     for folder in (into.data, into.anchors):
         folder.mkdir(mode=FOLDER_MODE)
+    if not files.anchors.is_dir():
+        raise missing(files.anchors)
     with _without_writers(files):
         for name, path in files.databases().items():
-            copy(path, into.databases()[name])
+            try:
+                copy(path, into.databases()[name])
+            except sqlite3.Error as error:
+                raise explain(path, error) from None
             into.databases()[name].chmod(FILE_MODE)
         for path in files.anchors.iterdir():
             shutil.copy2(path, into.anchors)

@@ -16,7 +16,10 @@ from prag.manifest import TIME_ZONES, TroubleError, country_of, read_manifest
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. What stands in the way is told in one sentence."""
     os.umask(0o077)
-    options = _parser().parse_args(arguments)
+    # What no command knows is told by the command it was meant for, with that one's usage.
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -38,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The data folder is PRAG_HOME, or .prag where the command is given.",
     )
     parser.add_argument("--version", action="version", version=f"prag {version('prag-standalone')}")
-    parser.set_defaults(command=_help(parser))
+    parser.set_defaults(command=_help(parser), parser=parser)
     commands = parser.add_subparsers(metavar="COMMAND")
 
     up = commands.add_parser("up", help="start a country and stay in the foreground")
@@ -47,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--empty", action="store_true", help="load no sample cases at the first start")
     up.add_argument("--port-base", type=_port, metavar="N", help="first of the four ports (8001)")
-    up.set_defaults(command=_up)
+    up.set_defaults(command=_up, parser=up)
 
     token = commands.add_parser("token", help="print one access token and nothing else")
     token.add_argument("--role", required=True, help="a code of the list actor_roles, in any case")
@@ -55,21 +58,21 @@ def _parser() -> argparse.ArgumentParser:
         "--org",
         required=True,
         help="an organisation's id, or a name that stands for one; the sample cases know csr-<capital>, "
-        "lipa, breza, identification-centre and ministry",
+        "lipa, breza, identification-centre and ministry; hotline and ombudsman are outside them",
     )
     token.add_argument("--user", metavar="NAME", help="who the token is for (default: the role)")
     token.add_argument("--minutes", type=int, default=15, metavar="N", help="1 to 15 (15)")
-    token.set_defaults(command=_token)
+    token.set_defaults(command=_token, parser=token)
 
     demo = commands.add_parser("demo", help="tell the story of one country and check each step")
-    demo.set_defaults(command=_demo)
+    demo.set_defaults(command=_demo, parser=demo)
 
     verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")
-    verify.set_defaults(command=_verify_audit)
+    verify.set_defaults(command=_verify_audit, parser=verify)
 
     backup = commands.add_parser("backup", help="copy the country into FILE.tar.gz, its keys apart")
     backup.add_argument("file", type=Path, metavar="FILE")
-    backup.set_defaults(command=_backup)
+    backup.set_defaults(command=_backup, parser=backup)
     return parser
 
 
@@ -106,6 +109,7 @@ def _up(options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     from prag.issuer import LocalIssuer, organisation_id, role_code  # noqa: PLC0415
+    from prag.names import is_known, sample_names  # noqa: PLC0415
 
     home = _home()
     manifest = read_manifest(home)
@@ -115,9 +119,16 @@ def _token(options: argparse.Namespace) -> int:
         role = role_code(options.role)
         user = options.user or role.lower().replace("_", "-")
         organisation = organisation_id(options.org, manifest.country)
-        print(LocalIssuer(home).token(role, organisation, user, options.minutes))
+        token = LocalIssuer(home).token(role, organisation, user, options.minutes)
     except (ValueError, PermissionError) as error:
         raise TroubleError(str(error)) from None
+    if not is_known(options.org, manifest.country):
+        print(
+            f"prag: The name {options.org!r} stands for no organisation of the sample cases; "
+            f"they know {', '.join(sample_names(manifest.country))}.",
+            file=sys.stderr,
+        )
+    print(token)
     return 0
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from common.migrations import upgrade
 from prag.files import FOLDER_MODE
-from prag.manifest import TroubleError
+from prag.manifest import TroubleError, missing
 
 _NOT_WHOLE = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 _NO_ROOM = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC"}
@@ -30,9 +30,7 @@ def check_whole(path: Path) -> None:
         with closing(_open(path)) as database:
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except FileNotFoundError:
-        raise TroubleError(
-            f"{path} is missing. Put it back from a backup; without it nothing was started."
-        ) from None
+        raise missing(path) from None
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(path, error) from None
     if verdict != "ok":
@@ -42,6 +40,8 @@ def check_whole(path: Path) -> None:
 def explain(path: Path, error: Exception) -> TroubleError:
     """Say what an error of SQLite means for the file and what to do."""
     name = getattr(error, "sqlite_errorname", "") or ""
+    if not path.exists():
+        return missing(path)
     if name in _NO_ROOM:
         return no_room(path)
     if name in _IN_USE:

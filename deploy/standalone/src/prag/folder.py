@@ -9,14 +9,12 @@ from shlex import quote
 from typing import IO
 
 from prag.files import FILE_MODE, FOLDER_MODE, is_private
-from prag.manifest import Layout, TroubleError, manifest_file
+from prag.manifest import Layout, TroubleError, manifest_file, no_folder
 
 _NOT_OURS = {
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
-    errno.ENOTDIR,
-    errno.EEXIST,
     errno.ENOENT,
     errno.EISDIR,
 }
@@ -41,8 +39,8 @@ _PRIVATE_FILES = ("instance.json", "samples.json", "starting.json")
 def claim(home: Path) -> IO[str]:
     """Make the folder if it is new and hold it until the returned file is closed.
 
-    TroubleError when another process holds it, when it cannot be written to, or when it holds
-    somebody else's files.
+    TroubleError when another process holds it, when it cannot be written to, when a file is in
+    its place, or when it holds somebody else's files.
     """
     try:
         _refuse_foreign(home)
@@ -52,6 +50,8 @@ def claim(home: Path) -> IO[str]:
             # a backup, made it as any other.
             home.chmod(FOLDER_MODE)
         descriptor = os.open(Layout(home).lock, os.O_RDWR | os.O_CREAT, FILE_MODE)
+    except (NotADirectoryError, FileExistsError):
+        raise no_folder(home) from None
     except OSError as error:
         if error.errno not in _NOT_OURS:
             raise TroubleError(f"{home} cannot be used: {error.strerror}.") from None

@@ -9,24 +9,10 @@ from common.clock import new_id
 from prag.instance import Instance
 from prag.issuer import organisation_id
 from prag.manifest import SERVICES
+from prag.names import office
 from prag.settings import DEFAULT_HOME
 
 ROLE = "SOCIAL_WORKER"
-CAPITALS = {
-    "AL": "tirana",
-    "BA": "sarajevo",
-    "BG": "sofia",
-    "ME": "podgorica",
-    "MK": "skopje",
-    "RO": "bucuresti",
-    "RS": "beograd",
-    "XK": "prishtina",
-}
-
-
-def office(country: str) -> str:
-    """Return the name of the office in whose name the first call is made."""
-    return f"csr-{CAPITALS[country]}"
 
 
 def greet(instance: Instance) -> None:

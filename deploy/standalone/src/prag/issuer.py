@@ -9,14 +9,18 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from uuid import UUID, uuid5
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
     SECP256R1,
     EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    EllipticCurvePublicNumbers,
     generate_private_key,
 )
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -30,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 from common.clock import new_id, utcnow
 from common.codelists import codes
 from prag.files import is_private, write_private
+from prag.manifest import TroubleError
 
 ISSUER = "urn:prag:local-issuer"
 AUDIENCE = "prag"
@@ -47,8 +52,11 @@ _COORDINATE_BYTES = 32
 def organisation_id(text: str, country: str) -> UUID:
     """Return the id of an organisation: a UUID as it is, any other name by a fixed rule.
 
-    The same name in the same country always gives the same id, whatever its case.
+    The same name in the same country always gives the same id, whatever its case. ValueError for
+    no name at all.
     """
+    if not text.strip():
+        raise ValueError("an organisation has an id or a name; an empty one stands for nobody")
     try:
         return UUID(text)
     except ValueError:
@@ -72,8 +80,7 @@ class LocalIssuer:
     audience = AUDIENCE
 
     def __init__(self, home: Path) -> None:
-        self._key_file = home / "keys" / "issuer.pem"
-        self.jwks_file = home / "keys" / "jwks.json"
+        self._key_file, self.jwks_file = _files(home)
         if not self._key_file.exists():
             self._new_key()
         elif not self.jwks_file.exists():
@@ -112,7 +119,12 @@ class LocalIssuer:
         if client_id is not None:
             claims["client_id"] = client_id
         key = self._key()
-        header = {"alg": _ALGORITHM, "typ": _TOKEN_TYPE, "kid": _public(key)["kid"]}
+        public = _public(key.public_key())
+        if public["kid"] not in {
+            known.get("kid") for known in _read_published(self.jwks_file)["keys"]
+        }:
+            self._publish(key)  # one of the two files was put back without the other
+        header = {"alg": _ALGORITHM, "typ": _TOKEN_TYPE, "kid": public["kid"]}
         signed = f"{_base64(_compact(header))}.{_base64(_compact(claims))}"
         r, s = decode_dss_signature(key.sign(signed.encode(), ECDSA(hashes.SHA256())))
         signature = r.to_bytes(_COORDINATE_BYTES, "big") + s.to_bytes(_COORDINATE_BYTES, "big")
@@ -124,7 +136,7 @@ class LocalIssuer:
 
     def revoke(self, token_id: str) -> None:
         """Refuse the token with this `jti` from now on; services notice at the next request."""
-        content = self._published()
+        content = _read_published(self.jwks_file)
         revoked = {*content.get("revoked", []), token_id}
         write_private(self.jwks_file, _compact({**content, "revoked": sorted(revoked)}))
 
@@ -133,10 +145,7 @@ class LocalIssuer:
             raise PermissionError(
                 f"others may read {self._key_file}; run: chmod 600 {self._key_file}"
             )
-        key = load_pem_private_key(self._key_file.read_bytes(), password=None)
-        if not isinstance(key, EllipticCurvePrivateKey):
-            raise TypeError(f"{self._key_file} does not hold an elliptic curve key")
-        return key
+        return _read_key(self._key_file)
 
     def _new_key(self) -> None:
         key = generate_private_key(SECP256R1())
@@ -146,21 +155,71 @@ class LocalIssuer:
         write_private(self._key_file, pem)
 
     def _publish(self, key: EllipticCurvePrivateKey) -> None:
-        content = self._published()
-        public = _public(key)
+        content = _read_published(self.jwks_file)
+        public = _public(key.public_key())
         others = [known for known in content.get("keys", []) if known["kid"] != public["kid"]]
         write_private(self.jwks_file, _compact({**content, "keys": [*others, public]}))
 
-    def _published(self) -> dict[str, Any]:
-        if not self.jwks_file.exists():
-            return {"keys": []}
-        content: dict[str, Any] = json.loads(self.jwks_file.read_text())
-        return content
+
+def check_issuer(home: Path) -> None:
+    """Raise TroubleError if a file of the issuer is damaged. One that is missing is made at need."""
+    key_file, jwks_file = _files(home)
+    if key_file.exists():
+        _read_key(key_file)
+    _read_published(jwks_file)
 
 
-def _public(key: EllipticCurvePrivateKey) -> dict[str, str]:
-    """Return the public half as a JWK; its id is the thumbprint of RFC 7638."""
-    numbers = key.public_key().public_numbers()
+def _files(home: Path) -> tuple[Path, Path]:
+    return home / "keys" / "issuer.pem", home / "keys" / "jwks.json"
+
+
+def _read_key(file: Path) -> EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(file.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise _damaged(file) from None
+    except OSError as error:
+        raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        raise _damaged(file)
+    return key
+
+
+def _read_published(file: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+        for known in content["keys"]:
+            if known.get("alg") == _ALGORITHM:
+                _check_public(known)
+        frozenset(content.get("revoked", []))
+    except FileNotFoundError:
+        return {"keys": []}
+    except OSError as error:
+        raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(file) from None
+    return content
+
+
+def _damaged(file: Path) -> TroubleError:
+    both = " ".join(quote(str(path)) for path in _files(file.parent.parent))
+    return TroubleError(
+        f"{file} is damaged. Put it back from the backup of the keys, or delete it by: rm -f {both} "
+        "(both, for they belong together). Then a new key is made, and tokens given before stop working."
+    )
+
+
+def _check_public(known: dict[str, Any]) -> None:
+    """Raise ValueError, KeyError or TypeError for a key no service could load."""
+    x, y = (base64.urlsafe_b64decode(known[name] + "==") for name in ("x", "y"))
+    numbers = (int.from_bytes(x, "big"), int.from_bytes(y, "big"), SECP256R1())
+    if _public(EllipticCurvePublicNumbers(*numbers).public_key())["kid"] != known["kid"]:
+        raise ValueError("kid")
+
+
+def _public(key: EllipticCurvePublicKey) -> dict[str, str]:
+    """Return the key as a JWK; its id is the thumbprint of RFC 7638."""
+    numbers = key.public_numbers()
     x, y = (_base64(n.to_bytes(_COORDINATE_BYTES, "big")) for n in (numbers.x, numbers.y))
     required = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
     kid = _base64(hashlib.sha256(_compact(required)).digest())

@@ -5,7 +5,7 @@ import os
 from common.audit import public_key
 from common.sealing import MasterKey
 from prag.files import FOLDER_MODE, write_private
-from prag.issuer import LocalIssuer
+from prag.issuer import LocalIssuer, check_issuer
 from prag.manifest import SERVICES, Layout, Manifest, TroubleError
 
 _MASTER_KEY_BYTES = 32
@@ -24,7 +24,7 @@ def make_keys(files: Layout) -> None:
 
 
 def check_keys(files: Layout, manifest: Manifest | None) -> MasterKey:
-    """Return the master key. A wrong one would seal new data beside old that it cannot open."""
+    """Return the master key, when the issuer's can be read too. A wrong one would seal new data beside old that it cannot open."""
     if not files.master_key.exists():
         raise _missing(files)
     try:
@@ -33,11 +33,16 @@ def check_keys(files: Layout, manifest: Manifest | None) -> MasterKey:
         raise TroubleError(
             f"{files.master_key} is damaged. Put it back from the backup of the keys."
         ) from None
+    except OSError as error:
+        raise TroubleError(
+            f"{files.master_key} cannot be read: {error.strerror or error}."
+        ) from None
     if manifest is not None and manifest.audit_keys != audit_keys(master):
         raise TroubleError(
             f"{files.master_key} is not the key of this country: it would open nothing. "
             "Put it back from the backup of the keys."
         )
+    check_issuer(files.home)
     return master
 
 

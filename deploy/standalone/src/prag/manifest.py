@@ -28,6 +28,19 @@ class TroubleError(Exception):
     """What stands in the way and what to do about it, in a sentence for the person at the keyboard."""
 
 
+def missing(path: Path) -> TroubleError:
+    """Say that the folder lost something which every command needs."""
+    return TroubleError(f"{path} is missing. Put it back from a backup; nothing was changed.")
+
+
+def no_folder(home: Path) -> TroubleError:
+    """Say that a file is where the data folder, or a folder above it, should be."""
+    file = next((path for path in (home, *home.parents) if path.is_file()), home)
+    return TroubleError(
+        f"PRAG_HOME must be a folder, and {file} is a file. Set it to another path."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The content of `instance.json`, written when the first start has come to its end."""
@@ -130,6 +143,8 @@ def read_manifest(home: Path) -> Manifest | None:
         )
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise no_folder(home) from None
     except OSError as error:
         raise TroubleError(f"{path} cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, TypeError):

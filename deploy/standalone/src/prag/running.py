@@ -13,7 +13,6 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from common import logs
-from common.audit import Sealer
 from common.bus import open_bus
 from common.clock import monotonic
 from common.crash import crash
@@ -22,6 +21,7 @@ from common.process import Server
 from common.runtime import Runtime, open_runtime
 from common.settings import ServiceName
 from common.tables import OutboxMessage
+from common.worker import sealer_of
 from prag import landing, wellknown
 from prag.greeting import greet
 from prag.instance import Instance
@@ -164,8 +164,7 @@ class _Country:
 
     async def _link_audit(self, name: ServiceName, *, seal: bool = False) -> None:
         """Link what a killed process left out of the audit chain, or what was written last."""
-        runtime, anchor = self._runtimes[name], self._instance.files.anchor(name)
-        sealer = Sealer(runtime.database, runtime.master, service=name, anchor_file=anchor)
+        sealer = sealer_of(self._runtimes[name], self._instance.files.anchor(name))
         while await sealer.link_waiting():
             pass
         if seal:

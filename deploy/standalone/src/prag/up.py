@@ -1,5 +1,6 @@
 """`prag up`: one country in one process."""
 
+import sys
 from pathlib import Path
 
 from prag.instance import Instance
@@ -16,6 +17,9 @@ def up(home: Path, country: str, port_base: int, *, empty: bool) -> int:
         instance.prepare(samples=not empty)
         if stop.is_asked:
             return 0
+        from prag.anchors import tend_anchors  # noqa: PLC0415
         from prag.running import run  # noqa: PLC0415  loads the servers once nothing stands in the way
 
+        for line in tend_anchors(instance.files):
+            print(f"prag: {line}", file=sys.stderr, flush=True)
         return run(instance, ports.sockets, stop)

@@ -4,7 +4,8 @@ A program of its own: it reads the four databases without changing them and shar
 what writes them, so a mistake there cannot hide itself here. It recomputes every link of each
 service's hash chain and compares the chain with every signed head that vouches for it: the
 service's own, those its siblings keep, and those in the anchor file. An edited, deleted, inserted
-or reordered entry breaks a link; a chain cut off at its end or written anew contradicts a head.
+or reordered entry breaks a link; a chain cut off at its end or written anew contradicts a head;
+an anchor file that is gone is told, for it is a witness less.
 """
 
 import fcntl
@@ -14,9 +15,7 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -25,7 +24,19 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-SERVICES = ("intake", "referral", "reintegration", "analytics")
+from prag.manifest import TroubleError, no_folder  # how trouble is told, no more
+from prag.witnesses import (
+    SERVICES,
+    BrokenError,
+    Head,
+    anchored,
+    check_anchors,
+    known_to_siblings,
+    open_database,
+    own_heads,
+    rows,
+)
+
 GENESIS = hashlib.sha256(b"prag-audit-v1").digest()
 LINK_SECONDS = 60
 """An entry is linked within about a second. One that stayed out this long was kept out."""
@@ -52,28 +63,6 @@ ORDER BY id LIMIT 1000
 """
 
 
-class BrokenError(Exception):
-    """The first place at which a service's trail is not what was written. `seq` is its position."""
-
-    def __init__(self, seq: int, what: str) -> None:
-        super().__init__(what)
-        self.seq = seq
-
-
-class UnreadableError(Exception):
-    """The folder or a file of it cannot be read, so nothing can be said about its trail."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A claim: after `seq` entries the chain stood at `hash`. `witness` is where it was found."""
-
-    seq: int
-    hash: bytes
-    signature: bytes
-    witness: str
-
-
 def main(arguments: list[str]) -> int:
     """Verify the folder named by the only argument; return the exit code."""
     try:
@@ -95,7 +84,7 @@ def report(home: Path) -> int:
                 counts[service] = verify(home, service, keys[service])
             except BrokenError as error:
                 broken.append(f"{service}: {error}")
-    except UnreadableError as error:
+    except TroubleError as error:
         print(f"prag: {error}", file=sys.stderr)
         return 1
     if broken:
@@ -115,25 +104,30 @@ def read_keys(home: Path) -> dict[str, Ed25519PublicKey]:
             for service in SERVICES
         }
     except FileNotFoundError:
-        raise UnreadableError(f"{home} is no data folder of Prag: start it with prag up") from None
+        raise TroubleError(f"{home} is no data folder of Prag: start it with prag up") from None
+    except NotADirectoryError:
+        raise no_folder(home) from None
     except (OSError, ValueError, KeyError, TypeError):
-        raise UnreadableError(f"{home / 'instance.json'} cannot be read") from None
+        raise TroubleError(f"{home / 'instance.json'} cannot be read") from None
 
 
 def verify(home: Path, service: str, key: Ed25519PublicKey) -> int:
     """Return the number of entries in the service's chain; BrokenError names the first bad one."""
     problems: list[BrokenError] = []
     # The witnesses first: what they vouch for can only be older than the chain read after them.
-    heads = [*_anchored(home, service, problems), *_known_to_siblings(home, service, problems)]
-    with closing(_open(home, service)) as database:
-        own = list(_own_heads(database, problems))
-        claims = _genuine([*heads, *own], service, key, problems)
+    anchors = list(anchored(home, service, problems))
+    siblings = list(known_to_siblings(home, service, problems))
+    with closing(open_database(home, service)) as database:
+        own = list(own_heads(database, problems))
+        claims = _genuine([*anchors, *siblings, *own], service, key, problems)
         last, is_whole = _walk(database, claims, problems)
         if is_whole:
             _check_reach(claims, last, problems)
         _check_heads(claims, {head.seq for head in own}, problems)
         if not problems:
             _check_waiting(home, database, last, problems)
+        if not problems:
+            check_anchors(home, service, anchors, own, problems)
     if problems:
         raise min(problems, key=lambda problem: problem.seq)
     return last
@@ -147,8 +141,8 @@ def _walk(
 ) -> tuple[int, bool]:
     """Recompute the chain link by link; return how many links hold and whether that is all."""
     seq, previous = 0, GENESIS
-    while rows := _rows(database, CHAIN, seq, _CHUNK):
-        for position, entry_id, linked, *columns in rows:
+    while found := rows(database, CHAIN, seq, _CHUNK):
+        for position, entry_id, linked, *columns in found:
             seq += 1
             fault = (
                 f"position {seq} of the chain is missing"
@@ -225,11 +219,11 @@ def _check_waiting(
     home: Path, database: sqlite3.Connection, last: int, problems: list[BrokenError]
 ) -> None:
     """Find an entry long without a link: it was slipped in, or its link was taken away."""
-    waiting = set(_rows(database, WAITING, LINK_SECONDS / 86400))
+    waiting = set(rows(database, WAITING, LINK_SECONDS / 86400))
     if waiting and _is_running(home):
         # Perhaps it was written this moment with a time long past; then it is linked within a second.
         time.sleep(_SECOND_LOOK_SECONDS)
-        waiting &= set(_rows(database, WAITING, LINK_SECONDS / 86400))
+        waiting &= set(rows(database, WAITING, LINK_SECONDS / 86400))
     if waiting:
         (entry_id,) = min(waiting)
         problems.append(BrokenError(last + 1, f"entry {entry_id} was left out of the chain"))
@@ -296,102 +290,6 @@ def _texts(value: str) -> str:
     if json.dumps(found) != value:
         raise ValueError
     return f"[{','.join([_text(each) for each in found])}]"
-
-
-# --- the witnesses
-
-
-def _own_heads(database: sqlite3.Connection, problems: list[BrokenError]) -> Iterator[Head]:
-    rows = _rows(
-        database, "SELECT last_seq, hash, signature, version FROM audit_head ORDER BY last_seq"
-    )
-    for count, (seq, hash_, signature, version) in enumerate(rows, 1):
-        if version != count:
-            text = f"position {seq} of the chain: head {count} is gone or was changed"
-            problems.append(BrokenError(_position(seq), text))
-        yield from _head(seq, hash_, signature, "its own head", problems)
-
-
-def _known_to_siblings(home: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
-    query = "SELECT last_seq, hash, signature FROM known_audit_head WHERE source = ?"
-    for sibling in SERVICES:
-        if sibling == service:
-            continue
-        with closing(_open(home, sibling)) as database:
-            rows = _rows(database, query, service)
-        for seq, hash_, signature in rows:
-            yield from _head(seq, hash_, signature, sibling, problems)
-
-
-def _anchored(home: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
-    path = home / "audit" / f"{service}.jsonl"
-    if not path.exists():
-        return
-    # The last line may be half written: its writer was killed, or is writing it just now.
-    lines, _, _ = path.read_bytes().rpartition(b"\n")
-    for number, line in enumerate(lines.splitlines(), 1):
-        witness = f"line {number} of {path.name}"
-        try:
-            anchor = json.loads(line)
-            hash_, signature = bytes.fromhex(anchor["head"]), bytes.fromhex(anchor["signature"])
-            yield from _head(anchor["last_seq"], hash_, signature, witness, problems)
-        except (ValueError, KeyError, TypeError):
-            problems.append(BrokenError(0, f"{witness} was changed: it is no anchor"))
-
-
-def _head(
-    seq: object, hash_: object, signature: object, witness: str, problems: list[BrokenError]
-) -> Iterator[Head]:
-    if type(seq) is int and isinstance(hash_, bytes) and isinstance(signature, bytes):
-        yield Head(seq, hash_, signature, witness)
-    else:
-        problems.append(BrokenError(_position(seq), f"the head kept by {witness} was changed"))
-
-
-def _position(seq: object) -> int:
-    return seq if type(seq) is int else 0
-
-
-# --- reading
-
-
-def _rows(database: sqlite3.Connection, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Read in one short transaction, so that a running instance never waits long for us."""
-    try:
-        return database.execute(query, parameters).fetchall()
-    except sqlite3.Error as error:
-        if type(error) is not sqlite3.OperationalError or database.text_factory is not str:
-            raise UnreadableError(f"a database cannot be read ({_name(error)})") from None
-    # Perhaps some text is no UTF-8 any more. Read on, so that it is named as changed.
-    database.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    return _rows(database, query, *parameters)
-
-
-def _open(home: Path, service: str) -> sqlite3.Connection:
-    path = home / "data" / f"{service}.db"
-    try:
-        return _connect(path, "ro")
-    except sqlite3.Error as error:
-        if _name(error) != "SQLITE_READONLY_ROLLBACK":
-            raise UnreadableError(f"{path} cannot be read ({_name(error)})") from None
-    # A killed process left a transaction half written; SQLite has to roll it back before it reads.
-    return _connect(path, "rw")
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
-    try:
-        database.execute("PRAGMA trusted_schema=OFF")
-        database.execute("PRAGMA query_only=ON")
-        database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
-
-
-def _name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__
 
 
 if __name__ == "__main__":

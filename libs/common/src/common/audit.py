@@ -61,10 +61,12 @@ class Sealer:
         master: MasterKey,
         *,
         service: str,
+        source: str | None = None,
         anchor_file: Path | None = None,
     ) -> None:
         self._database = database
         self._service = service
+        self._source = source or f"/{service}"
         self._key = signing_key(master, service)
         self._anchor_file = anchor_file
         self._subject: UUID = uuid5(NAMESPACE_URL, f"prag:{service}:audit")
@@ -162,7 +164,7 @@ class Sealer:
         return (rows[0].seq, rows[0].hash) if rows else (0, GENESIS)
 
     def _unit(self) -> Unit:
-        return unit_of(self._database, source=f"/{self._service}", operation="seal_audit")
+        return unit_of(self._database, source=self._source, operation="seal_audit")
 
     async def _write(self, unit: Unit) -> bool:
         try:

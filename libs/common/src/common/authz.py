@@ -5,6 +5,11 @@ start; a role without an entry is refused. Relations: `own` the organisation's r
 the worker's own cases, `referred` cases referred to the organisation, `shared` by consent, `all`
 every record of the country. PUBLIC rows need no token.
 
+`feed.json` names for each kind of event of a service the operation by which the same fact is read,
+and the data groups it tells of: the change feed shows an event to whom that reading is open, and to
+nobody else. Where a reading shows less under some relations, `relations` names those under which it
+shows all that the event tells. An event without a row is shown to nobody.
+
 A service whose records hold more than one group of personal data says in `data_groups.json` which
 of them each role may know: role × codes of data_groups. A role without an entry knows none.
 """
@@ -13,7 +18,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from common.codelists import all_codes, codes
 from common.errors import ForbiddenError, NotFoundError
@@ -26,8 +31,14 @@ Table = dict[str, dict[str, list[str]] | str]
 class Authorisation:
     """One service's table; checked whole when it is loaded."""
 
-    def __init__(self, table: Table, groups: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        feed: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         roles = codes("actor_roles")
+        self._feed = feed or {}
         self._groups = {role: frozenset(found) for role, found in (groups or {}).items()}
         if not set(self._groups) <= roles or not all(
             found <= all_codes("data_groups") for found in self._groups.values()
@@ -46,17 +57,26 @@ class Authorisation:
                 {role: frozenset(found) for role, found in row.items()}
             )
 
+        if any(entry["read"] not in self._rows for entry in self._feed.values()):
+            raise ValueError("feed.json names an unknown operation")
+
     @classmethod
     def of_package(cls, package: str) -> "Authorisation":
-        groups = files(package).joinpath("data_groups.json")
-        return cls(
-            json.loads(files(package).joinpath("authz.json").read_text()),
-            json.loads(groups.read_text()) if groups.is_file() else None,
-        )
+        def content(name: str) -> Any:  # noqa: ANN401
+            return json.loads(files(package).joinpath(name).read_text())
+
+        has_groups = files(package).joinpath("data_groups.json").is_file()
+        groups = content("data_groups.json") if has_groups else None
+        return cls(content("authz.json"), groups, content("feed.json"))
 
     @property
     def operations(self) -> frozenset[str]:
         return self._public | frozenset(self._rows)
+
+    @property
+    def told(self) -> frozenset[str]:
+        """The kinds of events that have a row."""
+        return frozenset(self._feed)
 
     def is_public(self, operation: str) -> bool:
         return operation in self._public
@@ -80,6 +100,16 @@ class Authorisation:
     def granted(self, operation: str, role: str) -> frozenset[str]:
         """Return the relations under which `role` may do `operation`; none if it may not."""
         return self._rows[operation].get(role, frozenset())
+
+    def readings(self, role: str) -> dict[frozenset[str], list[str]]:
+        """Return which kinds of events `role` may read, by the relations that open them."""
+        found: dict[frozenset[str], list[str]] = {}
+        for kind, entry in self._feed.items():
+            if self.data_groups(role) >= {*entry.get("data_groups", ())}:
+                whole = self.granted(entry["read"], role) & {*entry.get("relations", RELATIONS)}
+                found.setdefault(whole, []).append(kind)
+        found.pop(frozenset(), None)
+        return found
 
     def data_groups(self, role: str) -> frozenset[str]:
         """Return the groups of personal data `role` may know; none if the table names none."""

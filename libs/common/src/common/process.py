@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from common import logs
 from common.runtime import Runtime, open_runtime
-from common.settings import PORTS, ServiceName, ServiceSettings
+from common.settings import PORTS, ServiceName, ServiceSettings, read_settings
 
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
@@ -115,7 +115,7 @@ def _run(
     name: ServiceName, settings: type[ServiceSettings], act: Callable[[Runtime], Awaitable[None]]
 ) -> None:
     async def run() -> None:
-        runtime = open_runtime(name, settings())
+        runtime = open_runtime(name, read_settings(settings))
         try:
             await act(runtime)
         finally:

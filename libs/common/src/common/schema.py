@@ -121,18 +121,22 @@ LongText = Annotated[
 ]
 """Free text with line breaks. Personal data: sealed where stored, never put in an event."""
 
-DERIVED_VERSIONS = frozenset({1, 2, 3, 5, 6})
-"""RFC 9562: made of a clock and a machine's address, or of a name; whoever knows these knows the id."""
+RANDOM_VERSIONS = frozenset({4, 7})
+"""RFC 9562: the others are made of a clock and a machine's address, or of a name, and whoever knows
+these knows the id; one of no version at all (nothing but zeros) is a value somebody forgot to set."""
 
 
 def _not_guessable(value: UUID) -> UUID:
-    if value.version in DERIVED_VERSIONS:
+    if value.version not in RANDOM_VERSIONS:
         raise PydanticCustomError("id_not_random", "an id must be a UUID of version 4 or 7")
     return value
 
 
 NewId = Annotated[UUID, AfterValidator(_not_guessable)]
-"""The id of a record, chosen by its sender; nobody can guess one, or meet one by chance."""
+"""The id of a record, chosen by its sender; nobody can guess one, or meet one by chance.
+
+Within a service it is the id of one record only, of whatever kind: a case cannot have its notice's.
+"""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 

@@ -1,9 +1,10 @@
 """What a service needs to start, from PRAG_… variables; no default for a secret."""
 
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.here import Here
@@ -39,3 +40,23 @@ class ServiceSettings(BaseSettings):
     @property
     def here(self) -> Here:
         return Here(self.country, self.time_zone)
+
+
+S = TypeVar("S", bound=ServiceSettings)
+EX_CONFIG = 78
+"""The exit code of a process that will not start before a setting is mended (sysexits.h)."""
+
+
+def read_settings(kind: type[S]) -> S:
+    """Read the PRAG_… variables; end the process with a line for each that will not do.
+
+    The lines name the variable and never its value, which may be a secret.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_context=False, include_url=False):
+            name = "_".join(str(step) for step in fault["loc"]).upper()
+            is_missing = fault["type"] == "missing"
+            print(f"PRAG_{name} {'is not set' if is_missing else 'is not valid'}", file=sys.stderr)  # noqa: T201
+        sys.exit(EX_CONFIG)

@@ -52,7 +52,7 @@ async def run_worker(
         box=runtime.box,
         source=runtime.source,
     )
-    sealer = Sealer(runtime.database, runtime.master, service=runtime.name, anchor_file=anchor_file)
+    sealer = sealer_of(runtime, anchor_file)
     logger.info("worker.started", service=runtime.name)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -65,6 +65,16 @@ async def run_worker(
                 tasks.create_task(task, name=f"{runtime.name}-{name}")
     finally:
         logger.info("worker.stopped", service=runtime.name)
+
+
+def sealer_of(runtime: Runtime, anchor_file: Path | None) -> Sealer:
+    return Sealer(
+        runtime.database,
+        runtime.master,
+        service=runtime.name,
+        source=runtime.source,
+        anchor_file=anchor_file,
+    )
 
 
 async def _lead(runtime: Runtime) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from common.codelists import all_codes, label
-from prag.greeting import CAPITALS, office
 from prag.issuer import organisation_id
+from prag.names import CAPITALS, office
 from prag.samples.caller import Actor, Call, Caller
 
 _LANGUAGE = {

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, WithJsonSchema
-from sqlalchemy import false, or_, select
+from sqlalchemy import ColumnElement, and_, false, or_, select
 
+from common.auth import Principal
+from common.authz import Authorisation
 from common.errors import BadRequestError
 from common.events import Event
 from common.http.request import CurrentPrincipal, RuntimeDep, UnitDep
@@ -21,7 +23,10 @@ _CONCERNED = {
     OutboxMessage.organisation_id: {"own"},
     OutboxMessage.other_organisation_id: {"referred", "shared"},
 }
-"""By which relations of the authorisation table a role reads the events of an organisation."""
+"""By which relations of the authorisation table a role reads the events of an organisation.
+
+Not by `assigned`: whether a case was a worker's own when an event was told is not known of it.
+"""
 CloudEvent = Annotated[dict[str, Any], WithJsonSchema(Event.model_json_schema())]
 """An event as it was published, member for member; the schema names what each has."""
 
@@ -52,7 +57,9 @@ def changes_router() -> APIRouter:
         """Read this service's events from a position on.
 
         Same events, same bytes and same order within an aggregate as on the bus. A caller sees the
-        events that concern its own organisation and of which its role may read the record: who
+        events that concern its own organisation and tell what its role may read by `GET` of all the
+        organisation's records; one that holds anything else (a data group closed to the role) is
+        left out whole. Whoever may read only the cases assigned to them asks for those by `GET`. Who
         sent a referral sees all of it, its receiver the steps from the acknowledgement on (before
         that it finds the preview in its list); whoever may read a plan, its organisation and the
         owner of the case, sees its steps; the organisation a consent names learns of its grant
@@ -65,14 +72,7 @@ def changes_router() -> APIRouter:
         after = 0 if cursor is None else _position(runtime.box, cursor, mine)
         statement = select(
             OutboxMessage.feed_position, OutboxMessage.subject, OutboxMessage.payload
-        ).where(OutboxMessage.feed_position > after)
-        if "all" not in principal.relations:
-            concerned = [
-                column == mine
-                for column, relations in _CONCERNED.items()
-                if principal.relations & relations
-            ]
-            statement = statement.where(or_(false(), *concerned))
+        ).where(OutboxMessage.feed_position > after, _open_to(principal, runtime.authorisation))
         rows = await unit.rows(statement.order_by(OutboxMessage.feed_position).limit(limit))
         last = rows[-1].feed_position if rows else after
         if rows:  # who finds nothing new, every few seconds, has been shown nothing
@@ -83,6 +83,20 @@ def changes_router() -> APIRouter:
         )
 
     return router
+
+
+def _open_to(principal: Principal, authorisation: Authorisation) -> ColumnElement[bool]:
+    """Return the condition of an event that tells the caller nothing it could not read by GET."""
+    conditions: list[ColumnElement[bool]] = []
+    for relations, kinds in authorisation.readings(principal.role).items():
+        is_kind = OutboxMessage.type.in_(sorted(kinds))
+        if "all" in principal.relations & relations:
+            conditions.append(is_kind)
+            continue
+        for column, opening in _CONCERNED.items():
+            if principal.relations & opening and relations & (opening | {"all"}):
+                conditions.append(and_(is_kind, column == principal.organisation_id))
+    return or_(false(), *conditions)
 
 
 # A position counts the events of the whole country, which is nobody's business but its own: a

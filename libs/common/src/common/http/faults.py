@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 FIELD_CODES = {
     "missing": "field.missing",
     "extra_forbidden": "field.unknown",
-    "json_invalid": "body.not_json",
     "string_too_short": "field.length",
     "string_too_long": "field.length",
     "too_long": "field.length",
@@ -31,10 +30,17 @@ FIELD_CODES = {
     "date_from_datetime_inexact": "field.date_form",
     "code_unknown": "field.code_unknown",
     "text_unsafe": "field.text_unsafe",
+    "string_unicode": "field.text_unsafe",
     "time_in_future": "field.time_in_future",
     "edtf_invalid": "field.edtf_invalid",
     "id_not_random": "field.id_not_random",
 }
+MEMBERS = {
+    "field.choice": ("choices",),
+    "field.code_unknown": ("codelist",),
+    "field.unknown": ("known",),
+}
+"""What a fault says besides, where it can."""
 _TYPE_ENDINGS = ("_type", "_parsing", "_from_float", "_attributes_type")
 POINTER = {
     "type": "string",

@@ -65,7 +65,8 @@ class Fields:
                         "items": {"type": "string", "enum": sorted(self.names)},
                     },
                     "description": "Only these fields, separated by commas; on a page, of each "
-                    "item. A field that this record does not have is left out.",
+                    "item. A field that this record does not have is left out. The answer then lacks "
+                    "fields that its schema requires: read it without that demand.",
                 }
             ]
         }

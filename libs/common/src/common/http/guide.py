@@ -25,8 +25,9 @@ directory under the id that is its `org` here. What a role may do stands with ea
 (`x-roles`); a record the caller may not know of is answered like one that is not there, with 404.
 
 **Writing.** Every POST carries an `Idempotency-Key`, unique per act: repeated within 24 hours with
-the same body, it gets the same answer and nothing happens twice; with another body, 422
-`idempotency.key_reused`. A change of a record names the version it was decided on: `If-Match` with
+the same bytes as body, it gets the same answer and nothing happens twice; with other bytes, 422
+`idempotency.key_reused`. A key belongs to its caller: the `sub`, `org` and `client_id` of the token.
+An id that you choose is the id of one record of that service, of whatever kind: give each its own. A change of a record names the version it was decided on: `If-Match` with
 the `ETag` last read, quotes included; 412 means that it has changed since, read it again. With
 `validate_only=true` everything is checked and nothing is written.
 
@@ -36,7 +37,8 @@ organisation, the same as on the bus (events.asyncapi.json); one cursor per serv
 It is open to {feed}.
 
 **Errors** are RFC 9457 problems (`application/problem+json`). Decide by `code`; problem-codes.json,
-beside this file, lists each with its status, members and sentence. `detail` is a sentence in the language asked for by
+beside this file, lists each with its status, members and sentence; one with `of_a_field` stands in the
+`errors` of a problem and not by itself, and says there where it belongs. `detail` is a sentence in the language asked for by
 Accept-Language: {languages}; `sr` alone is answered in Latin script. 503 comes with `Retry-After`; nothing was changed
 then. Give us the `Trace-Id` of an answer when you ask about it.
 """

@@ -17,8 +17,9 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": True,
-    "schema": {"type": "string", "maxLength": 255},
-    "description": "Chosen by the caller, unique per act. Same key and body within 24 hours: the same answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "Chosen by the caller, unique per act: printable ASCII without spaces. The same key and "
+    "the same bytes from the same caller within 24 hours: the same answer.",
 }
 _VALIDATE_ONLY = {
     "name": "validate_only",

@@ -1,7 +1,7 @@
 """The edge of every operation: who, may they, strict body, Unit, one write, then the answer."""
 
-import re
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -9,13 +9,13 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from sqlalchemy import Column, select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from common.auth import Principal
 from common.clock import monotonic
+from common.codelists import codes
 from common.crash import crash
 from common.db import OUTAGE
 from common.errors import (
@@ -32,10 +32,10 @@ from common.http.fields import Fields
 from common.http.idempotency import SECURE_HEADERS, InFlight, Repetition
 from common.http.problem import render_error
 from common.http.request import runtime_of
+from common.http.taken import TakenError, refuse_taken
 from common.runtime import Runtime
-from common.tables import CommonBase, SubjectKey
 from common.telemetry import HTTP_DENIED, HTTP_SECONDS, SERVER, span
-from common.unit import DuplicateError, StaleError, Step, Unit
+from common.unit import DuplicateError, StaleError, Unit
 
 logger = structlog.get_logger(__name__)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -46,7 +46,6 @@ _SINGLE = frozenset(
     {b"authorization", b"content-encoding", b"content-type", b"idempotency-key", b"if-match"}
 )
 """Headers of which two would leave open which one holds; a proxy may have taken the other."""
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
@@ -57,15 +56,6 @@ def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
         route_class=PragRoute,
         generate_unique_id_function=lambda route: route.name,
     )
-
-
-class TakenError(ConflictError):
-    """A record with this id is there; the answer says only that."""
-
-    def __init__(self, *, table: str, id: UUID) -> None:  # noqa: A002
-        super().__init__("already_exists")
-        self.table = table
-        self.id = id
 
 
 class PragRoute(APIRoute):
@@ -239,7 +229,7 @@ class Call:
                 if repetition and (kept := await repetition.answer()):
                     return kept  # another process was first to answer this key
                 if error.table in taken:
-                    await self._refuse_taken(self._request.state.unit)
+                    await refuse_taken(self._request.state.unit)
                     raise ConflictError("already_exists") from None
                 taken.add(error.table)
         raise ConflictError("version.conflict")
@@ -261,7 +251,7 @@ class Call:
         try:
             return await self._answer(self._request)
         except ConflictError:
-            await self._refuse_taken(unit)
+            await refuse_taken(unit)
             raise
 
     async def _validate(self) -> Response:
@@ -274,21 +264,8 @@ class Call:
             await self._keep_denials(unit)
             response.headers.update(SECURE_HEADERS)
             return response
-        await self._refuse_taken(unit)
+        await refuse_taken(unit)
         return JSONResponse({"valid": True}, headers=SECURE_HEADERS)
-
-    # --- ids that are taken: see docs/decisions/0006
-
-    async def _refuse_taken(self, unit: Unit) -> None:
-        """Raise TakenError if a row handed over as new has the id of one that is there."""
-        # Records before keys, which are made under the same id: the entry names the record.
-        for step in sorted(unit.steps, key=lambda step: step.table is SubjectKey.__table__):
-            column = _chosen_id(step)
-            if column is None:
-                continue
-            id_ = step.values[column.key]
-            if await unit.rows(select(column).where(column == id_)):
-                raise TakenError(table=step.table.name, id=id_)
 
     async def _keep_denials(self, unit: Unit) -> None:
         """Write, of what a check would have written, only who was refused what."""
@@ -319,11 +296,9 @@ class Call:
             logger.warning("database.write_failed", error=type(error).__name__)
             raise UnavailableError("unavailable") from None
         except SQLAlchemyError as error:
-            if self._request.method in _WRITES:
-                raise
-            # Whatever kept the entry of a reading from being written: no entry, no data.
+            # Whatever kept the entry from being written, nothing else was: no entry, no data.
             logger.error(  # noqa: TRY400  its text may hold values
-                "audit.write_failed", error=type(error).__name__
+                "database.write_refused", error=type(error).__name__
             )
             raise UnavailableError("unavailable") from None
 
@@ -338,13 +313,19 @@ class Call:
             kind, ids = error.table, [str(error.id)]
         # The first is the record asked for: whoever it concerns can be told who was refused.
         about = UUID(ids[0]) if ids else None
-        unit.audit("deny", kind, ids, about=about, decision="deny")
+        purpose = self._request.query_params.get("purpose")
+        named = purpose if purpose in codes("purposes") else None
+        unit.audit("deny", kind, ids, about=about, purpose=named, decision="deny")
         logger.info("request.denied", service=self._runtime.name, operation=self._operation)
         await self._write(unit)
 
     def _ids_in_path(self) -> list[str]:
-        given = [str(value) for value in self._request.path_params.values()]
-        return [value for value in given if _UUID.fullmatch(value)]
+        found = []
+        for value in self._request.path_params.values():
+            # However it is spelt: with braces, without dashes, the handler takes it too.
+            with suppress(ValueError):
+                found.append(str(UUID(str(value))))
+        return found
 
 
 def _check_headers(request: Request) -> None:
@@ -360,17 +341,6 @@ def _decorate(response: Response, unit: Unit, request: Request) -> None:
         response.headers["ETag"] = f'"{unit.version}"'
     if response.status_code == HTTPStatus.CREATED and unit.created_id is not None:
         response.headers["Location"] = f"{request.scope['path'].rstrip('/')}/{unit.created_id}"
-
-
-def _chosen_id(step: Step) -> Column[UUID] | None:
-    """Return the column of a new row in which an id from outside may stand."""
-    if step.kind != "insert":
-        return None
-    if step.table is SubjectKey.__table__:
-        return step.table.c.subject
-    column = step.table.c.get("id")
-    is_ours = step.table.metadata is not CommonBase.metadata
-    return column if is_ours and isinstance(step.values.get("id"), UUID) else None
 
 
 def _with_parameters(extra: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:

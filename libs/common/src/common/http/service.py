@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common import contracts
 from common.clock import new_id
 from common.consumer import topics_of, with_audit_heads
 from common.http import docs, health, problem, problems
@@ -112,3 +113,6 @@ def _check_rows(app: FastAPI, runtime: Runtime) -> None:
         raise ValueError(
             f"authz.json of {runtime.name}: no row for {sorted(missing)}, no operation for {sorted(idle)}"
         )
+    told = {kind for kind in contracts.kinds() if kind.startswith(f"{runtime.name}.")}
+    if not told <= rows.told:
+        raise ValueError(f"feed.json of {runtime.name}: no row for {sorted(told - rows.told)}")

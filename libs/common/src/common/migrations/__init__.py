@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from common.columns import SealedColumn, UtcDateTime
 from common.crash import crash
-from common.settings import ServiceSettings
+from common.settings import ServiceSettings, read_settings
 from common.tables import CommonBase
 
 
@@ -58,7 +58,7 @@ def run(metadata: MetaData) -> None:
 def migrate_once(folder: Path, settings: type[ServiceSettings]) -> None:
     """Bring the database of PRAG_DATABASE_URL to this release; one of a newer release is left alone."""
     try:
-        upgrade(folder, settings().database_url)
+        upgrade(folder, read_settings(settings).database_url)
     except NewerDatabaseError:
         sys.exit("The database was written by a newer release; it was not touched.")
 

@@ -164,7 +164,12 @@ async def _figures(unit: Unit, language: str, time_zone: str) -> str:
             _tile("ui.secondary", secondary, apart, language),
             await _by_year(assisted, language),
             _counts(
-                "ui.plans", "plan_phases", "ui.phase", {**plans, "ui.overdue": overdue}, language
+                "ui.plans",
+                "plan_phases",
+                "ui.phase",
+                {**plans, "ui.overdue": overdue},
+                language,
+                width="most",
             ),
             _counts(
                 "ui.referrals",
@@ -172,6 +177,7 @@ async def _figures(unit: Unit, language: str, time_zone: str) -> str:
                 "ui.status",
                 {"ui.referrals": referrals},
                 language,
+                width="third",
             ),
         ]
     )
@@ -235,7 +241,13 @@ def _years(
 
 
 def _counts(
-    title: str, name: str, first: str, columns: Mapping[str, Mapping[str, int]], language: str
+    title: str,
+    name: str,
+    first: str,
+    columns: Mapping[str, Mapping[str, int]],
+    language: str,
+    *,
+    width: str,
 ) -> str:
     """Return a table of counts by code, in the order of the code list; nought is left out.
 
@@ -254,7 +266,7 @@ def _counts(
     ]
     head = [say(column, language) for column in (first, *columns)]
     shown = table(head, rows) if rows else f"<p>{say('ui.no_data_yet', language)}</p>"
-    return section("half", say(title, language), shown)
+    return section(width, say(title, language), shown)
 
 
 def _count(column: str, count: int, language: str) -> str:

@@ -22,7 +22,7 @@ from intake.domain.notice import TriageDecision
 from intake.domain.roles import ActorRole
 from intake.models import Case
 from intake.queries import case as queries
-from intake.queries.notice import find_notice
+from intake.queries.notice import find_to_conclude
 from intake.schemas.case import CaseCreate, CaseUpdate
 from intake.schemas.notice import NoticeTriage
 
@@ -39,10 +39,13 @@ _LISTS = {"citizenships", "languages"}
 
 
 async def create_case(unit: Unit, body: CaseCreate, *, principal: Principal, here: Here) -> Case:
-    """Open a case. One that names a notice is what came of it: the notice is concluded with it."""
+    """Open a case. One that names a notice is what came of it: the notice is concluded with it.
+
+    That is a triage, so it takes a role that may triage: ForbiddenError for another.
+    """
     if body.notice_id is None:
         return await open_case(unit, body, principal=principal, here=here)
-    notice = await find_notice(unit, body.notice_id, principal=principal)
+    notice = await find_to_conclude(unit, body.notice_id, principal=principal)
     if notice is None:
         raise InvalidError("reference.unknown", pointer="/notice_id")
     case = await open_case(unit, body, principal=principal, here=here)

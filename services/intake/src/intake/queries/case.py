@@ -160,6 +160,11 @@ async def is_minor(unit: Unit, case: Case, *, on: date) -> bool:
     return age.is_minor((await told_age(unit, case)).birth(), on=on)
 
 
+def basis_of(case: Case, relation: Relation) -> str:
+    """Return the legal basis on which a case is read: a receiver has it by a referral, on consent."""
+    return "CONSENT" if relation == "referred" else case.legal_basis
+
+
 def _relation(case: Any, principal: Principal) -> Relation | None:  # noqa: ANN401  a row of _SEEN
     relations = principal.relations
     is_own = case.organisation_id == principal.organisation_id

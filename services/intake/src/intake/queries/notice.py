@@ -1,12 +1,17 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, false, or_, select, true
 
 from common.auth import Principal
+from common.authz import Authorisation
 from common.errors import NotFoundError
+from common.tables import OutboxMessage
 from common.unit import AnySelect, Unit
 from intake.models import Case, Notice
+
+_AUTHORISATION = Authorisation.of_package("intake")
 
 
 async def get_notice(
@@ -25,6 +30,12 @@ async def get_notice(
 async def find_notice(unit: Unit, notice_id: UUID, *, principal: Principal) -> Notice | None:
     """Return a notice; None where it is not open to the caller."""
     return await unit.find(select(Notice).where(Notice.id == notice_id, _visible(principal)))
+
+
+async def find_to_conclude(unit: Unit, notice_id: UUID, *, principal: Principal) -> Notice | None:
+    """Return a notice the caller may triage; ForbiddenError for a role that may triage none."""
+    relations = _AUTHORISATION.relations("triage_notice", principal.role)
+    return await find_notice(unit, notice_id, principal=replace(principal, relations=relations))
 
 
 def list_notices(principal: Principal) -> AnySelect:
@@ -46,9 +57,9 @@ async def owner_of_case(unit: Unit, notice: Notice) -> UUID | None:
 
 
 async def list_taken(unit: Unit, ids: Iterable[UUID]) -> set[UUID]:
-    """Return those of `ids` that are a notice's already."""
-    rows = await unit.rows(select(Notice.id).where(Notice.id.in_(list(ids))))
-    return {row.id for row in rows}
+    """Return those of `ids` that are a record's already, of whatever kind: each has told events."""
+    told = select(OutboxMessage.subject).where(OutboxMessage.subject.in_(list(ids)))
+    return {row.subject for row in await unit.rows(told)}
 
 
 def _visible(principal: Principal) -> ColumnElement[bool]:

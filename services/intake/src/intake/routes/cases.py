@@ -50,7 +50,7 @@ async def create_case(
     presume in this country. A legal basis is needed. Age may be an EDTF date, an estimate or
     unknown: whoever may be under 18 is treated as a child (CETS 197 art. 10(3)). A name has no
     place here: identity is written apart, with consent. A case that names a notice is what came of
-    it, and the notice says so. An id that is taken is answered with 409
+    it, and the notice says so; it takes a role that may triage notices. An id that is taken is answered with 409
     `already_exists`, before any other conflict.
     """
     case = await commands.create_case(unit, body, principal=principal, here=here)
@@ -78,8 +78,7 @@ async def get_case(case_id: UUID, unit: UnitDep, principal: CurrentPrincipal) ->
     the case once it has accepted a referral of it, not with the acknowledgement. The look is entered in the access log.
     """
     case, relation = await queries.see_case(unit, case_id, principal=principal)
-    # A receiver has it by a referral, and a referral stands on consent.
-    basis = "CONSENT" if relation == "referred" else case.legal_basis
+    basis = queries.basis_of(case, relation)
     unit.audit("read", Case.__tablename__, [str(case_id)], about=case_id, legal_basis=basis)
     return CaseRead.of(case, groups=principal.data_groups)
 

@@ -5,8 +5,9 @@ from uuid import UUID
 from common.consent import counts, is_valid
 from common.http import CurrentPrincipal, UnitDep, router
 from common.http.request import HereDep
+from common.unit import Unit
 from intake.commands import consent as commands
-from intake.models import Consent
+from intake.models import Case, Consent
 from intake.queries import case as cases
 from intake.queries import consent as queries
 from intake.schemas.consent import ConsentGrant, ConsentList, ConsentRead, ConsentWithdraw
@@ -43,7 +44,7 @@ async def list_consents(
     """
     case, relation = await cases.see_case(unit, case_id, principal=principal)
     rows = await queries.list_seen(unit, case_id, relation, principal)
-    unit.audit("read", Consent.__tablename__, [str(case_id)], about=case_id)
+    _enter(unit, case, relation, *(row.id for row in rows))
     is_minor = await cases.is_minor(unit, case, on=here.today)
     return ConsentList(items=tuple(_read(row, is_minor=is_minor, today=here.today) for row in rows))
 
@@ -55,6 +56,7 @@ async def get_consent(
     """Read one consent of a case."""
     case, relation = await cases.see_case(unit, case_id, principal=principal)
     consent = await queries.get_seen(unit, case_id, consent_id, relation, principal)
+    _enter(unit, case, relation, consent_id)
     is_minor = await cases.is_minor(unit, case, on=here.today)
     return _read(consent, is_minor=is_minor, today=here.today)
 
@@ -79,6 +81,17 @@ async def withdraw_consent(
         unit, case_id, consent_id, withdrawn_on=withdrawn_on, principal=principal, here=here
     )
     return ConsentRead.of(consent, withdrawn_on=withdrawn_on, is_valid=False)
+
+
+def _enter(unit: Unit, case: Case, relation: cases.Relation, *shown: UUID) -> None:
+    """Enter the look at a case's consents in the audit trail."""
+    unit.audit(
+        "read",
+        Consent.__tablename__,
+        [str(case.id), *map(str, shown)],
+        about=case.id,
+        legal_basis=cases.basis_of(case, relation),
+    )
 
 
 def _read(consent: Any, *, is_minor: bool, today: date) -> ConsentRead:  # noqa: ANN401

@@ -62,7 +62,7 @@ class _NotNull:
 
 def _refuse_null(value: object) -> object:
     if value is None:
-        raise PydanticKnownError("missing")
+        raise PydanticKnownError("string_type")  # told as field.type
     return value
 
 

@@ -28,11 +28,17 @@ demo: $(STAMP)  ## Tell the story of one country step by step and check each ste
 
 test: $(STAMP)  ## All tests that need no Java; ARGS="-k accept" narrows them
 	@$(RUN)/pytest $(ARGS); code=$$?; \
-	echo "Left out: the bus and system tests on a real Kafka cluster (make test-kafka is not built yet). Skipped tests, if any, are listed above with their reason."; \
+	echo "Left out: the bus and system tests on a real Kafka broker (make test-kafka). Skipped tests, if any, are listed above with their reason."; \
 	exit $$code
 
-test-kafka:  ## The bus and system tests on Kafka and PostgreSQL (not built yet)
-	@echo "make test-kafka: there is no Kafka bus yet. No test was run." >&2; exit 2
+test-kafka: $(STAMP) build/kafka  ## The bus and system tests on a real Kafka broker and PostgreSQL (needs Java 17 and Maven)
+	@exec $(RUN)/pytest -m kafka $(ARGS)
+
+build/kafka:
+	@command -v java > /dev/null && command -v mvn > /dev/null || { \
+	  echo "make test-kafka needs Java 17 and Maven. On Debian and Ubuntu: apt install openjdk-17-jre-headless maven" >&2; exit 2; }
+	@echo "test-kafka: fetching the broker"
+	@$(RUN)/python -c 'from tests.kafka import fetch_jars; fetch_jars()'
 
 check: $(STAMP) $(CHECKS)  ## Format, lint, types, import rules, dependencies, lock, secrets, ledger, API files
 	@echo "check: all passed"

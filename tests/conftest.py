@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,9 @@ from common.bus import Bus, LocalBus
 from common.db import Database, open_database
 from common.sealing import MasterKey, ServiceBox, SubjectKeyRing
 from common.tables import CommonBase
+
+if TYPE_CHECKING:
+    from tests.kafka import Broker
 
 pytest_plugins = ["tests.ledger_plugin"]
 
@@ -73,6 +77,28 @@ class PostgresUrls:
 @pytest.fixture(scope="session")
 def postgres_urls(postgres: str) -> PostgresUrls:
     return PostgresUrls(postgres)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Broker"]:
+    """A real Kafka broker with the product's topics, users and rights; skips where none can run."""
+    yield from _broker(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator["Broker"]:
+    """A broker of this test alone, to be filled, killed and changed."""
+    yield from _broker(tmp_path / "kafka")
+
+
+def _broker(home: Path) -> Iterator["Broker"]:
+    from tests import kafka  # noqa: PLC0415  only for tests that ask for it
+
+    if lacking := kafka.missing():
+        pytest.skip(f"no Kafka: {lacking}")
+    with kafka.running(home) as running:
+        running.provision()
+        yield running
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -205,7 +205,7 @@ async def read_to_the_end(runtime: Runtime) -> None:
     handlers = with_audit_heads(runtime.name, HANDLERS)
     consumer = Consumer(runtime.database, handlers, service=runtime.name, box=runtime.box)
     subscription = await runtime.bus.subscribe(
-        consumer.topics, group=runtime.name, position_of=consumer.position_of
+        consumer.topics, group=runtime.name, position_of=consumer.claim
     )
     while found := await subscription.poll(limit=40, seconds=0):
         await consumer.accept_all(found)

@@ -154,7 +154,7 @@ class Work:
         consumer = Consumer(self.database, HANDLERS, service="test", box=ServiceBox(MASTER, "test"))
         await consumer.catch_up()
         subscription = await self.bus.subscribe(
-            consumer.topics, group="test", position_of=consumer.position_of
+            consumer.topics, group="test", position_of=consumer.claim
         )
         while found := await subscription.poll(seconds=0):
             for delivery in found:

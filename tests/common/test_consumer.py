@@ -285,9 +285,7 @@ async def dump(database: Database) -> str:
 
 async def drink(consumer: Consumer, bus: Bus) -> int:
     """Let the consumer take what the bus has for it, from its own position on."""
-    subscription = await bus.subscribe(
-        consumer.topics, group="test", position_of=consumer.position_of
-    )
+    subscription = await bus.subscribe(consumer.topics, group="test", position_of=consumer.claim)
     count = 0
     while found := await subscription.poll(limit=40, seconds=0):
         await consumer.accept_all(found)

@@ -47,7 +47,7 @@ async def consumed(tiny: Tiny, database: Database) -> Consumer:
     """Let a consumer take what is on the bus, as a worker does."""
     consumer = Consumer(database, HANDLERS, service="seeing", box=ServiceBox(MASTER, "seeing"))
     bus = tiny.runtime.bus
-    subscription = await bus.subscribe([TOPIC], group="seeing", position_of=consumer.position_of)
+    subscription = await bus.subscribe([TOPIC], group="seeing", position_of=consumer.claim)
     await consumer.accept_all(await subscription.poll(seconds=0))
     return consumer
 
@@ -128,7 +128,7 @@ async def test_a_span_tells_operation_service_and_outcome_and_nothing_else(
         pause=_at_once,
     )
     bus = tiny.runtime.bus
-    subscription = await bus.subscribe([TOPIC], group="failing", position_of=failing.position_of)
+    subscription = await bus.subscribe([TOPIC], group="failing", position_of=failing.claim)
     await failing.accept_all(await subscription.poll(seconds=0))
 
     found = spans.get_finished_spans()
@@ -156,7 +156,7 @@ async def test_without_an_sdk_events_still_name_the_request_that_caused_them(
         database, {ThingMade.type: _noting}, service="seeing", box=ServiceBox(MASTER, "seeing")
     )
     bus = tiny.runtime.bus
-    subscription = await bus.subscribe([TOPIC], group="seeing", position_of=consumer.position_of)
+    subscription = await bus.subscribe([TOPIC], group="seeing", position_of=consumer.claim)
     await consumer.accept_all(await subscription.poll(seconds=0))
 
     [event] = await on_bus(tiny.runtime.bus)

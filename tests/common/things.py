@@ -216,6 +216,12 @@ class BusAround:
     ) -> Sequence[Waiting]:
         return await self.inner.waiting(topics, position_of=position_of)
 
+    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
+        return await self.inner.bounds(topics)
+
+    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
+        await self.inner.check(reads=reads, writes=writes)
+
     async def close(self) -> None:
         await self.inner.close()
 

@@ -63,7 +63,7 @@ class _Worker:
         """Take what the bus has; tell whether there was anything."""
         consumer = self._consumer
         subscription = await self._runtime.bus.subscribe(
-            consumer.topics, group=self._runtime.name, position_of=consumer.position_of
+            consumer.topics, group=self._runtime.name, position_of=consumer.claim
         )
         deliveries = await subscription.poll(limit=1_000, seconds=0)
         await consumer.accept_all(deliveries)

@@ -150,9 +150,9 @@ def running(home: Path, *arguments: str) -> Iterator[Country]:
         yield country.wait_ready()
 
 
-def poll(until: Callable[[], bool]) -> None:
+def poll(until: Callable[[], bool], *, patience: float = PATIENCE) -> None:
     """Ask again, over the network or of the disk, until the answer is yes."""
-    deadline = monotonic() + PATIENCE
+    deadline = monotonic() + patience
     pause = threading.Event()
     while not until():
         pause.wait(0.02)

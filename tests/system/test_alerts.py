@@ -58,7 +58,7 @@ class Watched:
         consumer = consumer or self.consumer
         bus = self.referral.runtime.bus
         subscription = await bus.subscribe(
-            consumer.topics, group="referral", position_of=consumer.position_of
+            consumer.topics, group="referral", position_of=consumer.claim
         )
         while found := await subscription.poll(limit=1000, seconds=0):
             await consumer.accept_all(found)

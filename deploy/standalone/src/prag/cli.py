@@ -70,6 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")
     verify.set_defaults(command=_verify_audit, parser=verify)
 
+    kafka = commands.add_parser("kafka", help="make a Kafka cluster ready: topics, users, rights")
+    kafka.add_argument("--bootstrap", required=True, metavar="HOST:PORT", help="the brokers")
+    kafka.add_argument(
+        "--passwords",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds the file `admin`; each service's password is made beside it",
+    )
+    kafka.add_argument("--ca-file", type=Path, help="PEM of who issued the brokers' certificates")
+    kafka.add_argument("--replication", type=int, default=1, metavar="N", help="copies (1)")
+    kafka.set_defaults(command=_kafka, parser=kafka)
+
     backup = commands.add_parser("backup", help="copy the country into FILE.tar.gz, its keys apart")
     backup.add_argument("file", type=Path, metavar="FILE")
     backup.set_defaults(command=_backup, parser=backup)
@@ -142,6 +155,19 @@ def _verify_audit(_: argparse.Namespace) -> int:
     from prag.verify_audit import report  # noqa: PLC0415
 
     return report(_home())
+
+
+def _kafka(options: argparse.Namespace) -> int:
+    from prag.kafka import provision  # noqa: PLC0415
+
+    made = provision(
+        options.bootstrap,
+        options.passwords,
+        ca_file=options.ca_file,
+        replication=options.replication,
+    )
+    print("\n".join([*made, "ready"]))
+    return 0
 
 
 def _backup(options: argparse.Namespace) -> int:

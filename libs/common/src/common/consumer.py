@@ -6,6 +6,7 @@ fifty deliveries at a time; one that fails leaves the batch and is tried alone. 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -15,21 +16,39 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.audit import on_head_sealed
-from common.bus import Bus, Delivery
-from common.clock import utcnow
+from common.bus import Bus, BusError, BusRefusedError, Delivery, Subscription
+from common.clock import monotonic, utcnow
 from common.contracts.audit import HEAD_SEALED
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.events import topic_of
-from common.inbox import HandlerFailedError, Handlers, Inbox, Outcome, Pause
+from common.inbox import (
+    POSITION,
+    HandlerFailedError,
+    Handlers,
+    Inbox,
+    LostPartitionError,
+    Outcome,
+    Pause,
+)
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, InboxAggregate, InboxPending
-from common.telemetry import CONSUMER_LAG_AT, INBOX
+from common.telemetry import CONSUMER_LAG_AT, CONSUMER_REBUILDS, INBOX, STALE_EPOCH
+from common.unit import DuplicateError, StaleError
 
 logger = structlog.get_logger(__name__)
 R = TypeVar("R")
 
 BATCH = 50
+SILENCE_SECONDS = 30.0
+"""After so long without a record the bus is asked whether there is one."""
+_MOST_REBUILDS, _REBUILDS_WITHIN = 3, 600.0
+"""So many silent subscriptions in so many seconds end the process: its supervisor starts a new one."""
+_REBUILD_SECONDS = 1.0
+
+
+class SilenceError(Exception):
+    """Records wait on the bus and none comes."""
 
 
 def with_audit_heads(service: str, handlers: Handlers) -> Handlers:
@@ -45,10 +64,7 @@ def topics_of(handlers: Handlers) -> list[str]:
 
 async def next_offset(database: Database, topic: str, partition: int) -> int:
     """Return the next offset a service wants of a partition; 0 at the very start."""
-    statement = select(ConsumerPosition).where(
-        ConsumerPosition.topic == topic, ConsumerPosition.partition == partition
-    )
-    rows = await database.fetch(statement)
+    rows = await database.fetch(POSITION, {"topic": topic, "partition": partition})
     return rows[0].next_offset if rows else 0
 
 
@@ -71,8 +87,15 @@ class Consumer:
         self._box = box
         self._source = source
         self._pause = pause
+        self._epochs: dict[tuple[str, int], int] = {}
         self._alone = Inbox(
-            database, handlers, service=service, box=box, source=source, pause=pause
+            database,
+            handlers,
+            service=service,
+            box=box,
+            source=source,
+            epochs=self._epochs,
+            pause=pause,
         )
 
     @property
@@ -85,14 +108,67 @@ class Consumer:
             return
         await self._patiently(self.catch_up)
         await self._patiently(self.retry_all_parked)
-        subscription = await self._patiently(
-            lambda: bus.subscribe(self.topics, group=self._service, position_of=self.position_of)
-        )
+        rebuilt: list[float] = []
         while True:
-            await self.accept_all(await self._patiently(subscription.poll))
+            subscription = await self._patiently(
+                lambda: bus.subscribe(self.topics, group=self._service, position_of=self.claim)
+            )
+            try:
+                await self._read_on(bus, subscription)
+            except (BusError, LostPartitionError, SilenceError) as error:
+                if isinstance(error, BusRefusedError):
+                    raise
+                CONSUMER_REBUILDS.labels(self._service).inc()
+                if isinstance(error, LostPartitionError):
+                    STALE_EPOCH.labels(self._service).inc()
+                logger.warning("consumer.begins_anew", error=type(error).__name__)
+                rebuilt = [at for at in rebuilt if monotonic() - at < _REBUILDS_WITHIN]
+                rebuilt += [monotonic()] * isinstance(error, SilenceError)
+                if len(rebuilt) == _MOST_REBUILDS:
+                    raise
+                await self._pause(_REBUILD_SECONDS)
+            finally:
+                await subscription.close()
 
-    async def position_of(self, topic: str, partition: int) -> int:
-        return await next_offset(self._database, topic, partition)
+    async def _read_on(self, bus: Bus, subscription: Subscription) -> None:
+        """Take what comes; SilenceError when nothing does although something waits on the bus."""
+        heard = monotonic()
+        while True:
+            deliveries = await subscription.poll()
+            if deliveries:
+                await self.accept_all(deliveries)
+                heard = monotonic()
+            elif monotonic() - heard > SILENCE_SECONDS:
+                heard = monotonic()
+                with suppress(*OUTAGE):  # who cannot say whether something waits is no witness
+                    if await self._has_waiting(bus):
+                        raise SilenceError
+
+    async def _has_waiting(self, bus: Bus) -> bool:
+        position_of = partial(next_offset, self._database)
+        return any(each.count for each in await bus.waiting(self.topics, position_of=position_of))
+
+    async def claim(self, topic: str, partition: int) -> int:
+        """Become the reader of a partition, fence off who was it before; return where to read on."""
+        return await self._patiently(lambda: self._claim(topic, partition))
+
+    async def _claim(self, topic: str, partition: int) -> int:
+        place = {"topic": topic, "partition": partition}
+        while True:
+            unit = unit_of(self._database, source=f"/{self._service}", operation="claim")
+            row = await unit.find(POSITION, **place)
+            if row is None:
+                unit.add(ConsumerPosition, **place, next_offset=0, owner_epoch=1)
+            else:
+                # The position too: the former reader may have moved it since it was read.
+                seen = {**place, "owner_epoch": row.owner_epoch, "next_offset": row.next_offset}
+                unit.update(ConsumerPosition, seen, expect=1, owner_epoch=row.owner_epoch + 1)
+            try:
+                await self._database.write(unit)
+            except (StaleError, DuplicateError):
+                continue
+            self._epochs[topic, partition] = row.owner_epoch + 1 if row else 1
+            return row.next_offset if row else 0
 
     async def catch_up(self) -> None:
         """Apply what waits although its turn has come: a crash came between two transactions."""
@@ -152,6 +228,7 @@ class Consumer:
                 box=self._box,
                 source=self._source,
                 alone=False,
+                epochs=self._epochs,
             )
             try:
                 for delivery in deliveries:

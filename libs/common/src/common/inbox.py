@@ -23,7 +23,7 @@ from common.events import Event, topic_of
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
 from common.telemetry import CONSUMER, span, trace_id_of
-from common.unit import DuplicateError, Unit
+from common.unit import DuplicateError, StaleError, Unit
 
 logger = structlog.get_logger(__name__)
 
@@ -42,6 +42,10 @@ _SEEN = select(InboxMessage).where(InboxMessage.event_id == bindparam("event_id"
 _STATE = select(InboxAggregate).where(
     InboxAggregate.topic == bindparam("topic"), InboxAggregate.subject == bindparam("subject")
 )
+POSITION = select(ConsumerPosition).where(
+    ConsumerPosition.topic == bindparam("topic"),
+    ConsumerPosition.partition == bindparam("partition"),
+)
 _WAITING = select(InboxPending).where(
     InboxPending.topic == bindparam("topic"),
     InboxPending.subject == bindparam("subject"),
@@ -51,6 +55,18 @@ _WAITING = select(InboxPending).where(
 
 class HandlerFailedError(Exception):
     """A handler raised while others' effects share its transaction; it must be tried alone."""
+
+
+class LostPartitionError(Exception):
+    """Another worker reads this partition now; what is left of it here is that one's to take."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        super().__init__(topic, partition)
+        self.place = topic, partition
+
+
+Epochs = Mapping[tuple[str, int], int]
+"""(topic, partition) → the epoch under which it is read here."""
 
 
 class Inbox:
@@ -70,9 +86,11 @@ class Inbox:
         box: ServiceBox,
         source: str | None = None,
         alone: bool = True,
+        epochs: Epochs | None = None,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._store = store
+        self._epochs = epochs or {}
         self._handlers = handlers
         self._service = service
         self._source = source or f"/{service}"
@@ -130,7 +148,7 @@ class Inbox:
         for attempt in range(1, TRIES + 1):
             try:
                 return await self._attempt(delivery, event, digest)
-            except OUTAGE:
+            except (*OUTAGE, LostPartitionError):
                 raise
             except (ProblemError, ValidationError) as error:
                 code = getattr(error, "code", "payload_invalid")
@@ -162,10 +180,10 @@ class Inbox:
             await handler(unit, event)
         crash("consumer.before_commit")
         try:
-            await self._store.write(unit)
-        except DuplicateError as error:
+            await self._write(unit, delivery)
+        except DuplicateError:
             seen = await self._unit().find(_SEEN, event_id=event.id)
-            if error.table != InboxMessage.__tablename__ or seen is None:
+            if seen is None:
                 raise
             return await self._repeated(delivery, event, digest, seen)
         if self._alone:
@@ -205,7 +223,7 @@ class Inbox:
         unit = self._unit()
         self._advance(unit, delivery)
         self._release(unit, delivery, waiting)
-        await self._store.write(unit)
+        await self._write(unit, delivery)
         return "duplicate"
 
     async def _hold(self, delivery: Delivery, event: Event) -> Outcome:
@@ -220,7 +238,7 @@ class Inbox:
         unit = self._unit()
         self._advance(unit, delivery)
         self._keep_waiting(unit, delivery, event)
-        await self._store.write(unit)
+        await self._write(unit, delivery)
         return "pending"
 
     async def _park(self, delivery: Delivery, event: Event, reason: str) -> Outcome:
@@ -235,7 +253,7 @@ class Inbox:
             parked_reason=reason,
         )
         self._keep_waiting(unit, delivery, event)
-        await self._store.write(unit)
+        await self._write(unit, delivery)
         logger.error("consumer.parked", type=event.type, subject=str(event.subject), error=reason)
         return "parked"
 
@@ -268,7 +286,7 @@ class Inbox:
             self._remember(unit, delivery.topic, event, digest, "dead")
         self._release(unit, delivery, waiting)
         try:
-            await self._store.write(unit)
+            await self._write(unit, delivery)
         except DuplicateError:
             return await self._skip(delivery)  # a twin of this consumer was faster
         logger.error("consumer.dead_letter", topic=delivery.topic, error=reason)
@@ -280,13 +298,34 @@ class Inbox:
         return unit_of(self._store, source=self._source, operation="consume", trace_id=trace_id)
 
     def _advance(self, unit: Unit, delivery: Delivery) -> None:
-        if delivery.offset >= 0:
+        if delivery.offset < 0:
+            return
+        place, following = (delivery.topic, delivery.partition), delivery.offset + 1
+        epoch = self._epochs.get(place)
+        if epoch is None:
             unit.put(
                 ConsumerPosition,
                 topic=delivery.topic,
                 partition=delivery.partition,
-                next_offset=delivery.offset + 1,
+                next_offset=following,
             )
+        else:
+            mine = {"topic": place[0], "partition": place[1], "owner_epoch": epoch}
+            unit.update(ConsumerPosition, mine, expect=1, next_offset=following)
+
+    async def _write(self, unit: Unit, delivery: Delivery) -> None:
+        """Write; where that met a row that had changed, tell whether it was the partition's owner."""
+        try:
+            await self._store.write(unit)
+        except StaleError:
+            epoch = self._epochs.get((delivery.topic, delivery.partition))
+            if epoch is not None:
+                row = await self._unit().find(
+                    POSITION, topic=delivery.topic, partition=delivery.partition
+                )
+                if row is None or row.owner_epoch != epoch:
+                    raise LostPartitionError(delivery.topic, delivery.partition) from None
+            raise
 
     def _keep_waiting(self, unit: Unit, delivery: Delivery, event: Event) -> None:
         unit.put(

@@ -1,8 +1,10 @@
 """The two processes of a service in production: one answers, one works in the background."""
 
+import argparse
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
@@ -10,9 +12,12 @@ import uvloop
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from common import logs
+from common import logs, recovery
+from common.bus import BusRefusedError
+from common.consumer import topics_of, with_audit_heads
+from common.inbox import Handlers
 from common.runtime import Runtime, open_runtime
-from common.settings import PORTS, ServiceName, ServiceSettings, read_settings
+from common.settings import EX_CONFIG, PORTS, ServiceName, ServiceSettings, read_settings
 
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
@@ -57,12 +62,19 @@ class Server(uvicorn.Server):
     """Serves one application; the signals are left to the process, which may have more to end."""
 
     def __init__(
-        self, app: FastAPI, *, port: int, grace_seconds: int, most: int | None = None
+        self,
+        app: FastAPI,
+        *,
+        host: str = "127.0.0.1",
+        port: int,
+        grace_seconds: int,
+        most: int | None = None,
     ) -> None:
         """At most `most` connections are served at a time; further ones are told 503."""
         super().__init__(
             uvicorn.Config(
                 app,
+                host=host,
                 port=port,
                 http=_Connection,
                 ws="none",
@@ -90,7 +102,12 @@ def serve_forever(
 
     async def serve(runtime: Runtime) -> None:
         port = runtime.settings.port_base + PORTS[name]
-        server = Server(create_app(runtime), port=port, grace_seconds=GRACE_SECONDS)
+        server = Server(
+            create_app(runtime),
+            host=runtime.settings.host,
+            port=port,
+            grace_seconds=GRACE_SECONDS,
+        )
         _on_signal(server.stop)
         await server.serve()
 
@@ -98,9 +115,25 @@ def serve_forever(
 
 
 def run_forever(
-    name: ServiceName, settings: type[ServiceSettings], work: Callable[[Runtime], Awaitable[None]]
+    name: ServiceName,
+    settings: type[ServiceSettings],
+    work: Callable[[Runtime], Awaitable[None]],
+    *,
+    handlers: Handlers,
 ) -> None:
-    """Work until SIGTERM; what is under way is finished or redone at the next start."""
+    """Work until SIGTERM; what is under way is finished or redone at the next start.
+
+    With `--replay` or `--resume` it does that once instead, for an operator: see common.recovery.
+    """
+    options = _worker_options(name)
+
+    async def replay(runtime: Runtime) -> None:
+        print(f"{await recovery.replay(runtime.database, runtime.bus)} events sent again")  # noqa: T201
+
+    async def resume(runtime: Runtime) -> None:
+        topics = topics_of(with_audit_heads(name, handlers))
+        moved = await recovery.resume(runtime.database, runtime.bus, topics, service=name)
+        print("\n".join(f"{topic}/{partition} is read on" for topic, partition in moved))  # noqa: T201
 
     async def work_until_told(runtime: Runtime) -> None:
         task = asyncio.ensure_future(work(runtime))
@@ -108,7 +141,27 @@ def run_forever(
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    _run(name, settings, work_until_told)
+    try:
+        _run(
+            name,
+            settings,
+            replay if options.replay else resume if options.resume else work_until_told,
+        )
+    except* BusRefusedError as refused:
+        print(f"{name}: {_first_of(refused)}", file=sys.stderr)  # noqa: T201
+        sys.exit(EX_CONFIG)
+
+
+def _worker_options(name: ServiceName) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"python -m {name}.worker")
+    once = parser.add_mutually_exclusive_group()
+    once.add_argument("--replay", action="store_true", help="send the whole archive again, and end")
+    once.add_argument(
+        "--resume",
+        action="store_true",
+        help="read on where a position lies outside its log, and end; the worker must not run",
+    )
+    return parser.parse_args()
 
 
 def _run(
@@ -125,6 +178,14 @@ def _run(
     logs.configure()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+def _first_of(group: BaseExceptionGroup[BusRefusedError]) -> BaseException:
+    """Return the first error of a group, however deep it lies."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def _on_signal(end: Callable[[], object]) -> None:

@@ -44,7 +44,7 @@ def open_runtime(
         name=name,
         settings=settings,
         database=open_database(settings.database_url, keys),
-        bus=bus or open_bus(settings.bus_url),
+        bus=bus or open_bus(settings.bus),
         master=master,
         box=ServiceBox(master, name),
         tags=TagKeys(master),

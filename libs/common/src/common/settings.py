@@ -2,9 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
+from urllib.parse import urlencode
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.here import Here
@@ -24,8 +25,16 @@ class ServiceSettings(BaseSettings):
     """The country this instance belongs to: ISO 3166-1 alpha-2, or XK."""
     database_url: str
     """`sqlite:///absolute/path` or `postgresql+asyncpg://…`."""
-    bus_url: str
-    """`local:///absolute/path` of the log file all services of an instance share."""
+    bus_url: str = ""
+    """`local:///absolute/path` of the log file all services of an instance share; or none, and
+    `kafka_bootstrap`."""
+    kafka_bootstrap: str = ""
+    """`host:port,host:port` of the country's cluster."""
+    kafka_user: str = ""
+    """As whom this service speaks to the cluster; its rights are those of `prag kafka provision`."""
+    kafka_password_file: Path = Path()
+    kafka_ca_file: Path | None = None
+    """PEM of who issued the brokers' certificates; needed unless the brokers are on this machine."""
     oidc_issuer: str
     oidc_audience: str
     oidc_jwks_file: Path
@@ -34,8 +43,27 @@ class ServiceSettings(BaseSettings):
     """32 random bytes; wraps the key of every case. Mode 0600."""
     time_zone: str = "Europe/Belgrade"
     """The zone in which calendar days of this country are counted."""
+    host: str = "127.0.0.1"
+    """The address the API listens on. Beyond this machine only behind something that speaks TLS."""
     port_base: int = 8001
     max_body_bytes: int = 1024 * 1024
+
+    @model_validator(mode="after")
+    def _has_one_bus(self) -> Self:
+        if bool(self.bus_url) == bool(self.kafka_bootstrap):
+            raise ValueError("either PRAG_BUS_URL or PRAG_KAFKA_BOOTSTRAP must be set")
+        if self.kafka_bootstrap and not (self.kafka_user and self.kafka_password_file.name):
+            raise ValueError("PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE must be set")
+        return self
+
+    @property
+    def bus(self) -> str:
+        """The URL by which `common.bus.open_bus` finds the bus."""
+        if self.bus_url:
+            return self.bus_url
+        files = {"password_file": self.kafka_password_file, "ca_file": self.kafka_ca_file}
+        query = urlencode({name: path for name, path in files.items() if path})
+        return f"kafka://{self.kafka_user}@{self.kafka_bootstrap}/?{query}"
 
     @property
     def here(self) -> Here:
@@ -57,6 +85,8 @@ def read_settings(kind: type[S]) -> S:
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_context=False, include_url=False):
             name = "_".join(str(step) for step in fault["loc"]).upper()
-            is_missing = fault["type"] == "missing"
-            print(f"PRAG_{name} {'is not set' if is_missing else 'is not valid'}", file=sys.stderr)  # noqa: T201
+            what = "is not set" if fault["type"] == "missing" else "is not valid"
+            # What is wrong with several together says so in our own words.
+            words = f"PRAG_{name} {what}" if name else fault["msg"].removeprefix("Value error, ")
+            print(words, file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)

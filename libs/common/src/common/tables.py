@@ -103,13 +103,18 @@ class InboxPending(CommonBase):
 
 
 class ConsumerPosition(CommonBase):
-    """Where this service stands in each partition; the bus is asked for nothing else."""
+    """Where this service stands in each partition; the bus is asked for nothing else.
+
+    `owner_epoch` rises when a worker is given the partition; one that had it before, and has not
+    heard yet, can move nothing.
+    """
 
     __tablename__ = "consumer_position"
 
     topic: Mapped[str] = mapped_column(String(100), primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True)
     next_offset: Mapped[int] = mapped_column(Counter)
+    owner_epoch: Mapped[int] = mapped_column(server_default="0")
 
 
 class DeadLetter(CommonBase):

@@ -39,6 +39,19 @@ RELAY_PUBLISHED = Counter("prag_relay_published_total", "Events published", ["se
 STALE_EPOCH = Counter(
     "prag_stale_epoch_rejected_total", "Marks refused to a former leader", ["service"]
 )
+PRODUCER_REBUILDS = Counter(
+    "prag_relay_producer_rebuilds_total", "Producers thrown away after an error", ["service"]
+)
+CONSUMER_REBUILDS = Counter(
+    "prag_consumer_rebuilds_total",
+    "Subscriptions begun anew after an error or silence",
+    ["service"],
+)
+BUS_OUTSIDE_LOG = Gauge(
+    "prag_consumer_outside_log",
+    "1 for a partition that rests because its position lies outside the log",
+    ["service", "topic", "partition"],
+)
 INBOX = Counter("prag_inbox_total", "Deliveries by what became of them", ["service", "outcome"])
 CONSUMER_LAG_AT = Gauge(
     "prag_consumer_last_progress_timestamp_seconds", "When the consumer last advanced", ["service"]

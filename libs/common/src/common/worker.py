@@ -9,11 +9,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
+from common import contracts
 from common.audit import Sealer
+from common.bus import BusError, BusRefusedError
 from common.clock import monotonic, utcnow
 from common.consumer import Consumer, with_audit_heads
 from common.db import OUTAGE
 from common.db.base import unit_of
+from common.events import topic_of
 from common.inbox import Handlers
 from common.relay import Relay
 from common.runtime import Runtime
@@ -56,6 +59,7 @@ async def run_worker(
     logger.info("worker.started", service=runtime.name)
     try:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_check_bus(runtime, consumer), name=f"{runtime.name}-check")
             tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
             tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
             tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
@@ -75,6 +79,23 @@ def sealer_of(runtime: Runtime, anchor_file: Path | None) -> Sealer:
         source=runtime.source,
         anchor_file=anchor_file,
     )
+
+
+async def _check_bus(runtime: Runtime, consumer: Consumer) -> None:
+    """End the worker if a setting keeps it from the bus for good; wait while nobody answers."""
+    writes = {topic_of(kind) for kind in contracts.kinds() if kind.startswith(f"{runtime.name}.")}
+    seconds = 0.25
+    while True:
+        try:
+            await runtime.bus.check(reads=consumer.topics, writes=writes)
+        except BusRefusedError:
+            raise
+        except BusError as error:
+            logger.warning("bus.waits", service=runtime.name, error=type(error).__name__)
+            await asyncio.sleep(seconds)
+            seconds = min(seconds * 2, 10)
+        else:
+            return
 
 
 async def _lead(runtime: Runtime) -> None:

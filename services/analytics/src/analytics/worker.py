@@ -14,4 +14,4 @@ async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run_forever("analytics", Settings, run)
+    run_forever("analytics", Settings, run, handlers=HANDLERS)

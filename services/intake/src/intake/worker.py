@@ -27,4 +27,4 @@ async def sweep(runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    run_forever("intake", Settings, run)
+    run_forever("intake", Settings, run, handlers=HANDLERS)

@@ -28,4 +28,4 @@ async def expire_overdue(runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    run_forever("referral", Settings, run)
+    run_forever("referral", Settings, run, handlers=HANDLERS)

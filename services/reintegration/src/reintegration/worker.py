@@ -28,4 +28,4 @@ async def sweep(runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    run_forever("reintegration", Settings, run)
+    run_forever("reintegration", Settings, run, handlers=HANDLERS)

@@ -1,6 +1,6 @@
 """What services may ask of the bus."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,13 @@ PositionOf = Callable[[str, int], Awaitable[int]]
 
 class BusError(OSError):
     """The bus cannot be reached or cannot store; what was not confirmed is published again."""
+
+
+class BusRefusedError(BusError):
+    """The bus is there and will never let this process work: a setting is wrong, and which."""
+
+    def __init__(self, setting: str, what: str) -> None:
+        super().__init__(f"{setting} {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,8 @@ class Subscription(Protocol):
         """Return the next records in order within each partition; empty after `seconds`.
 
         What was returned once is not returned again by this subscription; a new one starts from
-        the positions the consumer's database names.
+        the positions the consumer's database names. After BusError it is of no more use: close it
+        and subscribe again.
         """
         ...
 
@@ -70,6 +78,17 @@ class Bus(Protocol):
         self, topics: Collection[str], *, position_of: PositionOf
     ) -> Sequence[Waiting]:
         """Tell what a consumer at these positions has not read yet, without reading it for them."""
+        ...
+
+    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """Return (topic, partition) → the first offset the log holds, and the one after its last."""
+        ...
+
+    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
+        """Return if this process may read and write these topics.
+
+        BusRefusedError names the setting that will not do; BusError while nobody answers.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -56,6 +56,12 @@ class LocalBus:
         """Tell what lies ahead; BusError as for `subscribe`."""
         positions = {topic: await position_of(topic, 0) for topic in topics}
         return await self._run(lambda log: _waiting(log, positions))
+
+    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
+        return await self._run(lambda log: {(topic, 0): (0, _end(log, topic)) for topic in topics})
+
+    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
+        """Whoever may open the file may read and write all of it."""
 
     async def close(self) -> None:
         if self._log is not None:

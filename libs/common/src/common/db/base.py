@@ -80,7 +80,7 @@ def statements(
         # An update that must meet a row is counted, so it goes alone.
         batches = [[step] for step in run] if shape[4] is not None else [run]
         for batch in batches:
-            yield shape, statement_of(shape, dialect), [_parameters(step) for step in batch]
+            yield shape, statement_of(shape, dialect), [parameters_of(step) for step in batch]
 
 
 def check_count(shape: Shape, count: int) -> None:
@@ -89,11 +89,11 @@ def check_count(shape: Shape, count: int) -> None:
         raise StaleError
 
 
-def duplicate(shape: Shape, error: IntegrityError) -> DuplicateError | None:
+def duplicate(table: str, error: IntegrityError) -> DuplicateError | None:
     """Tell a key that is there already from other broken constraints, which are bugs."""
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
     if code in {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}:
-        return DuplicateError(shape[1].name)
+        return DuplicateError(table)
     return None
 
 
@@ -103,7 +103,7 @@ def shape_of(step: Step) -> Shape:
     return step.kind, step.table, tuple(step.values), where, step.expect
 
 
-def _parameters(step: Step) -> dict[str, Any]:
+def parameters_of(step: Step) -> dict[str, Any]:
     if step.kind in {"insert", "put"}:
         return step.values
     return {f"v_{k}": v for k, v in step.values.items()} | {

@@ -276,7 +276,7 @@ def _execute(steps: list[Step], connection: Connection) -> None:
                 statement, parameters if len(parameters) > 1 else parameters[0]
             )
         except IntegrityError as error:
-            raise (duplicate(shape, error) or error) from None
+            raise (duplicate(shape[1].name, error) or error) from None
         if shape[4] is not None:
             check_count(shape, result.rowcount)
 

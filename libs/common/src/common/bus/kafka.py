@@ -1,0 +1,392 @@
+"""Kafka through aiokafka: durable when acknowledged by all replicas, read from the database's position.
+
+aiokafka's idempotent producer never gives up by itself and cannot be used again after some of its
+errors, so every publication has a deadline, and a producer that failed once is thrown away. No
+transactions: what is sent twice is dropped by the consumers' inboxes.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
+
+from common.bus.base import BusError, BusRefusedError, Delivery, PositionOf, Record, Waiting
+from common.telemetry import BUS_OUTSIDE_LOG, PRODUCER_REBUILDS
+
+logger = structlog.get_logger(__name__)
+
+PARTITIONS = 6
+"""Of every topic, fixed when it is made: another number would send a key to another partition."""
+SEND_SECONDS = 15.0
+_CLOSE_SECONDS = 5.0
+_REQUEST_MS = 10_000
+_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaLogin:
+    """Where a cluster is and as whom this service speaks to it.
+
+    Without `ca_file` the connection is not encrypted, which is refused but on a loopback address.
+    """
+
+    bootstrap: str
+    user: str
+    password_file: Path
+    ca_file: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return what aiokafka's clients need; BusRefusedError names the setting that is wrong."""
+        try:
+            password = self.password_file.read_text().strip()
+        except (OSError, ValueError):
+            raise BusRefusedError("PRAG_KAFKA_PASSWORD_FILE", "cannot be read") from None
+        return {
+            "bootstrap_servers": self.bootstrap,
+            "client_id": self.user,
+            "request_timeout_ms": _REQUEST_MS,
+            "security_protocol": "SASL_SSL" if self.ca_file else "SASL_PLAINTEXT",
+            "ssl_context": self._context(),
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": self.user,
+            "sasl_plain_password": password,
+        }
+
+    def addresses(self) -> list[tuple[str, int]]:
+        try:
+            pairs = [address.rpartition(":") for address in self.bootstrap.split(",")]
+            return [(host, int(port)) for host, _, port in pairs if host]
+        except ValueError:
+            raise BusRefusedError("PRAG_KAFKA_BOOTSTRAP", "must be host:port,host:port") from None
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self.ca_file is None:
+            if all(host in {"127.0.0.1", "::1", "localhost"} for host, _ in self.addresses()):
+                return None
+            raise BusRefusedError(
+                "PRAG_KAFKA_CA_FILE", "is needed: only a loopback address is spoken to in the clear"
+            )
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError):
+            raise BusRefusedError("PRAG_KAFKA_CA_FILE", "holds no readable certificate") from None
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return context
+
+
+class KafkaBus:
+    """One cluster, spoken to as one user. A client is opened when it is first needed."""
+
+    def __init__(self, login: KafkaLogin) -> None:
+        self._login = login
+        self._producer: AIOKafkaProducer | None = None
+        self._publishing = asyncio.Lock()
+        self._reader: AIOKafkaConsumer | None = None
+        self._reading = asyncio.Lock()
+        self._subscriptions: list[KafkaSubscription] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        async with self._publishing:
+            producer = await self._open_producer()
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    sends = [
+                        await producer.send(each.topic, each.value, key=each.key.encode())
+                        for each in records
+                    ]
+                    await asyncio.gather(*sends)
+            except BaseException as error:
+                # Whether it arrived is unknown, and the producer may be stuck for good.
+                self._producer = None
+                PRODUCER_REBUILDS.labels(self._login.user).inc()
+                self._end(producer)
+                if isinstance(error, (KafkaError, TimeoutError)):
+                    raise _error_of(error) from error
+                raise
+
+    async def subscribe(
+        self, topics: Sequence[str], *, group: str, position_of: PositionOf
+    ) -> "KafkaSubscription":
+        """Join the group; what it assigns is read on from the consumer's positions.
+
+        A position that lies outside the log (it was cut by its retention, or lost) is not read on
+        from: that partition rests and a gauge says so, for what was skipped would be missed unseen.
+        """
+        consumer = AIOKafkaConsumer(
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=15_000,
+            heartbeat_interval_ms=3_000,
+            rebalance_timeout_ms=30_000,
+            max_partition_fetch_bytes=_MOST_BYTES,
+            **self._login.options(),
+        )
+        subscription = KafkaSubscription(consumer, position_of, group)
+        self._subscriptions = [each for each in self._subscriptions if not each.is_closed]
+        self._subscriptions.append(subscription)
+        with _failures():
+            await consumer.start()
+            consumer.subscribe(topics, listener=subscription.listener)
+        return subscription
+
+    async def waiting(
+        self, topics: Collection[str], *, position_of: PositionOf
+    ) -> Sequence[Waiting]:
+        async with self._reading:
+            with _failures():
+                return await self._waiting(topics, position_of)
+
+    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
+        async with self._reading:
+            with _failures():
+                return await _bounds(await self._open_reader(), topics)
+
+    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
+        """Refuse to start with a setting that cannot work; BusError while no broker answers."""
+        options = self._login.options()
+        await self._check_login(options)
+        with _failures():
+            async with self._opened(AIOKafkaConsumer(**options)) as consumer:
+                for topic in sorted({*reads, *writes}):
+                    await _check_topic(consumer, topic, self._login.user)
+
+    async def close(self) -> None:
+        for client in (self._producer, self._reader):
+            if client is not None:
+                self._end(client)
+        self._producer = self._reader = None
+        await asyncio.gather(*self._ending, *(each.close() for each in self._subscriptions))
+
+    async def _check_login(self, options: dict[str, Any]) -> None:
+        """Tell a wrong password from a broker that is away; the clients' own start cannot."""
+        plain = {k: v for k, v in options.items() if k != "bootstrap_servers"}
+        last: Exception | None = None
+        for host, port in self._login.addresses():
+            try:
+                connection = await create_conn(host, port, **plain)
+            except (AuthenticationFailedError, SaslAuthenticationFailed):
+                raise BusRefusedError(
+                    "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE", "were not accepted"
+                ) from None
+            except ssl.SSLError:
+                raise BusRefusedError(
+                    "PRAG_KAFKA_CA_FILE", "did not issue the broker's certificate"
+                ) from None
+            except (KafkaError, OSError) as error:
+                last = error
+                continue
+            connection.close()
+            return
+        raise BusError(type(last).__name__) from last
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            # Nothing lingers: the relay hands over whole batches, and lingering only delays them.
+            producer = AIOKafkaProducer(
+                enable_idempotence=True,
+                linger_ms=0,
+                max_request_size=_MOST_BYTES,
+                **self._login.options(),
+            )
+            try:
+                with _failures():
+                    await producer.start()
+            except BaseException:
+                self._end(producer)
+                raise
+            self._producer = producer
+        return self._producer
+
+    async def _waiting(self, topics: Collection[str], position_of: PositionOf) -> list[Waiting]:
+        reader, found = await self._open_reader(), []
+        for (topic, partition), (begin, end) in (await _bounds(reader, topics)).items():
+            position = await position_of(topic, partition)
+            if not begin <= position <= end:
+                raise BusError(f"{topic}/{partition} is read outside its log")
+            count = end - position
+            part = TopicPartition(topic, partition)
+            first = await _first(reader, part, position) if count else None
+            found.append(Waiting(topic, partition, count, first))
+        return found
+
+    async def _open_reader(self) -> AIOKafkaConsumer:
+        """Return the client that looks at the log for nobody."""
+        if self._reader is None:
+            reader = AIOKafkaConsumer(
+                enable_auto_commit=False, auto_offset_reset="none", **self._login.options()
+            )
+            try:
+                await reader.start()
+            except BaseException:
+                self._end(reader)
+                raise
+            self._reader = reader
+        return self._reader
+
+    @asynccontextmanager
+    async def _opened(self, consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            self._end(consumer)
+
+    def _end(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+        """Let go of a client beside what goes on: to stop one can take as long as it likes."""
+        task = asyncio.create_task(_stop(client))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+class KafkaSubscription:
+    """One member of a group. Its partitions may change under it; positions are the database's."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, position_of: PositionOf, group: str) -> None:
+        self._consumer = consumer
+        self._position_of = position_of
+        self._group = group
+        self._failure: Exception | None = None
+        self._at_rest = asyncio.Event()
+        self.listener = _Listener(self)
+        self.is_closed = False
+
+    async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
+        self._at_rest.set()
+        try:
+            with _failures():
+                async with asyncio.timeout(seconds + _REQUEST_MS / 1000):
+                    found = await self._consumer.getmany(
+                        timeout_ms=int(seconds * 1000), max_records=limit
+                    )
+        except NoOffsetForPartitionError:
+            found = {}  # assigned a moment ago: `begin` is about to say where to read on
+        finally:
+            self._at_rest.clear()
+        if self._failure is not None:
+            raise self._failure
+        return [
+            Delivery(each.topic, each.partition, each.offset, each.value or b"")
+            for records in found.values()
+            for each in records
+        ]
+
+    async def close(self) -> None:
+        self.is_closed = True
+        await _stop(self._consumer)
+
+    async def rest(self) -> None:
+        """Wait until what was handed out is taken to its end; a while only, for others wait too."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REQUEST_MS / 1000):
+                await self._at_rest.wait()
+
+    async def begin(self, parts: Collection[TopicPartition]) -> None:
+        """Read on from where the database stands."""
+        try:
+            begins = await self._consumer.beginning_offsets(list(parts)) if parts else {}
+            ends = await self._consumer.end_offsets(list(parts)) if parts else {}
+            for part in parts:
+                position = await self._position_of(part.topic, part.partition)
+                outside = not begins[part] <= position <= ends[part]
+                BUS_OUTSIDE_LOG.labels(self._group, part.topic, part.partition).set(outside)
+                self._consumer.seek(part, position)
+                if outside:
+                    self._consumer.pause(part)
+                    logger.error(
+                        "bus.outside_log",
+                        topic=part.topic,
+                        partition=part.partition,
+                        count=position,
+                    )
+        except Exception as error:  # noqa: BLE001  aiokafka would only log it; the reader must know
+            self._failure = error
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, subscription: KafkaSubscription) -> None:
+        self._subscription = subscription
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        if revoked:
+            await self._subscription.rest()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        await self._subscription.begin(assigned)
+
+
+async def _check_topic(consumer: AIOKafkaConsumer, topic: str, user: str) -> None:
+    """BusRefusedError unless the topic is there, with its partitions, and open to this user."""
+    try:
+        await consumer._client.add_topic(topic)  # noqa: SLF001  there is no public way to ask for one
+        count = len(consumer.partitions_for_topic(topic) or ())
+    except TopicAuthorizationFailedError:
+        count = -1
+    if topic in consumer._client.cluster.unauthorized_topics:  # noqa: SLF001
+        raise BusRefusedError("PRAG_KAFKA_USER", f"{user} may not use the topic {topic}")
+    if count != PARTITIONS:
+        raise BusRefusedError(
+            "PRAG_KAFKA_BOOTSTRAP",
+            f"leads to a cluster whose topic {topic} has {count} partitions, not {PARTITIONS}",
+        )
+
+
+async def _first(reader: AIOKafkaConsumer, part: TopicPartition, position: int) -> bytes | None:
+    """Return the record at `position`, if it comes soon."""
+    reader.assign([part])
+    reader.seek(part, position)
+    found = await reader.getmany(part, timeout_ms=2000, max_records=1)
+    return found[part][0].value if found.get(part) else None
+
+
+async def _bounds(
+    reader: AIOKafkaConsumer, topics: Collection[str]
+) -> dict[tuple[str, int], tuple[int, int]]:
+    parts = [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
+    begins = await reader.beginning_offsets(parts)
+    ends = await reader.end_offsets(parts)
+    return {(part.topic, part.partition): (begins[part], ends[part]) for part in parts}
+
+
+async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    with suppress(KafkaError, TimeoutError, OSError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await client.stop()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except NoOffsetForPartitionError:
+        raise
+    except (KafkaError, TimeoutError) as error:
+        raise _error_of(error) from error
+
+
+def _error_of(error: Exception) -> BusError:
+    """Keep the kind alone: the text of an error may hold what was sent."""
+    if isinstance(error, TopicAuthorizationFailedError | GroupAuthorizationFailedError):
+        return BusRefusedError("PRAG_KAFKA_USER", "lacks a right that its access list should hold")
+    return BusError(type(error).__name__)

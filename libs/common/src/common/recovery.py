@@ -1,0 +1,64 @@
+"""What an operator does when a log lost records that a service had not read: send again, go on."""
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+
+from common.bus import Bus, Record
+from common.db.base import Database, unit_of
+from common.tables import ConsumerPosition, OutboxMessage
+
+_BATCH = 500
+
+
+async def replay(database: Database, bus: Bus) -> int:
+    """Publish a service's whole archive again, byte for byte; return how many events that were.
+
+    Whoever has seen an event drops it by its id.
+    """
+    count = position = 0
+    while True:
+        rows = await database.fetch(
+            select(
+                OutboxMessage.feed_position,
+                OutboxMessage.topic,
+                OutboxMessage.subject,
+                OutboxMessage.payload,
+            )
+            .where(OutboxMessage.feed_position > position)
+            .order_by(OutboxMessage.feed_position)
+            .limit(_BATCH)
+        )
+        if not rows:
+            return count
+        await bus.publish([Record(row.topic, str(row.subject), row.payload) for row in rows])
+        position, count = rows[-1].feed_position, count + len(rows)
+
+
+async def resume(
+    database: Database, bus: Bus, topics: Collection[str], *, service: str
+) -> list[tuple[str, int]]:
+    """Read on from the beginning of each partition whose position lies outside its log.
+
+    Returns them. What the log no longer holds is missed unless its service sends it again.
+    """
+    moved = []
+    known = {
+        (row.topic, row.partition): row for row in await database.fetch(select(ConsumerPosition))
+    }
+    for (topic, partition), (begin, end) in (await bus.bounds(topics)).items():
+        row = known.get((topic, partition))
+        if begin <= (row.next_offset if row else 0) <= end:
+            continue
+        unit = unit_of(database, source=f"/{service}", operation="resume")
+        unit.put(
+            ConsumerPosition,
+            topic=topic,
+            partition=partition,
+            next_offset=begin,
+            owner_epoch=row.owner_epoch + 1 if row else 1,
+        )
+        unit.audit("resume", ConsumerPosition.__tablename__, [f"{topic}/{partition}"])
+        await database.write(unit)
+        moved.append((topic, partition))
+    return moved

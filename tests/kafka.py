@@ -1,0 +1,138 @@
+"""A real Kafka broker for tests, started from the files that are shipped."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_connection
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+from confluent_kafka.admin import NewTopic
+
+from common.bus.kafka import PARTITIONS
+from common.clock import monotonic
+from prag.kafka import ADMIN, admin, provision
+from tests.system.processes import PATIENCE, free_ports
+
+FOLDER = Path(__file__).parent.parent / "deploy" / "kafka"
+JARS = Path(__file__).parent.parent / "build" / "kafka"
+
+
+def missing() -> str | None:
+    """Return what this machine lacks to run a broker, None if nothing."""
+    for program in ("java", "mvn"):
+        if shutil.which(program) is None and not (program == "mvn" and JARS.is_dir()):
+            return f"{program} is not installed"
+    return None
+
+
+def fetch_jars() -> Path:
+    """Return the folder with the broker's jars, fetched at the first call."""
+    if not JARS.is_dir():
+        half = JARS.with_name("kafka-half")
+        subprocess.run(  # noqa: S603
+            [
+                *("mvn", "--batch-mode", "--quiet", "--file", str(FOLDER / "pom.xml")),
+                *("dependency:copy-dependencies", f"-DoutputDirectory={half}"),
+            ],
+            check=True,
+        )
+        half.rename(JARS)
+    return JARS
+
+
+class Broker:
+    """One broker of one cluster; it can be killed and started again on its data."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = free_ports()
+        self.passwords = home / "passwords"
+        self.passwords.mkdir(parents=True)
+        for user in ("broker", ADMIN):
+            (self.passwords / user).write_text(secrets.token_urlsafe(16))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    def url(self, user: str = ADMIN) -> str:
+        """Return the URL by which `common.bus.open_bus` finds it as this user."""
+        return f"kafka://{user}@{self.address}/?password_file={self.passwords / user}"
+
+    def start(self) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("KAFKA_")}  # noqa: TID251  the parent's
+        mine = {
+            "KAFKA_JARS": str(fetch_jars()),
+            "KAFKA_DATA": str(self.data),
+            "KAFKA_LISTEN": self.address,
+            "KAFKA_ADVERTISED": self.address,
+            "KAFKA_CONTROLLER": f"127.0.0.1:{self.port + 1}",
+            "KAFKA_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA_PASSWORDS": str(self.passwords),
+        }
+        with (self.home / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [str(FOLDER / "run")], env=kept | mine, stdout=log, stderr=log
+            )
+        self._wait_until_up()
+
+    def provision(self) -> None:
+        provision(self.address, self.passwords)
+
+    @property
+    def process(self) -> psutil.Process:
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def log(self) -> str:
+        return (self.home / "broker.log").read_text()
+
+    def _wait_until_up(self) -> None:
+        assert self._process is not None
+        deadline, pause = monotonic() + PATIENCE, threading.Event()
+        while True:
+            try:
+                create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert self._process.poll() is None, f"the broker ended: {self.log()}"
+                assert monotonic() < deadline, f"the broker does not come up: {self.log()}"
+                pause.wait(0.1)
+            else:
+                return
+
+
+@contextmanager
+def running(home: Path) -> Iterator[Broker]:
+    broker = Broker(home)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.end()
+
+
+def make_topic(broker: Broker, name: str) -> None:
+    """Make a topic of a test's own, as `prag kafka` makes those of the product."""
+    client = admin(broker.address, (broker.passwords / ADMIN).read_text())
+    for made in client.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
+        made.result()

@@ -1,0 +1,268 @@
+"""What a country on Kafka and PostgreSQL does when the broker, a worker or a right goes missing."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    NewPartitions,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from common.bus.kafka import PARTITIONS, SEND_SECONDS
+from common.clock import monotonic
+from prag.kafka import admin
+from tests.conftest import PostgresUrls
+from tests.kafka import Broker
+from tests.system.parts import Parts, is_drained
+from tests.system.processes import PATIENCE, poll
+from tests.system.writing import Writer
+
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
+
+AWAY_SECONDS = 60.0
+FIGURES = Path(__file__).parents[2] / "build" / "kafka-faults.txt"
+
+
+@pytest.fixture
+def country(tmp_path: Path, postgres_urls: PostgresUrls, cluster: Broker) -> Iterator[Parts]:
+    parts = Parts(tmp_path, postgres_urls, cluster)
+    yield parts
+    parts.close()
+
+
+def away(seconds: float) -> None:
+    """Let an outage last."""
+    end = monotonic() + seconds
+    poll(lambda: monotonic() > end, patience=seconds + PATIENCE)
+
+
+def write_down(figures: str) -> None:
+    """Keep what was measured beside the other figures of the build."""
+    FIGURES.parent.mkdir(exist_ok=True)
+    with FIGURES.open("a") as file:
+        file.write(figures + "\n")
+
+
+def arrived(country: Parts, writer: Writer) -> bool:
+    """Tell whether analytics has heard of every case that was answered with 201, once."""
+    query = "SELECT subject FROM inbox_message WHERE topic = 'intake.case' AND outcome = 'applied'"
+    heard = [str(subject) for (subject,) in country.rows("analytics", query)]
+    assert len(heard) == len(set(heard))
+    return set(heard) == set(writer.ids)
+
+
+def metric(country: Parts, service: str, name: str) -> float:
+    """Return the sum of a metric of a service's API process."""
+    text = httpx.get(country.url(service, "/metrics")).text
+    return sum(
+        float(v) for v in re.findall(rf"^{name}(?:{{.*}})? ([0-9.e+-]+)$", text, re.MULTILINE)
+    )
+
+
+def test_a_broker_that_dies_and_is_away_for_a_minute_costs_no_request(
+    country: Parts, cluster: Broker
+) -> None:
+    """T3. Seeded: publish in the request; mark as published what was not acknowledged."""
+    country.start_all()
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 100)
+        calm = len(writer.ids)
+        cluster.kill()
+        away(AWAY_SECONDS)
+        gone = len(writer.ids)
+        cluster.start()
+        poll(lambda: len(writer.ids) > gone + 100)
+    began = monotonic()
+    poll(lambda: arrived(country, writer) and is_drained(country), patience=120)
+
+    assert set(writer.statuses) == {201}
+    write_down(
+        f"broker away {AWAY_SECONDS:.0f} s: {len(writer.ids)} calls, 0 failed, p99 "
+        f"{writer.slowest(0, calm) * 1000:.0f} ms before, {writer.slowest(calm, gone) * 1000:.0f} ms "
+        f"while away, drained {monotonic() - began:.1f} s after the last call"
+    )
+
+
+def test_a_broker_that_hangs_is_given_up_and_taken_up_again(
+    country: Parts, cluster: Broker
+) -> None:
+    """T4. Seeded: await the producer without a deadline; use it again after it failed."""
+    country.start_all()
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 50)
+        poll(lambda: arrived(country, writer) or len(writer.ids) > 500)
+        cluster.process.send_signal(signal.SIGSTOP)
+        stopped = monotonic()
+        poll(lambda: "relay.waits" in country.log("intake", "worker"))
+        given_up = monotonic() - stopped
+        away(30)
+        cluster.process.send_signal(signal.SIGCONT)
+        count = len(writer.ids)
+        poll(lambda: len(writer.ids) > count + 20)
+    poll(lambda: arrived(country, writer) and is_drained(country), patience=120)
+
+    assert set(writer.statuses) == {201}
+    assert given_up < SEND_SECONDS + 10
+
+
+def test_a_worker_that_slept_moves_nothing_when_it_wakes(country: Parts) -> None:
+    """T10. Seeded: move the position without its epoch; mark without the relay's."""
+    country.start_all()
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 50)
+        for service in ("intake", "analytics"):
+            country.process(service, "worker").send_signal(signal.SIGSTOP)
+            country.start(service, "worker", again=True)
+        away(30)
+        count = len(writer.ids)
+        for service in ("intake", "analytics"):
+            country.process(service, "worker").send_signal(signal.SIGCONT)
+        poll(lambda: len(writer.ids) > count + 200)
+    poll(lambda: arrived(country, writer) and is_drained(country), patience=120)
+
+    assert set(writer.statuses) == {201}
+    assert country.is_running("intake", "worker")
+    assert country.is_running("analytics", "worker")
+    positions = country.rows("intake", "SELECT feed_position FROM outbox_message ORDER BY 1")
+    assert [p for (p,) in positions] == [*range(1, len(positions) + 1)]
+
+
+def test_members_that_come_and_go_lose_and_double_nothing(country: Parts) -> None:
+    """T18. Seeded: begin from the group's offset instead of the database's position."""
+    country.start_all()
+    with Writer(country) as writer:
+        for _ in range(8):
+            country.start("analytics", "worker", again=True)
+            away(3)
+            country.kill("analytics", "worker", again=True)
+    poll(lambda: arrived(country, writer) and is_drained(country), patience=120)
+
+    assert set(writer.statuses) == {201}
+
+
+def test_the_groups_offsets_are_nobodys_truth(country: Parts, cluster: Broker) -> None:
+    """T19. Seeded: read on from the offset that Kafka keeps for the group."""
+    country.start_all()
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 50)
+    poll(lambda: arrived(country, writer))
+    country.end_one("analytics", "worker")
+    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    for deleted in client.delete_consumer_groups(["analytics"]).values():
+        deleted.result()
+    country.start("analytics", "worker")
+    with Writer(country) as more:
+        poll(lambda: len(more.ids) > 20)
+    more.ids += writer.ids
+    poll(lambda: arrived(country, more))
+
+    doubled = "SELECT count(*) FROM dead_letter"
+    assert country.rows("analytics", doubled) == [(0,)]
+
+
+def test_a_log_cut_before_it_was_read_is_told_and_nothing_is_skipped(
+    country: Parts, cluster: Broker
+) -> None:
+    """T19. Seeded: `auto_offset_reset="earliest"`: what was cut is missed, and nobody hears of it."""
+    country.start_all()
+    poll(lambda: len(_positions(country)) == PARTITIONS)
+    country.end_one("analytics", "worker")
+    before = dict(_positions(country))
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 100)
+    poll(lambda: is_published(country))
+    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    cut = [TopicPartition("intake.case", number, -1) for number in range(6)]
+    for future in client.delete_records(cut).values():
+        future.result()
+    country.start("analytics", "worker")
+    poll(lambda: "bus.outside_log" in country.log("analytics", "worker"))
+
+    assert dict(_positions(country)) == before
+    # The gauge of the API says it too, from the bus itself.
+    poll(lambda: metric(country, "analytics", "prag_backlog_readable") == 0)
+    country.end_one("analytics", "worker")
+    assert country.once("analytics", "worker", "--resume") == 0
+    assert country.once("intake", "worker", "--replay") == 0
+    country.start("analytics", "worker")
+    poll(lambda: arrived(country, writer))
+    poll(lambda: metric(country, "analytics", "prag_backlog_readable") == 1)
+
+
+def _positions(country: Parts) -> list[tuple[Any, ...]]:
+    query = "SELECT partition, next_offset FROM consumer_position WHERE topic = 'intake.case'"
+    return country.rows("analytics", query)
+
+
+def is_published(country: Parts) -> bool:
+    query = "SELECT count(*) FROM outbox_message WHERE published_at IS NULL"
+    return country.rows("intake", query) == [(0,)]
+
+
+# --- settings that will not do
+
+
+def refusal(country: Parts, service: str = "analytics") -> str:
+    """Start a worker that cannot work; return what it says at its end."""
+    assert country.migrate(service) == 0
+    country.start(service, "worker")
+    assert country.wait(service, "worker") == 78
+    return country.log(service, "worker")
+
+
+def test_a_wrong_password_is_named(country: Parts, cluster: Broker) -> None:
+    # Fails when the worker waits for ever, as if the broker were away.
+    (cluster.passwords / "analytics").write_text("wrong")
+
+    assert "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE were not accepted" in refusal(country)
+
+
+def test_a_missing_right_is_named_with_its_topic(country: Parts, cluster: Broker) -> None:
+    # Fails when a topic that may not be read is taken for one without news.
+    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    every = AclBindingFilter(
+        ResourceType.TOPIC,
+        "intake.case",
+        ResourcePatternType.LITERAL,
+        "User:analytics",
+        "*",
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    for deleted in client.delete_acls([every]).values():
+        assert deleted.result()
+
+    words = refusal(country)
+
+    assert "PRAG_KAFKA_USER" in words
+    assert "intake.case" in words
+
+
+def test_a_topic_with_other_partitions_is_named(country: Parts, cluster: Broker) -> None:
+    # Fails when keys go to other partitions than before, and nobody notices.
+    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    for made in client.create_partitions([NewPartitions("intake.case", 7)]).values():
+        made.result()
+
+    assert "topic intake.case has 7 partitions, not 6" in refusal(country)
+
+
+def test_a_worker_waits_for_a_broker_that_is_not_there_yet(country: Parts, cluster: Broker) -> None:
+    # Fails when a worker that starts before the broker ends, or never finds it.
+    cluster.kill()
+    country.start_all()
+    poll(lambda: "bus.waits" in country.log("analytics", "worker"))
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 10)
+        cluster.start()
+    poll(lambda: arrived(country, writer))

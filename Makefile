@@ -12,10 +12,10 @@ UV := UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 $(RUN)/uv
 INDEX = $$(url=$$($(RUN)/pip config get global.index-url 2>/dev/null || printf %s "$$PIP_INDEX_URL"); [ -z "$$url" ] || printf -- '--default-index %s' "$$url")
 CHECKS := check-format check-lint check-types check-imports check-dependencies check-lock check-secrets check-ledger check-api
 
-.PHONY: help setup run demo test test-kafka check bench chaos chaos-full features api-docs lock fmt clean $(CHECKS)
+.PHONY: help setup run demo test test-kafka test-compose check bench chaos chaos-full features api-docs lock fmt clean $(CHECKS)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Make .venv and install everything from the lock (needs Python 3.11 with venv, nothing else)
 	@echo "setup: .venv is ready"
@@ -28,17 +28,24 @@ demo: $(STAMP)  ## Tell the story of one country step by step and check each ste
 
 test: $(STAMP)  ## All tests that need no Java; ARGS="-k accept" narrows them
 	@$(RUN)/pytest $(ARGS); code=$$?; \
-	echo "Left out: the bus and system tests on a real Kafka broker (make test-kafka). Skipped tests, if any, are listed above with their reason."; \
+	echo "Left out: the tests on a real Kafka broker and a real Keycloak (make test-kafka). Skipped tests, if any, are listed above with their reason."; \
 	exit $$code
 
-test-kafka: $(STAMP) build/kafka  ## The bus and system tests on a real Kafka broker and PostgreSQL (needs Java 17 and Maven)
-	@exec $(RUN)/pytest -m kafka $(ARGS)
+test-kafka: $(STAMP) build/kafka build/keycloak  ## The tests on a real Kafka broker and a real Keycloak (needs Java 17 and Maven)
+	@exec $(RUN)/pytest -m "kafka or keycloak" $(ARGS)
 
 build/kafka:
 	@command -v java > /dev/null && command -v mvn > /dev/null || { \
 	  echo "make test-kafka needs Java 17 and Maven. On Debian and Ubuntu: apt install openjdk-17-jre-headless maven" >&2; exit 2; }
 	@echo "test-kafka: fetching the broker"
 	@$(RUN)/python -c 'from tests.kafka import fetch_jars; fetch_jars()'
+
+build/keycloak: | build/kafka
+	@echo "test-kafka: fetching Keycloak"
+	@$(RUN)/python -c 'from tests.keycloak import fetch; fetch()'
+
+test-compose: $(STAMP)  ## docker-compose.yml really built and run in containers by podman (needs Linux, root, Debian's packages)
+	@exec $(RUN)/pytest -s -o faulthandler_timeout=1200 tests/compose $(ARGS)
 
 check: $(STAMP) $(CHECKS)  ## Format, lint, types, import rules, dependencies, lock, secrets, ledger, API files
 	@echo "check: all passed"

@@ -97,8 +97,13 @@ class Kit:
         return [Event.model_validate_json(row.payload) for row in await self.rows(statement)]
 
     async def audit(self, *, decision: str = "allow", **where: Any) -> Sequence[Any]:
-        """Return audit entries in the order written; `deny` are the refusals, kept apart."""
+        """Return audit entries in the order written; `deny` are the refusals, kept apart.
+
+        That somebody only tried what would be taken (`check`) is told when it is asked for.
+        """
         statement = select(AuditEntry).where(AuditEntry.decision == decision)
+        if "action" not in where:
+            statement = statement.where(AuditEntry.action != "check")
         for column, value in where.items():
             statement = statement.where(getattr(AuditEntry, column) == value)
         return await self.rows(statement.order_by(AuditEntry.id))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -174,7 +174,8 @@ async def test_an_answer_is_kept_sealed_for_a_day(tiny: Tiny, database: Database
     now = clock.utcnow()
 
     clock.set_source(lambda: now + timedelta(hours=23))
-    assert said(await tiny.post(THINGS, BODY, key="k")) == said(first)
+    assert (await tiny.post(THINGS, BODY, key="k")).status_code == 409
+    assert await effects(database) == (1, 1, 1)
     clock.set_source(lambda: now + timedelta(hours=25))
     again = await tiny.post(THINGS, BODY, key="k")
 
@@ -261,6 +262,7 @@ async def test_a_change_needs_the_version_that_was_read(tiny: Tiny, database: Da
 
 async def test_of_ten_changes_of_one_version_one_is_made(tiny: Tiny, database: Database) -> None:
     # Fails when the version is only checked when the row is read: two would be made on one version.
+    # The thing is read twice, once to compare its version and once to move it.
     path = f"{THINGS}/{await tiny.created()}/move"
 
     answers = await asyncio.gather(
@@ -269,3 +271,39 @@ async def test_of_ten_changes_of_one_version_one_is_made(tiny: Tiny, database: D
 
     assert Counter(response.status_code for response in answers) == {200: 1, 412: 9}
     assert len(await database.fetch(select(OutboxMessage.id))) == 2
+
+
+async def test_an_answer_is_repeated_for_minutes_and_each_time_written_down(
+    tiny: Tiny, database: Database
+) -> None:
+    """Seeded: repeat it for the whole day; repeat it without an entry; leave the role out of the key."""
+    first = await tiny.post(THINGS, BODY, key="k")
+    thing_id = first.json()["id"]
+    soon = await tiny.post(THINGS, BODY, key="k")
+    later = utcnow_of(first) + idempotency.REPEATED + timedelta(seconds=2)
+    clock.set_source(lambda: later)
+
+    late = await tiny.post(THINGS, BODY, key="k")
+
+    assert said(soon) == said(first)
+    assert (late.status_code, late.json()["code"]) == (409, "idempotency.already_done")
+    assert thing_id not in late.text
+    assert await effects(database) == (1, 1, 1)
+    repeats = await database.fetch(select(AuditEntry).where(AuditEntry.action == "repeat"))
+    assert [(e.operation, e.object_ids) for e in repeats] == [("create_thing", [thing_id])]
+
+
+async def test_a_check_of_a_record_is_written_down(tiny: Tiny, database: Database) -> None:
+    # Fails when somebody may try values on a record, as often as they like, unseen.
+    thing_id = await tiny.created()
+    headers = {"If-Match": '"1"'}
+
+    answer = await tiny.post(f"{THINGS}/{thing_id}/move?validate_only=true", headers=headers)
+
+    assert answer.json() == {"valid": True}
+    checks = await database.fetch(select(AuditEntry).where(AuditEntry.action == "check"))
+    assert [(e.operation, e.object_ids) for e in checks] == [("move_thing", [thing_id])]
+
+
+def utcnow_of(response: httpx.Response) -> datetime:
+    return datetime.fromisoformat(response.json()["recorded_at"])

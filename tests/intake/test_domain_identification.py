@@ -42,9 +42,8 @@ def case(
     is_minor: bool = False,
     last_decided_on: date | None = None,
     is_age_known: bool = True,
-    born_from: date | None = None,
 ) -> CaseFacts:
-    return CaseFacts(country, status, is_minor, last_decided_on, is_age_known, born_from)
+    return CaseFacts(country, status, is_minor, last_decided_on, is_age_known)
 
 
 def decision(

@@ -65,14 +65,9 @@ def test_every_step_is_in_the_name_of_somebody_present(status: str) -> None:
     assert decide(facts, joined, today=TODAY) is wanted
 
 
-@pytest.mark.parametrize(
-    ("born_from", "first"), [(None, date(2000, 1, 1)), (date(2012, 5, 1), date(2012, 5, 1))]
-)
-def test_nothing_is_decided_before_the_person_can_have_been_born(
-    born_from: date | None, first: date
-) -> None:
+def test_nothing_is_decided_before_the_protocol_of_palermo() -> None:
     """Seeded: leave `decided_on` without a lower bound."""
-    facts = case(IdentificationStatus.SCREENING, born_from=born_from)
+    facts, first = case(IdentificationStatus.SCREENING), date(2000, 1, 1)
     presumed = IdentificationStatus.PRESUMED
 
     assert decide(facts, decision(presumed, decided_on=first), today=TODAY)

@@ -64,14 +64,24 @@ def test_a_childs_marker_needs_somebody_who_may_be_a_child(marker: Marker) -> No
 
 
 def test_an_adult_may_have_been_a_street_child() -> None:
-    """Seeded: ask for the age today instead of the age on the days of the marker."""
-    past = period(since="2006-03-01", until="2008-05-16")
+    """Seeded: ask for the age today instead of the age in the years of the marker."""
+    past = period(since="2006-03-01", until="2008-12-31")
 
     assert refusal(past, birth=ADULT) is None
-    assert refusal(period(since="2006-03-01", until="2008-05-17"), birth=ADULT) == (
-        "marker.not_a_child",
-        "/until",
-    )
+    for still_so in (period(since="2006-03-01", until="2009-01-01"), period(since="2006-03-01")):
+        assert refusal(still_so, birth=ADULT) == ("marker.not_a_child", "/until")
+
+
+@pytest.mark.parametrize("marker", sorted(Marker))
+def test_no_two_days_of_a_year_tell_the_birthday(marker: Marker) -> None:
+    """Seeded: hold a day of a marker against the day of birth, or the eighteenth birthday."""
+    for year in (1989, 1990, 1991, 2007, 2008, 2009):
+        days = [date(year, 1, 1) + timedelta(days=n) for n in range(365)]
+        last = date(year, 12, 31).isoformat()
+        begun = {refusal(period(marker, str(day), last), birth=ADULT) for day in days}
+        ended = {refusal(period(marker, f"{year}-01-01", str(day)), birth=ADULT) for day in days}
+
+        assert (len(begun), len(ended)) == (1, 1), year
 
 
 @pytest.mark.parametrize(
@@ -79,10 +89,10 @@ def test_an_adult_may_have_been_a_street_child() -> None:
     [
         ("2026-11-23", None, ("field.date_in_future", "/since")),
         ("2026-11-01", "2026-11-23", ("field.date_in_future", "/until")),
-        ("2012-05-16", None, ("field.range", "/since")),
+        ("2011-12-31", None, ("field.range", "/since")),
         ("2026-11-02", "2026-11-01", ("marker.ended_before_began", "/until")),
         ("2026-11-22", "2026-11-22", None),
-        ("2012-05-17", None, None),
+        ("2012-01-01", None, None),
     ],
 )
 def test_days_that_cannot_be(
@@ -145,13 +155,17 @@ def test_a_childs_marker_ends_on_the_last_day_of_childhood(
     running = Period(fixed_id(1), Marker.STREET_CHILD, since)
     other = Period(fixed_id(2), Marker.STATELESS, since)
 
-    ended = grown_out_of([running, other], birth=birth, today=today)
+    ended = grown_out_of([running, other], birth=birth, today=today, to_the_day=True)
+    coarse = grown_out_of([running, other], birth=birth, today=today, to_the_day=False)
 
     if is_minor(birth, on=today):
-        assert ended == []
+        assert ended == coarse == []
         return
     [(of, until)] = ended
     assert of is running
     assert since <= until <= today
     assert not is_minor(birth, on=until + timedelta(days=1))
     assert is_minor(birth, on=until) or until == since
+    # Who reads the end of a marker learns the year of the birthday at most.
+    last_year = date(born.year + 17, 12, 31)
+    assert [end for _, end in coarse] == [max(since, last_year)]

@@ -55,7 +55,7 @@ async def test_a_hundred_equal_calls_open_one_case(kit_on_each: Kit) -> None:
         "notice_id": None,
         "opened_on": "2026-11-22",
     }
-    [entry] = await kit.audit()
+    [entry] = await kit.audit(action="create")
     assert (entry.operation, entry.action, entry.subject) == ("create_case", "create", CASE)
 
 

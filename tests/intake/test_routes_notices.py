@@ -3,12 +3,14 @@
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 
+from common.audit import Sealer
 from common.clock import new_id
 from common.tables import SubjectKey
-from tests.intake.bodies import CASE, desk, notice, opening, partner, received
+from tests.intake.bodies import CASE, desk, notice, opened, opening, partner, received, triage
 from tests.kit import ELSEWHERE, HOME, Kit, if_match
 
 FIXED_TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
@@ -179,23 +181,70 @@ async def test_one_partner_cannot_tell_anothers_notice_from_none(kit: Kit) -> No
     assert (await stranger.get("/v1/notices")).json()["items"] == []
 
 
-async def test_opening_the_texts_is_entered_in_the_trail(kit: Kit) -> None:
-    """Seeded: drop the audit entry of `disclose_notice`."""
+async def test_every_look_at_a_notice_is_entered_in_the_trail(kit: Kit) -> None:
+    """Seeded: drop the audit entry of `disclose_notice`, or enter only who opens the texts."""
     reported = await received(partner(kit), note="Поверљиво.")
     before = len(await kit.audit())
 
     await partner(kit).get(reported.headers["Location"])
-    assert len(await kit.audit()) == before
-
     await desk(kit).get(reported.headers["Location"])
-    [entry] = (await kit.audit())[before:]
-    assert (entry.actor, entry.action, entry.purpose, entry.legal_basis) == (
+
+    look, opening_ = (await kit.audit())[before:]
+    assert (look.actor, look.action, look.purpose, look.data_groups) == (
+        "teacher-1",
+        "read",
+        None,
+        [],
+    )
+    assert (opening_.actor, opening_.action, opening_.purpose, opening_.legal_basis) == (
         "officer-1",
         "read",
         "IDENTIFICATION",
         "PUBLIC_TASK",
     )
-    assert entry.object_ids == [reported.json()["id"]]
+    assert look.object_ids == opening_.object_ids == [reported.json()["id"]]
+
+
+@pytest.mark.row("F64")
+@pytest.mark.parametrize("way", ["OPEN_CASE", "LINK_CASE"])
+async def test_the_access_log_of_a_case_finds_who_saw_its_notices(kit: Kit, way: str) -> None:
+    """Seeded: enter a look at a notice about nobody, or leave the notices out of `list_access`."""
+
+    def reporter(subject: str) -> httpx.AsyncClient:
+        return kit.caller("FIRST_RESPONDER", HOME, subject)
+
+    reported = await received(partner(kit), sex="FEMALE")
+    await received(partner(kit))  # of somebody else
+    url = reported.headers["Location"]
+    await reporter("early-1").get(url)
+    await kit.caller("FIRST_RESPONDER", ELSEWHERE, "curious-1").get(url)
+    decision = opening()
+    if way == "LINK_CASE":
+        await opened(desk(kit))
+        decision = triage("LINK_CASE", CASE)
+    await desk(kit).post(f"{url}/triage", json=decision, headers=if_match(reported))
+    await reporter("reader-1").get(url)
+    await reporter("lister-1").get("/v1/notices")
+    await reporter("other-1").get("/v1/notices?status=RECEIVED")
+    await kit.feed(reporter("partner-1"))
+    sealer = Sealer(kit.runtime.database, kit.runtime.master, service="intake")
+    while await sealer.link_waiting():
+        pass
+
+    log = await kit.caller("DPO", HOME, "dpo-1").get(f"/v1/cases/{CASE}/access-log")
+
+    seen = {(e["actor"], e["operation"], e["decision"]) for e in log.json()["items"]}
+    assert seen - {("officer-1", each, "allow") for each in ("triage_notice", "create_case")} == {
+        ("early-1", "get_notice", "allow"),
+        ("curious-1", "get_notice", "deny"),
+        ("reader-1", "get_notice", "allow"),
+        ("lister-1", "list_notices", "allow"),
+        ("partner-1", "list_changes", "allow"),
+    }
+    [look] = await kit.audit(actor="reader-1")
+    [listed] = await kit.audit(actor="lister-1")
+    assert look.subject == CASE
+    assert str(CASE) in listed.object_ids
 
 
 async def test_notices_are_filtered_by_what_a_desk_sorts_them_by(kit: Kit) -> None:

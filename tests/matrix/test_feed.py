@@ -37,6 +37,12 @@ NOT_MADE = ("audit.", "phase_overdue", "expired", "closed_to_sender", "profile_c
 LAST_WORDS = ("withdrawn", "declined", "cancelled", "closed_to_sender")
 """Who loses a record by such an event keeps the event that says so."""
 
+KEPT_OF_A_REFERRAL = frozenset({"case_id"})
+"""What an event that says so tells beyond the preview: the id its receiver had come to know.
+
+The reason too where the receiver gave it, by declining, or where the preview tells the withdrawal.
+"""
+
 
 @pytest.fixture(params=["intake", "referral", "reintegration"])
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
@@ -100,12 +106,21 @@ async def _feed(stage: Stage, who: Who) -> list[dict[str, Any]]:
 async def _refused(stage: Stage, who: Who, event: dict[str, Any]) -> str | None:
     """Return what the event tells and the caller cannot read, None where there is nothing."""
     path = next(path for kind, path in READINGS.items() if event["type"].startswith(kind))
-    if who.organisation_id != IDENTITIES["own"][0] and any(w in event["type"] for w in LAST_WORDS):
+    has_lost = who.organisation_id != IDENTITIES["own"][0] and any(
+        word in event["type"] for word in LAST_WORDS
+    )
+    if has_lost and not event["type"].startswith("referral.referral."):
         return None
     answer = await stage.request("GET", path.format(subject=event["subject"], **event["data"]), who)
     if not answer.is_success:
         return f"{answer.status_code} by GET"
     told = event["data"].keys() & _members(stage, path)
+    if has_lost:
+        is_known = event["type"].endswith(".declined.v1")
+        # That consent was withdrawn the preview says too, by the day.
+        is_known |= (answer.json()["consent_withdrawn_on"] or "") == event["data"]["on"]
+        told = {name for name in told if event["data"][name] is not None} - KEPT_OF_A_REFERRAL
+        told -= {"reason"} if is_known else set()
     return ", ".join(sorted(told - _found(answer.json()))) or None
 
 

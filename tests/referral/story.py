@@ -136,7 +136,8 @@ def sender(kit: Kit, organisation_id: UUID = HOME) -> httpx.AsyncClient:
 
 
 def receiver(kit: Kit, organisation_id: UUID = SHELTER) -> httpx.AsyncClient:
-    return kit.caller("SHELTER_STAFF", organisation_id, "receiver-1")
+    """Return who answers for an organisation, in a role to which every data group is open."""
+    return kit.caller("NGO_CASE_MANAGER", organisation_id, "receiver-1")
 
 
 def draft(case_id: UUID, to: UUID = SHELTER, **changes: Any) -> dict[str, Any]:

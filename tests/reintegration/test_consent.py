@@ -223,6 +223,41 @@ async def test_no_filter_tells_the_phase_of_a_plan_that_was_withdrawn(
     assert [plan["phase"] for plan in by_owner.json()["items"]] == ["CRISIS"]
 
 
+async def test_a_withdrawn_plan_tells_its_organisation_neither_case_nor_referral(
+    kit: Kit, worker: httpx.AsyncClient
+) -> None:
+    """Seeded: hide them in the answer alone; the filter by case finds the plan of a known person."""
+    before = (await worker.get(f"/v1/plans/{PLAN}")).json()
+    await kit.hear(*ended())
+    owner = kit.caller("SOCIAL_WORKER", CENTRE)
+
+    shown = await worker.get(f"/v1/plans/{PLAN}")
+    [item] = (await worker.get("/v1/plans")).json()["items"]
+    found = await worker.get("/v1/plans", params={"case_id": str(CASE)})
+    by_owner = (await owner.get("/v1/plans", params={"case_id": str(CASE)})).json()["items"]
+
+    assert (before["case_id"], before["referral_id"]) == (str(CASE), str(REFERRAL))
+    for read in (shown.json(), item):
+        assert (read["case_id"], read["referral_id"]) == (None, None)
+        assert read["consent_withdrawn_on"] == WITHDRAWN_ON.isoformat()
+    assert str(CASE) not in shown.text
+    assert found.json()["items"] == []
+    assert [plan["case_id"] for plan in by_owner] == [str(CASE)]
+
+
+async def test_a_refused_step_of_a_withdrawn_plan_does_not_tell_a_child_from_an_adult(
+    kit: Kit,
+) -> None:
+    """Seeded: name in the refusal whom to ask for a new consent."""
+    await open_plan(kit, is_minor=True)
+    await kit.hear(*ended())
+
+    refused = await step(kit.caller("NGO_CASE_MANAGER"), "resume")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "consent.missing")
+    assert {*refused.json()} == {"type", "title", "status", "detail", "code", "trace_id"}
+
+
 # Seeded: show all referrals of the plan; the organisation follows where else she found support.
 async def test_the_receiver_of_a_withdrawn_plan_sees_no_referral_to_others(
     kit: Kit, worker: httpx.AsyncClient
@@ -234,7 +269,8 @@ async def test_the_receiver_of_a_withdrawn_plan_sees_no_referral_to_others(
 
     after = (await worker.get(f"/v1/plans/{PLAN}")).json()["referrals"]
     assert len(before) == 2
-    assert [referral["referral_id"] for referral in after] == [str(REFERRAL)]
+    # Not its own either: at referral it keeps that one without the case.
+    assert after == []
 
 
 @pytest.mark.parametrize("close_first", [False, True])

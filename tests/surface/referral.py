@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from common.authz import Authorisation
 from common.clock import new_id
 from common.contracts.intake import CaseOpened, ConsentGranted
 from tests.kit import HOME, told
@@ -23,6 +24,7 @@ from tests.surface.stage import (
     version_of,
 )
 
+GROUPS = Authorisation.of_package("referral")
 COORDINATOR = Who("NATIONAL_COORDINATOR")
 SENDER = Who("SOCIAL_WORKER")
 RECEIVER = Who.of("SHELTER_STAFF", "partner")
@@ -112,7 +114,8 @@ async def resubmit_referral(stage: Stage, body: Any) -> Ready:
 
 
 async def cancel_referral(stage: Stage, body: Any) -> Ready:
-    return await _step(stage, SENDER, body, "submit")
+    # One whose receiver had come to know the case, of which it keeps what the feed's end tells.
+    return await _step(stage, SENDER, body, "submit", "acknowledge")
 
 
 async def acknowledge_referral(stage: Stage, _: Any) -> Ready:
@@ -153,8 +156,13 @@ async def list_changes(stage: Stage, _: Any) -> Ready:
         relations=relations,
         listed=referral_id,
         listed_by="subject",
-        # A national role reads of a referral less than its events tell.
-        readers=frozenset(role for role, opening in row.items() if {*opening} - {"all"}),
+        # A national role reads of a referral less than its events tell, as does one which may not
+        # know whose case it is.
+        readers=frozenset(
+            role
+            for role, opening in row.items()
+            if {*opening} - {"all"} and "IDENTITY" in GROUPS.data_groups(role)
+        ),
         query=WHOLE_FEED,
     )
 

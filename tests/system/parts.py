@@ -13,6 +13,7 @@ import psycopg
 
 from prag.files import write_private
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
+from tests import postgres
 from tests.conftest import PostgresUrls
 from tests.system.processes import PATIENCE, SERVICES, free_ports, poll
 
@@ -28,7 +29,7 @@ class Parts:
         self.home = home
         self._broker = broker
         self.port_base = free_ports()
-        self._urls = {service: urls.new() for service in SERVICES}
+        self.logins = postgres.set_up(urls, home)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._jwks = LocalIssuer(home).jwks_file
         write_private(home / "keys" / "master.key", os.urandom(32))
@@ -95,15 +96,17 @@ class Parts:
             process.wait()
 
     def rows(self, service: str, query: str) -> list[tuple[Any, ...]]:
-        url = self._urls[service].replace("postgresql+asyncpg", "postgresql")
+        url = self.logins[service].root.replace("postgresql+asyncpg", "postgresql")
         with psycopg.connect(url) as connection:
             return connection.execute(query.encode()).fetchall()
 
     def _start(self, service: str, part: str, *options: str) -> "subprocess.Popen[bytes]":
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PRAG_")}  # noqa: TID251  the parent's
+        logins = self.logins[service]
         mine = {
             "PRAG_COUNTRY": "RS",
-            "PRAG_DATABASE_URL": self._urls[service],
+            "PRAG_DATABASE_URL": logins.owner if part == "migrate" else logins.application,
+            "PRAG_DATABASE_APP_ROLE": logins.role,
             "PRAG_OIDC_ISSUER": ISSUER,
             "PRAG_OIDC_AUDIENCE": AUDIENCE,
             "PRAG_OIDC_JWKS_FILE": str(self._jwks),

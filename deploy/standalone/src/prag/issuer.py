@@ -1,6 +1,6 @@
 """The identity provider of a standalone instance: one signing key, short tokens, a public key file.
 
-Production uses an OpenID Connect provider instead; the services see a JWK set file in both cases.
+Production uses an OpenID Connect provider instead, by its issuer address (common.issuer).
 """
 
 import base64

@@ -10,9 +10,10 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from jose import jwk, jws
@@ -53,6 +54,33 @@ class Principal:
         return Actor(self.subject, self.organisation_id, self.role, self.client_id)
 
 
+class Keys(Protocol):
+    """The issuer's public keys, wherever they come from."""
+
+    generation: int
+    """Moves with every change: what was verified before is verified again."""
+
+    def refresh(self) -> None:
+        """Look whether the keys are still good, without waiting; UnavailableError if not."""
+
+    def key(self, kid: str) -> Any:  # noqa: ANN401  python-jose's key type is private
+        """Return the key, None if there is none; UnavailableError while that is being asked."""
+
+    def is_revoked(self, token_id: str) -> bool: ...
+
+
+def read_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a JWK set that may sign, by their id; ValueError if it is none."""
+    try:
+        return {
+            k["kid"]: jwk.construct(k, ALGORITHM)
+            for k in content["keys"]
+            if k.get("alg") == ALGORITHM
+        }
+    except (JOSEError, KeyError, TypeError, AttributeError):
+        raise ValueError("not a JWK set") from None
+
+
 class KeySet:
     """The issuer's public keys and revoked token ids, read from a file and read again on change."""
 
@@ -72,13 +100,9 @@ class KeySet:
             if stamp == self._stamp:
                 return
             content = json.loads(self._path.read_text())
-            keys = {
-                k["kid"]: jwk.construct(k, ALGORITHM)
-                for k in content["keys"]
-                if k.get("alg") == ALGORITHM
-            }
+            keys = read_keys(content)
             revoked = frozenset(content.get("revoked", []))
-        except (OSError, JOSEError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             raise UnavailableError("unavailable") from None
         self._keys, self._revoked, self._stamp = keys, revoked, stamp
         self.generation += 1
@@ -93,7 +117,7 @@ class KeySet:
 class TokenVerifier:
     """Verifies access tokens of one issuer for one audience."""
 
-    def __init__(self, keys: KeySet, *, issuer: str, audience: str) -> None:
+    def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
@@ -105,17 +129,13 @@ class TokenVerifier:
         UnavailableError while the issuer's keys cannot be read: then nobody can be told apart.
         """
         self._keys.refresh()
+        generation = self._keys.generation  # of now: keys may change while one is used
         try:
             raw = token.encode("ascii")
             digest = hashlib.sha256(raw).digest()
             cached = self._verified.get(digest)
             now = utcnow().timestamp()
-            if (
-                cached
-                and cached[1] == self._keys.generation
-                and monotonic() < cached[0]
-                and now < cached[3]
-            ):
+            if cached and cached[1] == generation and monotonic() < cached[0] and now < cached[3]:
                 return cached[2]
             claims = self._claims(token, raw)
             principal = self._principal(claims, now)
@@ -123,7 +143,7 @@ class TokenVerifier:
             raise UnauthorizedError("unauthorized") from None
         self._verified[digest] = (
             monotonic() + _CACHE_SECONDS,
-            self._keys.generation,
+            generation,
             principal,
             claims["exp"],
         )

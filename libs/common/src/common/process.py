@@ -5,19 +5,30 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from functools import cache
+from typing import Any
 
+import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from common import logs, recovery
+from common.auth import Principal
+from common.authz import Authorisation
 from common.bus import BusRefusedError
 from common.consumer import topics_of, with_audit_heads
+from common.db import OUTAGE
+from common.db.caller import CALLER, NOBODY, SERVICE, Caller
 from common.inbox import Handlers
+from common.migrations import head_of, is_sqlite
 from common.runtime import Runtime, open_runtime
 from common.settings import EX_CONFIG, PORTS, ServiceName, ServiceSettings, read_settings
+
+logger = structlog.get_logger(__name__)
 
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
@@ -95,6 +106,39 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+class Introducing:
+    """Tell the database for whom each request asks, as soon as the edge has found it out.
+
+    Outside everything else, so that no operation can be added that does without.
+    """
+
+    def __init__(self, app: ASGIApp, authorisation: Authorisation) -> None:
+        self._app = app
+
+        @cache
+        def oversees(role: str) -> bool:
+            rows = [name for name in authorisation.operations if not authorisation.is_public(name)]
+            return any("all" in authorisation.granted(name, role) for name in rows)
+
+        self._oversees = oversees
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The edge keeps the caller here; what is made now is shared with every copy of the scope.
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        before = CALLER.set(lambda: self._caller(state.get("principal")))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            CALLER.reset(before)
+
+    def _caller(self, principal: Principal | None) -> Caller:
+        if principal is None:
+            return NOBODY
+        if "all" in principal.relations:
+            return Caller(principal.organisation_id, "all")
+        return Caller(principal.organisation_id, "facts" if self._oversees(principal.role) else "")
+
+
 def serve_forever(
     name: ServiceName, settings: type[ServiceSettings], create_app: Callable[[Runtime], FastAPI]
 ) -> None:
@@ -102,8 +146,10 @@ def serve_forever(
 
     async def serve(runtime: Runtime) -> None:
         port = runtime.settings.port_base + PORTS[name]
+        app = create_app(runtime)
+        app.add_middleware(Introducing, authorisation=runtime.authorisation)
         server = Server(
-            create_app(runtime),
+            app,
             host=runtime.settings.host,
             port=port,
             grace_seconds=GRACE_SECONDS,
@@ -141,12 +187,13 @@ def run_forever(
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
+    async def act(runtime: Runtime) -> None:
+        CALLER.set(lambda: SERVICE)
+        once = replay if options.replay else resume if options.resume else work_until_told
+        await once(runtime)
+
     try:
-        _run(
-            name,
-            settings,
-            replay if options.replay else resume if options.resume else work_until_told,
-        )
+        _run(name, settings, act)
     except* BusRefusedError as refused:
         print(f"{name}: {_first_of(refused)}", file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)
@@ -168,7 +215,9 @@ def _run(
     name: ServiceName, settings: type[ServiceSettings], act: Callable[[Runtime], Awaitable[None]]
 ) -> None:
     async def run() -> None:
-        runtime = open_runtime(name, read_settings(settings))
+        read = read_settings(settings)
+        await _check_database(name, read.database_url)
+        runtime = open_runtime(name, read)
         try:
             await act(runtime)
         finally:
@@ -178,6 +227,27 @@ def _run(
     logs.configure()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+async def _check_database(name: ServiceName, url: str) -> None:
+    """End the process if it must not work on its database as it is; wait while nobody answers."""
+    if is_sqlite(url):
+        return
+    from common.db.checks import DatabaseRefusedError, check_postgres  # noqa: PLC0415  its driver
+
+    head, seconds = head_of(name), 0.25
+    while True:
+        try:
+            await check_postgres(url, service=name, head=head)
+        except DatabaseRefusedError as refused:
+            print(f"{name}: {refused}", file=sys.stderr)  # noqa: T201
+            sys.exit(EX_CONFIG)
+        except OUTAGE as error:
+            logger.warning("database.waits", service=name, error=type(error).__name__)
+            await asyncio.sleep(seconds)
+            seconds = min(seconds * 2, 10)
+        else:
+            return
 
 
 def _first_of(group: BaseExceptionGroup[BusRefusedError]) -> BaseException:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from common.auth import KeySet, TokenVerifier
+from common.auth import Keys, KeySet, TokenVerifier, read_keys
 from common.authz import Authorisation
 from common.bus import Bus, open_bus
 from common.db import Database, open_database
+from common.issuer import IssuerKeys
 from common.sealing import MasterKey, ServiceBox, SubjectKeyRing
 from common.settings import ServiceName, ServiceSettings
 from common.tags import TagKeys
@@ -36,7 +37,7 @@ def open_runtime(
     master = MasterKey.from_file(settings.master_key_file)
     keys = SubjectKeyRing(master, name)
     verifier = TokenVerifier(
-        KeySet(settings.oidc_jwks_file),
+        _keys(settings),
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
     )
@@ -51,3 +52,9 @@ def open_runtime(
         tokens=verifier,
         authorisation=Authorisation.of_package(name),
     )
+
+
+def _keys(settings: ServiceSettings) -> Keys:
+    if settings.oidc_jwks_file.name:
+        return KeySet(settings.oidc_jwks_file)
+    return IssuerKeys(settings.oidc_issuer, read_keys).start()

@@ -1,5 +1,7 @@
 """What a service needs to start, from PRAG_… variables; no default for a secret."""
 
+import ipaddress
+import re
 import sys
 from pathlib import Path
 from typing import Literal, Self, TypeVar
@@ -14,6 +16,24 @@ ServiceName = Literal["intake", "referral", "reintegration", "analytics"]
 
 PORTS: dict[ServiceName, int] = {"intake": 0, "referral": 1, "reintegration": 2, "analytics": 3}
 """Offset of each service's port from PRAG_PORT_BASE."""
+
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?:(?P<host>[A-Za-z0-9.-]+)|\[(?P<ip>[0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?"
+    r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?"
+)
+
+
+def may_be_asked(address: str) -> bool:
+    """Tell whether a provider's keys may come from there: HTTPS, or HTTP within this machine."""
+    url = _ADDRESS.fullmatch(address)
+    return url is not None and (url["scheme"] == "https" or _is_here(url["host"] or url["ip"]))
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class ServiceSettings(BaseSettings):
@@ -36,9 +56,11 @@ class ServiceSettings(BaseSettings):
     kafka_ca_file: Path | None = None
     """PEM of who issued the brokers' certificates; needed unless the brokers are on this machine."""
     oidc_issuer: str
+    """The `iss` of its tokens, to the letter."""
     oidc_audience: str
-    oidc_jwks_file: Path
-    """The issuer's public keys as a JWK set; read again when a token names an unknown key."""
+    oidc_jwks_file: Path = Path()
+    """The issuer's public keys as a JWK set, read again on change. Without it they are asked of the
+    provider, whose address is then `oidc_issuer`."""
     master_key_file: Path
     """32 random bytes; wraps the key of every case. Mode 0600."""
     time_zone: str = "Europe/Belgrade"
@@ -54,6 +76,15 @@ class ServiceSettings(BaseSettings):
             raise ValueError("either PRAG_BUS_URL or PRAG_KAFKA_BOOTSTRAP must be set")
         if self.kafka_bootstrap and not (self.kafka_user and self.kafka_password_file.name):
             raise ValueError("PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE must be set")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_whence_keys_come(self) -> Self:
+        if not self.oidc_jwks_file.name and not may_be_asked(self.oidc_issuer):
+            raise ValueError(
+                "PRAG_OIDC_ISSUER must be an https address (http on this machine only), "
+                "or PRAG_OIDC_JWKS_FILE be set"
+            )
         return self
 
     @property

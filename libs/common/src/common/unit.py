@@ -94,6 +94,8 @@ class Unit:
         """Version of the aggregate this Unit shows or changes; becomes the answer's ETag."""
         self.created_id: UUID | None = None
         self._boxes: dict[UUID, SubjectBox] = {}
+        self._held: dict[UUID, int] = {}
+        """Versions that the caller demanded, by the row they were compared with."""
 
     # --- reading
 
@@ -111,9 +113,12 @@ class Unit:
 
     def shows(self, row: T, expected: int | None = None) -> T:
         """Name the row this answer is about, for its ETag; check the caller's If-Match if given."""
-        self.version = cast(Any, row).version
-        if expected is not None and expected != self.version:
-            raise PreconditionFailedError("precondition.failed")
+        found = cast(Any, row)
+        self.version = found.version
+        if expected is not None:
+            if expected != self.version:
+                raise PreconditionFailedError("precondition.failed")
+            self._held[found.id] = expected
         return row
 
     # --- handing over
@@ -150,6 +155,8 @@ class Unit:
     ) -> T:
         """Hand over a change of `row` as it was read, with the events that tell of it."""
         old = cast(Any, row)
+        if self._held.get(old.id, old.version) != old.version:
+            raise StaleError  # read again since its version was compared with the caller's
         version = old.version + len(events)
         self.steps.append(
             Step(

@@ -4,8 +4,17 @@ from pathlib import Path
 
 from analytics.settings import Settings
 from common.migrations import folder_of, migrate_once
+from common.migrations.rights import READ_ADD, Rights
 
 MIGRATIONS: Path = folder_of(__file__)
 
+RIGHTS: Rights = {
+    "case_fact": READ_ADD,
+    "marker_fact": READ_ADD,
+    "plan_fact": READ_ADD,
+    "referral_fact": READ_ADD,
+}
+"""What the api and the worker do with the tables; nothing of it is ever deleted."""
+
 if __name__ == "__main__":
-    migrate_once(MIGRATIONS, Settings)
+    migrate_once(MIGRATIONS, Settings, RIGHTS)

@@ -3,9 +3,25 @@
 from pathlib import Path
 
 from common.migrations import folder_of, migrate_once
+from common.migrations.rights import READ_ADD, READ_WRITE, Rights
 from intake.settings import Settings
 
 MIGRATIONS: Path = folder_of(__file__)
 
+RIGHTS: Rights = {
+    "notice": READ_WRITE,
+    "case_file": READ_WRITE,
+    "case_identity": READ_WRITE,
+    "consent": READ_ADD,
+    "consent_withdrawal": READ_ADD,
+    "case_marker": READ_ADD,
+    "case_marker_end": READ_ADD,
+    "declaration": (*READ_ADD, "UPDATE (content, withdrawn_at)"),
+    "identification_decision": READ_ADD,
+    "known_referral": READ_WRITE,
+    "known_organisation": READ_WRITE,
+}
+"""What the api and the worker do with the tables; nothing of it is ever deleted."""
+
 if __name__ == "__main__":
-    migrate_once(MIGRATIONS, Settings)
+    migrate_once(MIGRATIONS, Settings, RIGHTS)

@@ -3,9 +3,19 @@
 from pathlib import Path
 
 from common.migrations import folder_of, migrate_once
+from common.migrations.rights import READ_WRITE, Rights
 from referral.settings import Settings
 
 MIGRATIONS: Path = folder_of(__file__)
 
+RIGHTS: Rights = {
+    "organisation": READ_WRITE,
+    "service": READ_WRITE,
+    "referral": READ_WRITE,
+    "known_case": READ_WRITE,
+    "known_consent": READ_WRITE,
+}
+"""What the api and the worker do with the tables; nothing of it is ever deleted."""
+
 if __name__ == "__main__":
-    migrate_once(MIGRATIONS, Settings)
+    migrate_once(MIGRATIONS, Settings, RIGHTS)

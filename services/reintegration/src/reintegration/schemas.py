@@ -122,14 +122,14 @@ class PlanRead(ReadModel):
     """A plan as of today. `month`, counted from entry, is null before the plan is started.
 
     From `due_on` on the plan is overdue in its phase; it is null for a phase without a window. The
-    `month` of a closed plan is that of its closure. `phase` is null to the organisation whose plan
-    consent no longer carries.
+    `month` of a closed plan is that of its closure. `case_id`, `referral_id` and `phase` are null to
+    the organisation whose plan consent no longer carries.
     """
 
     id: UUID
     version: int
-    case_id: UUID
-    referral_id: UUID
+    case_id: UUID | None
+    referral_id: UUID | None
     organisation_id: UUID
     country: str = coded("countries")
     phase: str | None = coded("plan_phases")

@@ -2,6 +2,9 @@
 
 The round trips between a service and its database are most of what a write costs, so the steps of a
 Unit become one statement of several parts, which is a transaction by itself.
+
+Row-level security needs to know for whom a statement runs. That is said to a connection once and
+holds until another is named, so it costs a round trip only where the connection was another's last.
 """
 
 import asyncio
@@ -28,6 +31,7 @@ from common.db.base import (
     statement_of,
     statements,
 )
+from common.db.caller import CALLER, NOBODY, Caller
 from common.sealing import SubjectKeyRing
 from common.unit import AnySelect, StaleError, Step, Unit
 
@@ -45,6 +49,10 @@ _PARTS = 32
 """A Unit of more steps goes statement by statement; few are as large, and each text is kept."""
 _PARAMETER = re.compile(r"\$(\d+)")
 
+_NAME = "SELECT set_config('prag.organisation', $1, false), set_config('prag.reach', $2, false)"
+_NAMED = "prag.caller"
+"""Where a connection's own notes say whom it was told; None while that is not certain."""
+
 _MARK, _UNMARK, _BACK = "SAVEPOINT unit", "RELEASE SAVEPOINT unit", "ROLLBACK TO SAVEPOINT unit"
 
 
@@ -52,25 +60,28 @@ class PostgresDatabase:
     def __init__(self, url: str, keys: SubjectKeyRing) -> None:
         self.keys = keys
         self.outbox_written = asyncio.Event()
-        self._engine = create_async_engine(url, pool_size=10, max_overflow=0, hide_parameters=True)
+        # Last in, first out: the statements of one request mostly meet the connection that knows it.
+        self._engine = create_async_engine(
+            url, pool_size=10, max_overflow=0, pool_use_lifo=True, hide_parameters=True
+        )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
-        with _outages():
-            async with self._reading.connect() as connection:
+        with outages():
+            async with self._connected() as connection:
                 rows: Sequence[Any] = (await connection.execute(statement, parameters)).all()
                 return rows
 
     async def write(self, unit: Unit) -> None:
         if not unit.steps:
             return
-        with _outages(rolled_back=StaleError):
+        with outages(rolled_back=StaleError):
             if _is_one_statement(unit.steps):
-                async with self._reading.connect() as connection:
+                async with self._connected() as connection:
                     crash("db.before_commit")
                     await _execute_as_one(unit.steps, connection)
             else:
-                async with self._engine.begin() as connection:
+                async with self._begun() as connection:
                     await _execute_in_turn(unit.steps, connection)
                     crash("db.before_commit")
         crash("db.after_commit")
@@ -78,8 +89,8 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["PostgresBatch"]:
-        with _outages():
-            async with self._engine.begin() as connection:
+        with outages():
+            async with self._begun() as connection:
                 await connection.exec_driver_sql(_MARK)
                 yield PostgresBatch(connection, self.keys)
                 crash("db.before_commit")
@@ -88,6 +99,36 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in autocommit that knows the caller."""
+        async with self._reading.connect() as connection:
+            if named := await _name_caller(connection):
+                connection.info[_NAMED] = named
+            yield connection
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that knows the caller."""
+        async with self._engine.connect() as connection:
+            async with connection.begin():
+                named = await _name_caller(connection)
+                yield connection
+            # Rolled back, the connection forgets whom it was told; so it is noted after the commit.
+            if named:
+                connection.info[_NAMED] = named
+
+
+async def _name_caller(connection: AsyncConnection) -> Caller | None:
+    """Tell the connection for whom it is asked; None where it knows."""
+    caller = CALLER.get()()
+    if connection.info.get(_NAMED, NOBODY) == caller:
+        return None
+    # Cut off here, it is named anew by whoever comes next.
+    connection.info[_NAMED] = None
+    await connection.exec_driver_sql(_NAME, caller.settings)
+    return caller
 
 
 class PostgresBatch:
@@ -103,13 +144,13 @@ class PostgresBatch:
         self.keys = keys
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
-        with _outages():
+        with outages():
             async with self._going_back():
                 rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
                 return rows
 
     async def write(self, unit: Unit) -> None:
-        with _outages():
+        with outages():
             async with self._going_back():
                 await _execute(unit.steps, self._connection)
                 await self._connection.exec_driver_sql(_UNMARK)
@@ -125,7 +166,7 @@ class PostgresBatch:
 
 
 @contextmanager
-def _outages(*, rolled_back: type[Exception] = OutageError) -> Iterator[None]:
+def outages(*, rolled_back: type[Exception] = OutageError) -> Iterator[None]:
     """Tell an outage by its SQLSTATE: asyncpg's is neither an OperationalError nor an OSError."""
     try:
         yield

@@ -25,8 +25,9 @@ directory under the id that is its `org` here. What a role may do stands with ea
 (`x-roles`); a record the caller may not know of is answered like one that is not there, with 404.
 
 **Writing.** Every POST carries an `Idempotency-Key`, unique per act: repeated within 24 hours with
-the same bytes as body, it gets the same answer and nothing happens twice; with other bytes, 422
-`idempotency.key_reused`. A key belongs to its caller: the `sub`, `org` and `client_id` of the token.
+the same bytes as body, nothing happens twice; within {repeated} minutes it gets the same answer, later 409
+`idempotency.already_done`: what may be read of the record by then, `GET` tells. With other bytes, 422
+`idempotency.key_reused`. A key belongs to its caller: `sub`, `org`, `role` and `client_id` of the token.
 An id that you choose is the id of one record of that service, of whatever kind: give each its own. A change of a record names the version it was decided on: `If-Match` with
 the `ETag` last read, quotes included; 412 means that it has changed since, read it again. With
 `validate_only=true` everything is checked and nothing is written.
@@ -52,6 +53,7 @@ def guide(
     token_type: str,
     algorithm: str,
     minutes: int,
+    repeated: int,
 ) -> str:
     """Return the description of a service with this purpose, in Markdown."""
     return _WORDS.format(
@@ -61,4 +63,5 @@ def guide(
         token_type=token_type,
         algorithm=algorithm,
         minutes=minutes,
+        repeated=repeated,
     )

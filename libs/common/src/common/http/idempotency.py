@@ -19,6 +19,9 @@ from common.tables import IdempotencyAnswer
 from common.unit import Unit
 
 KEPT = timedelta(hours=24)
+REPEATED = timedelta(minutes=5)
+"""For so long the same bytes are given again, to whom an answer got lost; later only that it was done.
+An answer tells what the caller could see then, and a withdrawn consent or another role holds at once."""
 WAIT_SECONDS = 10.0
 SECURE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -39,7 +42,12 @@ class Repetition:
         if not _KEY.fullmatch(key):
             raise BadRequestError("idempotency.key_invalid")
         box = runtime.box
-        caller = (principal.subject, str(principal.organisation_id), principal.client_id or "")
+        caller = (
+            principal.subject,
+            str(principal.organisation_id),
+            principal.role,
+            principal.client_id or "",
+        )
         self._box = box
         self._database = runtime.database
         self._is_expired = False
@@ -49,7 +57,10 @@ class Repetition:
         self.request_hash = box.digest(raw, request.scope["query_string"])
 
     async def answer(self) -> Response | None:
-        """Return the answer first given, None if there is none; InvalidError for another body."""
+        """Return the answer first given, None if there is none.
+
+        InvalidError for another body; ConflictError where it was given too long ago to be repeated.
+        """
         rows = await self._database.fetch(_KEPT, {"key": self.key})
         self._is_expired = bool(rows) and rows[0].expires_at < utcnow()
         if not rows or self._is_expired:
@@ -57,6 +68,8 @@ class Repetition:
         kept = rows[0]
         if kept.request_hash != self.request_hash:
             raise InvalidError("idempotency.key_reused")
+        if utcnow() - (kept.expires_at - KEPT) > REPEATED:
+            raise ConflictError("idempotency.already_done")
         stored = json.loads(self._box.open(kept.answer, place=self.key))
         return Response(
             base64.b64decode(stored["body"]),

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from common import messages
 from common.auth import ALGORITHM, MAX_LIFETIME, TOKEN_TYPE
 from common.http.guide import guide
+from common.http.idempotency import REPEATED
 from common.http.problem import MEDIA_TYPE, Problem
 from common.http.problems import codes
 from common.runtime import Runtime
@@ -19,7 +20,7 @@ _IDEMPOTENCY = {
     "required": True,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "description": "Chosen by the caller, unique per act: printable ASCII without spaces. The same key and "
-    "the same bytes from the same caller within 24 hours: the same answer.",
+    "the same bytes from the same caller: the same answer within minutes, 409 within 24 hours.",
 }
 _VALIDATE_ONLY = {
     "name": "validate_only",
@@ -119,6 +120,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             token_type=TOKEN_TYPE,
             algorithm=ALGORITHM,
             minutes=MAX_LIFETIME // 60,
+            repeated=int(REPEATED.total_seconds()) // 60,
         ),
         routes=app.routes,
         openapi_version="3.1.0",

@@ -1,6 +1,6 @@
 """The edge of every operation: who, may they, strict body, Unit, one write, then the answer."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -125,30 +125,37 @@ class Call:
         self._principal: Principal | None = None
 
     async def run(self, *, takes_body: bool) -> Response:
-        request = self._request
-        _check_headers(request)
+        _check_headers(self._request)
         if not self._runtime.authorisation.is_public(self._operation):
             self._principal = self._authenticate()
         try:
             if self._principal is not None:
                 self._authorise(self._principal)
             self._check_query()
-            if request.method not in _WRITES:
-                return await self._attempts(None)
-            raw = await read_json(request, limit=self._runtime.settings.max_body_bytes)
-            if raw and not takes_body and await request.json() != {}:
-                # Never passed over: whoever sends it means something by it.
-                raise InvalidError("field.unknown", known=[])
-            if self._is_dry():
-                return await self._validate()
-            if request.method != "POST" or self._principal is None:
-                return await self._attempts(None)
-            return await self._once(
-                Repetition(self._runtime, request, self._operation, raw, self._principal)
-            )
+            return await self._go(takes_body=takes_body)
         except (ForbiddenError, NotFoundError, TakenError) as error:
             await self._record_denial(error)
             raise
+        except InvalidError:
+            await self._record_check()
+            raise
+
+    async def _go(self, *, takes_body: bool) -> Response:
+        """Read, check or write, as the request asks."""
+        request = self._request
+        if request.method not in _WRITES:
+            return await self._attempts(None)
+        raw = await read_json(request, limit=self._runtime.settings.max_body_bytes)
+        if raw and not takes_body and await request.json() != {}:
+            # Never passed over: whoever sends it means something by it.
+            raise InvalidError("field.unknown", known=[])
+        if self._is_dry():
+            return await self._validate()
+        if request.method != "POST" or self._principal is None:
+            return await self._attempts(None)
+        return await self._once(
+            Repetition(self._runtime, request, self._operation, raw, self._principal)
+        )
 
     # --- who
 
@@ -203,15 +210,23 @@ class Call:
         has_twin = await in_flight.enter(repetition)
         try:
             if has_twin and (kept := await repetition.answer()):
-                return kept
+                return await self._repeat(kept)
             return await self._attempts(repetition)
         except Exception:
             # The key may have been answered before: then the command met its own effect.
             if kept := await repetition.answer():
-                return kept
+                return await self._repeat(kept)
             raise
         finally:
             in_flight.leave(repetition)
+
+    async def _repeat(self, kept: Response) -> Response:
+        """Give an answer again, once that is in the audit trail: it may hold what only few may read."""
+        named = [*self._ids_in_path(), *_ids(kept.headers.get("location", "").rsplit("/", 1)[-1:])]
+        unit = self._new_unit()
+        unit.audit("repeat", "request", named, about=UUID(named[0]) if named else None)
+        await self._write(unit)
+        return kept
 
     async def _attempts(self, repetition: Repetition | None) -> Response:
         """Run the command; run it again on fresh rows when they changed under it.
@@ -227,7 +242,7 @@ class Call:
                 continue
             except DuplicateError as error:
                 if repetition and (kept := await repetition.answer()):
-                    return kept  # another process was first to answer this key
+                    return await self._repeat(kept)  # another process was first to answer this key
                 if error.table in taken:
                     await refuse_taken(self._request.state.unit)
                     raise ConflictError("already_exists") from None
@@ -265,7 +280,15 @@ class Call:
             response.headers.update(SECURE_HEADERS)
             return response
         await refuse_taken(unit)
+        await self._record_check()
         return JSONResponse({"valid": True}, headers=SECURE_HEADERS)
+
+    async def _record_check(self) -> None:
+        """Enter that somebody learnt of a record what would be taken and what would be refused."""
+        if self._principal is not None and (named := self._ids_in_path()):
+            unit = self._new_unit()
+            unit.audit("check", "request", named, about=UUID(named[0]))
+            await self._write(unit)
 
     async def _keep_denials(self, unit: Unit) -> None:
         """Write, of what a check would have written, only who was refused what."""
@@ -320,12 +343,7 @@ class Call:
         await self._write(unit)
 
     def _ids_in_path(self) -> list[str]:
-        found = []
-        for value in self._request.path_params.values():
-            # However it is spelt: with braces, without dashes, the handler takes it too.
-            with suppress(ValueError):
-                found.append(str(UUID(str(value))))
-        return found
+        return _ids(self._request.path_params.values())
 
 
 def _check_headers(request: Request) -> None:
@@ -333,6 +351,15 @@ def _check_headers(request: Request) -> None:
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         raise BadRequestError("header.repeated", parameter=repeated.decode().title())
+
+
+def _ids(values: Iterable[object]) -> list[str]:
+    """Return those of `values` that are ids, however they are spelt: the handlers take them so too."""
+    found = []
+    for value in values:
+        with suppress(ValueError):
+            found.append(str(UUID(str(value))))
+    return found
 
 
 def _decorate(response: Response, unit: Unit, request: Request) -> None:

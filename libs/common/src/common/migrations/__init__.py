@@ -1,6 +1,8 @@
 """The Alembic environment of all four services, and the one way to bring a database up to date."""
 
 import sys
+import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,12 +11,18 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Enum, MetaData, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from common.clock import monotonic
 from common.columns import SealedColumn, UtcDateTime
 from common.crash import crash
+from common.migrations.rights import Rights, RightsSettings, grant
 from common.settings import ServiceSettings, read_settings
 from common.tables import CommonBase
+
+WAIT_SECONDS = 60.0
+"""How long a migration waits for a database that does not answer yet."""
 
 
 class NewerDatabaseError(Exception):
@@ -55,12 +63,47 @@ def run(metadata: MetaData) -> None:
         context.run_migrations()
 
 
-def migrate_once(folder: Path, settings: type[ServiceSettings]) -> None:
-    """Bring the database of PRAG_DATABASE_URL to this release; one of a newer release is left alone."""
+def migrate_once(folder: Path, settings: type[ServiceSettings], rights: Rights) -> None:
+    """Bring the database of PRAG_DATABASE_URL to this release; one of a newer release is left alone.
+
+    On PostgreSQL PRAG_DATABASE_APP_ROLE then has `rights` to the service's own tables, and to the
+    shared ones what every service needs, and no others.
+    """
+    url = read_settings(settings).database_url
     try:
-        upgrade(folder, read_settings(settings).database_url)
+        if is_sqlite(url):
+            upgrade(folder, url)
+        else:
+            role = read_settings(RightsSettings).database_app_role
+            _wait_for(_sync_url(url))
+            upgrade(folder, url)
+            grant(_sync_url(url), role, rights)
     except NewerDatabaseError:
         sys.exit("The database was written by a newer release; it was not touched.")
+
+
+def _wait_for(url: str) -> None:
+    """Return once the database lets us in; whoever starts a country starts its parts all at once."""
+    engine, deadline = create_engine(url, poolclass=NullPool), monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError:
+            if monotonic() >= deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def head_of(package: str) -> str | None:
+    """Return the newest revision of a service's migrations, as this release has them."""
+    folder = folder_of(str(files(package) / "__init__.py"))
+    return ScriptDirectory(str(folder)).get_current_head()
+
+
+def is_sqlite(database_url: str) -> bool:
+    return make_url(database_url).get_backend_name() == "sqlite"
 
 
 def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:
@@ -111,6 +154,6 @@ def _begin(connection: Connection) -> None:
 
 def _sync_url(database_url: str) -> str:
     url = make_url(database_url)
-    if url.get_backend_name() == "sqlite":
+    if is_sqlite(database_url):
         return f"sqlite:///{url.database}"
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)

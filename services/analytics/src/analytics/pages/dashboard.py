@@ -9,6 +9,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import RedirectResponse, Response
 
 from analytics import charts, queries
@@ -27,9 +28,10 @@ from analytics.pages.words import number, percent, say, time_of
 from common import messages
 from common.auth import Principal
 from common.codelists import codelist, label
-from common.errors import ForbiddenError, TooLargeError, UnauthorizedError
+from common.errors import ForbiddenError, TooLargeError, UnauthorizedError, UnavailableError
 from common.http.body import read_raw
 from common.http.request import runtime_of
+from common.runtime import Runtime
 from common.unit import Unit
 
 router = APIRouter(include_in_schema=False)
@@ -64,11 +66,11 @@ async def show_dashboard(request: Request) -> Response:
         runtime.authorisation.relations("get_indicator", principal.role)
     except ForbiddenError:
         unit.audit("deny", "request", [], decision="deny")
-        await runtime.database.write(unit)
+        await _write(runtime, unit)
         return _sign_in_page(request, HTTPStatus.FORBIDDEN, refusal="forbidden")
     body = await _figures(unit, language, runtime.settings.time_zone)
     unit.audit("read", "indicator", ["dashboard"])
-    await runtime.database.write(unit)
+    await _write(runtime, unit)
     return page(body, language=language, country=runtime.settings.country, is_signed_in=True)
 
 
@@ -102,6 +104,14 @@ async def sign_in(request: Request) -> Response:
     else:
         response.delete_cookie(COOKIE, path=PATH, httponly=True, samesite="strict")
     return response
+
+
+async def _write(runtime: Runtime, unit: Unit) -> None:
+    """Write the entry of the look; UnavailableError, and so no figures, where that cannot be."""
+    try:
+        await runtime.database.write(unit)
+    except SQLAlchemyError:
+        raise UnavailableError("unavailable") from None
 
 
 def _unit(request: Request, principal: Principal) -> Unit:

@@ -5,7 +5,7 @@ from uuid import UUID
 from common.auth import Principal
 from common.clock import utcnow
 from common.contracts.intake import CaseAssigned, CaseOpened
-from common.errors import InvalidError
+from common.errors import ForbiddenError, InvalidError
 from common.events import EventData
 from common.here import Here
 from common.unit import Unit
@@ -16,14 +16,15 @@ from intake.commands.profile import age_columns, profile_changed
 from intake.commands.sealing import case_box, seal
 from intake.domain import case as domain
 from intake.domain.age import AgeFacts, ToldAge, age_facts, is_minor
-from intake.domain.case import CaseStatus
+from intake.domain.case import BeneficiaryKind, CaseStatus
 from intake.domain.identification import IdentificationStatus, check_legal_basis, check_opening
 from intake.domain.notice import TriageDecision
 from intake.domain.roles import ActorRole
-from intake.models import Case
+from intake.models import Case, Notice
 from intake.queries import case as queries
 from intake.queries.notice import find_to_conclude
-from intake.schemas.case import CaseCreate, CaseUpdate
+from intake.queries.reference import HiddenReferenceError
+from intake.schemas.case import CaseCreate, CaseRead, CaseUpdate
 from intake.schemas.notice import NoticeTriage
 
 _TOLD = {"birth_date", "estimated_age", "estimated_age_margin"}
@@ -42,12 +43,13 @@ async def create_case(unit: Unit, body: CaseCreate, *, principal: Principal, her
     """Open a case. One that names a notice is what came of it: the notice is concluded with it.
 
     That is a triage, so it takes a role that may triage: ForbiddenError for another.
+    HiddenReferenceError for a notice or a primary case that is not open to the caller.
     """
     if body.notice_id is None:
         return await open_case(unit, body, principal=principal, here=here)
     notice = await find_to_conclude(unit, body.notice_id, principal=principal)
     if notice is None:
-        raise InvalidError("reference.unknown", pointer="/notice_id")
+        raise HiddenReferenceError(Notice, body.notice_id, pointer="/notice_id")
     case = await open_case(unit, body, principal=principal, here=here)
     triage = NoticeTriage(decision=TriageDecision.OPEN_CASE, case_id=case.id)
     await conclude(unit, notice, triage, case=case)
@@ -104,10 +106,16 @@ async def update_case(
     here: Here,
     expected: int,
 ) -> Case:
-    """Change the facts that were given; an empty body changes nothing."""
+    """Change the facts that were given; an empty body changes nothing.
+
+    Raises ForbiddenError `data_group.closed` for a field that the role itself may not know.
+    """
     case = await queries.get_for_step(unit, case_id, principal=principal, expected=expected)
     domain.require_open(case.status)
     given = body.model_fields_set
+    CaseRead.require_known(given, groups=principal.data_groups)
+    if "note" in given and not queries.reads_note(case, principal):
+        raise ForbiddenError("data_group.closed", pointer="/note")
     if not given:
         return case
     changes: dict[str, Any] = {name: getattr(body, name) for name in given & _PLAIN}
@@ -144,7 +152,7 @@ async def come_of_age(unit: Unit, case_id: UUID, *, here: Here) -> None:
     birth = (await queries.told_age(unit, case)).birth()
     if is_minor(birth, on=here.today):
         return
-    ended = await end_childhood(unit, case_id, birth, today=here.today)
+    ended = await end_childhood(unit, case_id, birth, today=here.today, to_the_day=True)
     grown = profile_changed(case, is_minor=False)
     unit.change(Case, case, grown, *ended, about=case_id, is_minor=False, updated_at=utcnow())
 
@@ -152,8 +160,10 @@ async def come_of_age(unit: Unit, case_id: UUID, *, here: Here) -> None:
 async def _require_primary(unit: Unit, case_id: UUID | None, principal: Principal) -> None:
     if case_id is None:
         return
-    if await queries.find_primary(unit, case_id, principal=principal) is None:
-        raise InvalidError("reference.unknown", pointer="/primary_case_id")
+    pointer = "/primary_case_id"
+    primary = await queries.get_named(unit, case_id, principal=principal, pointer=pointer)
+    if primary.beneficiary_kind is BeneficiaryKind.SECONDARY:
+        raise InvalidError("reference.unknown", pointer=pointer)
 
 
 async def _change_kind(
@@ -185,8 +195,10 @@ async def _told_anew(
     if body.estimated_age is not None:
         told = replace(told, estimated_on=here.today)
     box = await case_box(unit, case.id)
+    is_new = "birth_date" in given
+    ages = age_facts(told, contact_on=contact_on, today=here.today, is_new=is_new)
     return told, {
-        **age_columns(age_facts(told, contact_on=contact_on, today=here.today)),
+        **age_columns(ages),
         **seal(box, Case, case.id, birth_date=told.birth_date),
         "estimated_age": told.estimated_age,
         "estimated_age_margin": told.estimated_age_margin,

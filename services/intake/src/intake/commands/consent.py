@@ -8,7 +8,6 @@ from common.contracts.intake import ConsentGranted, ConsentWithdrawn
 from common.here import Here
 from common.unit import Unit
 from intake.domain import consent as domain
-from intake.domain.age import is_minor
 from intake.models import Case, Consent, ConsentWithdrawal
 from intake.queries import case as cases
 from intake.queries import consent as queries
@@ -20,13 +19,11 @@ async def grant_consent(
 ) -> Consent:
     """Add a consent to a case. Earlier consents stay as they are."""
     case = await cases.get_for_step(unit, case_id, principal=principal)
-    birth = (await cases.told_age(unit, case)).birth()
     domain.check_grant(
         _grant(body),
-        is_minor=is_minor(birth, on=here.today),
+        is_minor=await cases.is_minor(unit, case, on=here.today),
         own_country=here.country,
         today=here.today,
-        born_from=None if birth is None else birth.earliest,
     )
     consent_id = body.id or new_id()
     granted = ConsentGranted(

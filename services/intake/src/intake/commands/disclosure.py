@@ -100,16 +100,26 @@ async def disclose_notice(unit: Unit, notice: Notice) -> dict[str, str | None]:
     if box is not None:
         for name in _TEXTS:
             texts[name] = open_sealed(box, Notice, notice.id, name, getattr(notice, name))
+    enter_notice(unit, notice, data_groups=_any_group(), purpose="IDENTIFICATION")
+    return texts
+
+
+def enter_notice(
+    unit: Unit, notice: Notice, *, data_groups: Sequence[str] = (), purpose: str | None = None
+) -> None:
+    """Enter the look at a notice: about the case it led to, else about the notice itself.
+
+    Of a notice looked at before it leads to a case, the case's access log finds it all the same.
+    """
     unit.audit(
         "read",
         Notice.__tablename__,
         [str(notice.id)],
-        about=notice.case_id,
-        data_groups=_any_group(),
-        purpose="IDENTIFICATION",
+        about=notice.case_id or notice.id,
+        data_groups=data_groups,
+        purpose=purpose,
         legal_basis=_REPORT_BASIS,
     )
-    return texts
 
 
 async def disclose_note(unit: Unit, case_id: UUID, *, principal: Principal) -> CaseNoteRead:

@@ -18,7 +18,7 @@ from intake.domain.roles import AUTHORITY_OF, ActorRole
 from intake.models import Case, IdentificationDecision
 from intake.queries import case as cases
 from intake.queries import identification as queries
-from intake.schemas.identification import IdentificationDecide
+from intake.schemas.identification import IdentificationDecide, IdentificationRead
 
 PRESUMED_ON = "REASONABLE_GROUNDS"
 """Legal basis of a presumption made with the opening of a case (CETS 197 art. 10(2))."""
@@ -33,9 +33,14 @@ async def decide_identification(
     here: Here,
     expected: int,
 ) -> IdentificationDecision:
-    """Take one step of identification; how the person counts follows in the same change."""
+    """Take one step of identification; how the person counts follows in the same change.
+
+    Raises ForbiddenError `data_group.closed` for what the role itself may not know.
+    """
     case = await cases.get_for_step(unit, case_id, principal=principal, expected=expected)
     require_open(case.status)
+    given = {name for name in body.model_fields_set if getattr(body, name)}
+    IdentificationRead.require_known(given, groups=principal.data_groups)
     last = await queries.find_last(unit, case_id)
     birth = (await cases.told_age(unit, case)).birth()
     facts = domain.CaseFacts(
@@ -43,7 +48,6 @@ async def decide_identification(
         status=case.identification_status,
         is_minor=age.is_minor(birth, on=case.contact_on),
         is_age_known=birth is not None,
-        born_from=None if birth is None else birth.earliest,
         last_decided_on=last.decided_on if last else None,
     )
     status = domain.decide(facts, _decision(body, principal), today=here.today)

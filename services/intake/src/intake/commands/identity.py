@@ -42,7 +42,12 @@ async def put_identity(
     if body.birth_date is not None:
         told = replace(told, birth_date=body.birth_date)
         birth_date = seal(box, Case, case_id, birth_date=body.birth_date)
-    ages = age_facts(told, contact_on=case.contact_on, today=here.today)
+    ages = age_facts(
+        told,
+        contact_on=case.contact_on,
+        today=here.today,
+        is_new=body.birth_date is not None,
+    )
     consents = await list_consents(unit, case_id)
     require_record(consents, is_minor=ages.is_minor, on=here.today)
     recorded = CaseIdentityRecorded(case_id=case_id, age_group=ages.group, is_minor=ages.is_minor)

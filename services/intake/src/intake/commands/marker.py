@@ -84,11 +84,14 @@ async def end_marker(
 
 
 async def end_childhood(
-    unit: Unit, case_id: UUID, birth: Birth | None, *, today: date
+    unit: Unit, case_id: UUID, birth: Birth | None, *, today: date, to_the_day: bool = False
 ) -> list[EventData]:
-    """End the child's markers of a person who has come of age; return the events that tell of it."""
+    """End the child's markers of a person who has come of age; return the events that tell of it.
+
+    `to_the_day` as of `grown_out_of`.
+    """
     recorded = [queries.as_period(row) for row in await queries.list_markers(unit, case_id)]
-    ended = domain.grown_out_of(recorded, birth=birth, today=today)
+    ended = domain.grown_out_of(recorded, birth=birth, today=today, to_the_day=to_the_day)
     for period, until in ended:
         _end(unit, period.marker_id, until, by="system")
     return [_ended(case_id, period, until) for period, until in ended]

@@ -14,7 +14,7 @@ from intake.domain.case import require_open
 from intake.domain.notice import TriageDecision, more_urgent, triage
 from intake.models import Case, Notice
 from intake.queries import notice as queries
-from intake.queries.case import find_case
+from intake.queries.case import get_named
 from intake.schemas.case import CaseCreate
 from intake.schemas.notice import NoticeTriage
 
@@ -61,10 +61,12 @@ async def _open(
 
 
 async def _link(unit: Unit, notice: Notice, body: NoticeTriage, *, principal: Principal) -> Case:
-    """Return the known case, made as urgent as the notice."""
-    case = await find_case(unit, _named(body), principal=principal)
-    if case is None:
-        raise InvalidError("reference.unknown", pointer="/case_id")
+    """Return the known case, made as urgent as the notice; HiddenReferenceError.
+
+    It may be another organisation's. Who triages may not change such a case otherwise, but must see
+    to it that news of danger does not wait: a notice raises the urgency and never lowers it.
+    """
+    case = await get_named(unit, _named(body), principal=principal, pointer="/case_id")
     require_open(case.status)
     urgency = more_urgent(case.urgency, notice.urgency)
     if urgency is case.urgency:

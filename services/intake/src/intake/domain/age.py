@@ -31,7 +31,11 @@ DOUBT_YEARS = {"": 0, "~": 2, "?": 2, "%": 4}
 `%` both. EDTF gives them no size; this one is Prag's and errs towards the child."""
 
 EARLIEST = date(2000, 1, 1)
-"""The year of the Palermo Protocol: no act in the register is older, where no birth says more."""
+"""The year of the Palermo Protocol: no decision and no consent in the register is older.
+
+The same for everybody. A bound that followed the birth would tell it, to the day, to whoever tries
+one day after the other.
+"""
 
 _FIRST_YEAR, _LAST_YEAR = 1800, 2199
 
@@ -189,13 +193,16 @@ class AgeFacts:
     basis: AgeBasis
 
 
-def age_facts(told: ToldAge, *, contact_on: date, today: date) -> AgeFacts:
-    """Derive the codes from what was told.
+def age_facts(told: ToldAge, *, contact_on: date, today: date, is_new: bool = True) -> AgeFacts:
+    """Derive the codes from what was told; `is_new` where the birth date is told now.
 
-    Raises InvalidError as `ToldAge.birth` does, and as `check_birth` for a written date.
+    Raises InvalidError as `ToldAge.birth` does, and as `check_birth` for a written date. One told
+    before is held against the year of the contact only: to move the contact day by day shall not
+    find it out.
     """
     if told.birth_date is not None:
-        check_birth(parse_birth(told.birth_date), on=contact_on)
+        on = contact_on if is_new else contact_on.replace(month=12, day=31)
+        check_birth(parse_birth(told.birth_date), on=on)
     birth = told.birth()
     return AgeFacts(
         is_minor=is_minor(birth, on=today),
@@ -203,14 +210,6 @@ def age_facts(told: ToldAge, *, contact_on: date, today: date) -> AgeFacts:
         group=age_group(birth, on=contact_on),
         basis=AgeBasis.UNKNOWN if birth is None else birth.precision,
     )
-
-
-def earliest_day(born_from: date | None) -> date:
-    """Return the first day on which anything can have been done for a person in the register.
-
-    `born_from` is the earliest possible day of birth; None where none is known.
-    """
-    return EARLIEST if born_from is None else born_from
 
 
 def check_birth(birth: Birth, *, on: date) -> None:

@@ -28,7 +28,7 @@ from common.consent import (
     named_in,
 )
 from common.errors import ConflictError, ForbiddenError, InvalidError
-from intake.domain.age import completed_years, earliest_day
+from intake.domain.age import EARLIEST, completed_years
 
 
 class Assent(StrEnum):
@@ -70,9 +70,7 @@ class Grant:
     assent: Assent | None = None
 
 
-def check_grant(
-    grant: Grant, *, is_minor: bool, own_country: str, today: date, born_from: date | None = None
-) -> None:
+def check_grant(grant: Grant, *, is_minor: bool, own_country: str, today: date) -> None:
     """Refuse a consent that is not one. Raises InvalidError with a pointer, or ForbiddenError.
 
     `consent.requirement_missing`: the scope must name more. `consent.recipient_ambiguous`: an
@@ -80,9 +78,9 @@ def check_grant(
     `consent.country_not_own`: a scope and its recipients contradict each other.
     `consent.not_for_children`, `consent.guardian_required`, `consent.guardian_not_applicable`,
     `consent.guardian_incomplete`, `consent.guardian_not_entitled`, `consent.guardian_suspected`,
-    `consent.assent_refused`: who may agree for whom. `field.date_in_future`,
-    `field.range`, `consent.expires_before_granted`: dates; `born_from` is the earliest possible day
-    of birth.
+    `consent.assent_refused`: who may agree for whom, by whether she is a child today, which every
+    reader of the case knows. `field.date_in_future`, `field.range`,
+    `consent.expires_before_granted`: dates, none of them held against the birth.
     """
     _check_requirements(grant)
     _check_recipients(grant)
@@ -90,7 +88,7 @@ def check_grant(
     _check_giver(grant, is_minor=is_minor)
     if grant.granted_on > today:
         raise InvalidError("field.date_in_future", pointer="/granted_on")
-    if grant.granted_on < earliest_day(born_from):
+    if grant.granted_on < EARLIEST:
         raise InvalidError("field.range", pointer="/granted_on")
     if grant.expires_on is None:
         return

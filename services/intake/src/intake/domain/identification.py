@@ -7,7 +7,7 @@ from datetime import date
 from enum import StrEnum
 
 from common.errors import ConflictError, ForbiddenError, InvalidError
-from intake.domain.age import earliest_day
+from intake.domain.age import EARLIEST
 from intake.domain.roles import (
     AUTHORITY_OF,
     ActorRole,
@@ -71,8 +71,8 @@ class CaseFacts:
     `is_minor` is meant at the first contact, the nearest known day to the exploitation: who was a
     child then does not need a means proven years later. It is also True when no age is known:
     a child is presumed to protect (domain.md section 4), not to widen who decides or what is
-    proven, so that leaving the age out gains nothing. `born_from` is the earliest possible day of
-    birth.
+    proven, so that leaving the age out gains nothing. The birth is not among the facts: who may
+    take a step need not know it, and would find it by the days that are refused.
     """
 
     country: str
@@ -80,7 +80,6 @@ class CaseFacts:
     is_minor: bool
     last_decided_on: date | None = None
     is_age_known: bool = True
-    born_from: date | None = None
 
     @property
     def is_known_minor(self) -> bool:
@@ -185,7 +184,7 @@ def _check_dates(case: CaseFacts, decision: Decision, today: date) -> None:
         raise InvalidError("field.date_in_future", pointer="/decided_on")
     if case.last_decided_on is not None and decision.decided_on < case.last_decided_on:
         raise InvalidError("identification.decided_before_previous", pointer="/decided_on")
-    if decision.decided_on < earliest_day(case.born_from):
+    if decision.decided_on < EARLIEST:
         raise InvalidError("field.range", pointer="/decided_on")
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from common.errors import ConflictError, InvalidError
-from intake.domain.age import ADULT_AT, Birth, earliest_day, is_minor
+from intake.domain.age import ADULT_AT, EARLIEST, Birth, is_minor
 
 
 class Marker(StrEnum):
@@ -80,15 +80,21 @@ def check_record(
 ) -> None:
     """Refuse a marker that cannot be.
 
-    Raises InvalidError `field.date_in_future`, `field.range` (before the person can have been
-    born), `marker.ended_before_began` or, of a child's marker on a day on which the person was
-    surely no child, `marker.not_a_child`; ConflictError `marker.already_recorded` where the same
-    marker, and `marker.contradicts` where one that excludes it, holds on a day of the period.
+    Raises InvalidError `field.date_in_future`, `field.range` (in a year before the person can have
+    been born), `marker.ended_before_began` or, of a child's marker in a year in which the person
+    was surely no child, or that holds still and she is none, `marker.not_a_child`; ConflictError
+    `marker.already_recorded` where the same marker, and `marker.contradicts` where one that
+    excludes it, holds on a day of the period.
+
+    Days are held against the years of birth and of coming of age, not against the days: whoever
+    tries one day after the other shall not find the birthday.
     """
     _check_day(new.since, "/since", birth=birth, today=today)
     if new.until is not None:
         check_end(new, until=new.until, birth=birth, today=today)
     _check_child(new.marker, new.since, "/since", birth=birth)
+    if new.until is None and new.marker in CHILD_ONLY and not is_minor(birth, on=today):
+        raise InvalidError("marker.not_a_child", pointer="/until")
     for period in recorded:
         if not period.overlaps(new):
             continue
@@ -116,16 +122,18 @@ def require_running(period: Period) -> None:
 
 
 def grown_out_of(
-    recorded: Iterable[Period], *, birth: Birth | None, today: date
+    recorded: Iterable[Period], *, birth: Birth | None, today: date, to_the_day: bool
 ) -> list[tuple[Period, date]]:
     """Return a child's running markers that no longer hold, each with its last day.
 
-    It is the day before the person had surely come of age; the first day of a marker of whom it
-    turned out later that she was of age before.
+    It is the day before the person had surely come of age, `to_the_day` where everybody sees her
+    come of age; else, of whom it turned out later, the end of the year before: the marker is read
+    by those who may not know the birthday. Never before the first day of the marker.
     """
     if birth is None or is_minor(birth, on=today):
         return []
-    last = min(_of_age_on(birth.latest) - timedelta(days=1), today)
+    of_age_on = _of_age_on(birth.latest)
+    last = (of_age_on if to_the_day else of_age_on.replace(month=1, day=1)) - timedelta(days=1)
     return [
         (period, max(last, period.since))
         for period in recorded
@@ -136,12 +144,13 @@ def grown_out_of(
 def _check_day(day: date, pointer: str, *, birth: Birth | None, today: date) -> None:
     if day > today:
         raise InvalidError("field.date_in_future", pointer=pointer)
-    if day < earliest_day(None if birth is None else birth.earliest):
+    if day.year < (EARLIEST if birth is None else birth.earliest).year:
         raise InvalidError("field.range", pointer=pointer)
 
 
 def _check_child(marker: Marker, day: date, pointer: str, *, birth: Birth | None) -> None:
-    if marker in CHILD_ONLY and not is_minor(birth, on=day):
+    is_grown = birth is not None and day.year > birth.latest.year + ADULT_AT
+    if marker in CHILD_ONLY and is_grown:
         raise InvalidError("marker.not_a_child", pointer=pointer)
 
 

@@ -24,8 +24,9 @@ from common.errors import NotFoundError
 from common.unit import AnySelect, Unit
 from intake.domain import age
 from intake.domain.age import AgeBasis, ToldAge
-from intake.domain.case import BeneficiaryKind, CaseStatus
+from intake.domain.case import CaseStatus
 from intake.models import Case, KnownReferral
+from intake.queries.reference import HiddenReferenceError
 
 Relation = Literal["own", "assigned", "all", "referred"]
 
@@ -111,15 +112,21 @@ async def has_in_service(unit: Unit, case_id: UUID, organisation_id: UUID) -> bo
     return bool(found)
 
 
-async def find_case(unit: Unit, case_id: UUID, *, principal: Principal) -> Case | None:
-    """Return a case the request names beside its subject; None where it is not open to the caller."""
-    return await unit.find(select(Case).where(Case.id == case_id, _visible(principal)))
+async def get_named(unit: Unit, case_id: UUID, *, principal: Principal, pointer: str) -> Case:
+    """Return a case the request names beside its subject, in the field `pointer` leads to.
+
+    HiddenReferenceError where none is open to the caller.
+    """
+    case = await unit.find(select(Case).where(Case.id == case_id, _visible(principal)))
+    if case is None:
+        raise HiddenReferenceError(Case, case_id, pointer=pointer)
+    return case
 
 
-async def find_primary(unit: Unit, case_id: UUID, *, principal: Principal) -> Case | None:
-    """Return a case that a secondary beneficiary may belong to."""
-    case = await find_case(unit, case_id, principal=principal)
-    return None if case and case.beneficiary_kind is BeneficiaryKind.SECONDARY else case
+def reads_note(case: Case, principal: Principal) -> bool:
+    """Tell whether the caller may read the note of a case: only then may it be overwritten."""
+    readable = _AUTHORISATION.granted("get_case_note", principal.role)
+    return _relation(case, replace(principal, relations=readable)) is not None
 
 
 async def load_case(unit: Unit, case_id: UUID) -> Case | None:

@@ -56,6 +56,13 @@ async def owner_of_case(unit: Unit, notice: Notice) -> UUID | None:
     return rows[0].organisation_id if rows else None
 
 
+async def list_leading_to(unit: Unit, case: Case) -> set[UUID]:
+    """Return the ids of the notices that led to a case: that opened it, or were linked to it."""
+    rows = await unit.rows(select(Notice.id).where(Notice.case_id == case.id))
+    opened_by = set() if case.notice_id is None else {case.notice_id}
+    return opened_by | {row.id for row in rows}
+
+
 async def list_taken(unit: Unit, ids: Iterable[UUID]) -> set[UUID]:
     """Return those of `ids` that are a record's already, of whatever kind: each has told events."""
     told = select(OutboxMessage.subject).where(OutboxMessage.subject.in_(list(ids)))

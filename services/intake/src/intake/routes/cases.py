@@ -22,6 +22,7 @@ from intake.commands import disclosure
 from intake.models import Case
 from intake.queries import case as queries
 from intake.queries.access import list_access
+from intake.queries.notice import list_leading_to
 from intake.schemas.access import AccessRead
 from intake.schemas.case import AssignCase, CaseCreate, CaseNoteRead, CaseRead, CaseUpdate
 
@@ -50,8 +51,9 @@ async def create_case(
     presume in this country. A legal basis is needed. Age may be an EDTF date, an estimate or
     unknown: whoever may be under 18 is treated as a child (CETS 197 art. 10(3)). A name has no
     place here: identity is written apart, with consent. A case that names a notice is what came of
-    it, and the notice says so; it takes a role that may triage notices. An id that is taken is answered with 409
-    `already_exists`, before any other conflict.
+    it, and the notice says so; it takes a role that may triage notices. An id that is taken is
+    answered with 409 `already_exists`, before any other conflict. Legal basis and note may be
+    written here by a role that may not read them afterwards: what it knew itself, over nobody's.
     """
     case = await commands.create_case(unit, body, principal=principal, here=here)
     return CaseRead.of(case, groups=principal.data_groups)
@@ -98,7 +100,9 @@ async def update_case(
     Kinds that identification gives or takes away (PRESUMED, VICTIM) cannot be stated here. A new
     birth date or estimate decides anew whether a child's rules apply. A birth date and an estimate
     stand beside each other: the younger of both protects, until the estimate is cleared with
-    `estimated_age: null`.
+    `estimated_age: null`. A field of a data group your role may not know (`x-data-group` of the
+    answer), and the note for a role that may not read it, is refused: 403 `data_group.closed`. A
+    notice linked to the case may raise its urgency too, see `triage_notice`.
     """
     case = await commands.update_case(
         unit, case_id, body, principal=principal, here=here, expected=expected
@@ -138,13 +142,14 @@ async def get_access_log(
     """Read who acted on a case or looked at it in this service, newest first.
 
     For the person who asks who has seen her data, and for the data protection officer. A list or a
-    page of the change feed that showed the case is found too, after about a second. Reading the log
-    is itself an entry in it. Other services keep their own trails.
+    page of the change feed that showed the case is found too, after about a second; so are the
+    looks at the notices that led to the case. Reading the log is itself an entry in it. Other
+    services keep their own trails.
     """
-    await queries.get_case(unit, case_id, principal=principal)
+    case = await queries.get_case(unit, case_id, principal=principal)
     found = await page(
         unit,
-        list_access(case_id),
+        list_access(case_id, await list_leading_to(unit, case)),
         pages,
         AccessRead.model_validate,
         time=AuditEntry.at,

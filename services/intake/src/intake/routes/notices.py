@@ -79,27 +79,34 @@ async def list_notices(
     Who reports sees the notices of its own organisation and what came of them; the desk that
     triages sees all. Filters: status, urgency, source, received_on (a day of this country).
     """
+    shown: list[UUID] = []
 
     def read(row: Any) -> NoticeSummary:  # noqa: ANN401  a row of Notice with the owner of its case
+        # The case with it: its person was shown, and finds the look in the case's access log.
+        shown.extend(id_ for id_ in (row.id, row.case_id) if id_ is not None)
         return _summary(row, principal, owner=row.case_organisation_id)
 
     statement = FILTERS.apply(queries.list_notices(principal), request)
-    return await page(unit, statement, pages, read, time=Notice.recorded_at, id=Notice.id)
+    found = await page(
+        unit, statement, pages, read, time=Notice.recorded_at, id=Notice.id, is_audited=False
+    )
+    unit.audit("list", Notice.__tablename__, dict.fromkeys(map(str, shown)))
+    return found
 
 
 @notices.get("/{notice_id}")
 async def get_notice(
     notice_id: UUID, unit: UnitDep, principal: CurrentPrincipal, runtime: RuntimeDep
 ) -> NoticeRead | NoticeSummary:
-    """Read a notice.
+    """Read a notice. The look is entered in the audit trail, and in the access log of its case.
 
-    Its texts (place, note, contact) are opened only for those who may triage it, and that is
-    entered in the audit trail. Its reporter sees what came of it, and of which case only where
-    the case is the same organisation's.
+    Its texts (place, note, contact) are opened only for those who may triage it. Its reporter sees
+    what came of it, and of which case only where the case is the same organisation's.
     """
     notice = await queries.get_notice(unit, notice_id, principal=principal)
     summary = _summary(notice, principal, owner=await queries.owner_of_case(unit, notice))
     if not _may_triage(runtime, principal, notice):
+        disclosure.enter_notice(unit, notice)
         return summary
     return NoticeRead(**summary.model_dump(), **await disclosure.disclose_notice(unit, notice))
 
@@ -118,8 +125,9 @@ async def triage_notice(
 
     OPEN_CASE opens a case under the id you choose, with what the notice says of sex, age and
     urgency and on the legal basis you name, in one step with the decision. LINK_CASE adds it to an
-    open case you may know of; the case becomes as urgent as the notice, never less. REJECT names a
-    reason of triage_reasons.
+    open case you may know of, whichever organisation's: the case becomes as urgent as the notice,
+    never less. To raise it is part of triage, also for who may not change the case otherwise; its
+    owner may lower it again. REJECT names a reason of triage_reasons.
     """
     notice = await triage.triage_notice(
         unit, notice_id, body, principal=principal, here=here, expected=expected

@@ -1,7 +1,7 @@
 """Field types the bodies of intake share."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from datetime import date
 from functools import cache
@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
 from pydantic_core.core_schema import no_info_before_validator_function
 
 from common.codelists import code_of
-from common.errors import InvalidError
+from common.errors import ForbiddenError, InvalidError
 from common.schema import ReadModel
 from intake.domain import age
 
@@ -103,6 +103,16 @@ class GroupedRead(ReadModel):
         shown = _shown(cls, frozenset(groups))
         values = {name: given[name] if name in given else getattr(row, name) for name in shown}
         return cls.model_validate(values)
+
+    @classmethod
+    def require_known(cls, fields: Iterable[str], *, groups: AbstractSet[str]) -> None:
+        """Refuse to write fields that are shown by these names but not to the writer.
+
+        Raises ForbiddenError `data_group.closed`: who may not know a group changes nothing in it.
+        """
+        for name in sorted(cls.model_fields.keys() & fields):
+            if cls.group_of(name) not in (None, *groups):
+                raise ForbiddenError("data_group.closed", pointer=f"/{name}")
 
     @classmethod
     def group_of(cls, field: str) -> str | None:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from common.auth import Principal
 from common.clock import utcnow
-from common.errors import InvalidError
+from common.errors import ForbiddenError, InvalidError
 from common.unit import Unit
 from referral.commands.consent import rest_on_consent
 from referral.commands.steps import (
@@ -64,8 +64,8 @@ async def accept_referral(
 ) -> Referral:
     """Take the person in; a counted place of the service named is taken with it.
 
-    Raises ForbiddenError `consent.missing` when the consents have ended since the submission, or
-    the receiver has become one of a kind they do not cover, and ConflictError
+    Raises ForbiddenError `consent.missing`, and says no more of it, when the consents have ended since
+    the submission or the receiver has become one of a kind they do not cover, and ConflictError
     `referral.sender_without_case` when the sender has the case no more, `service.not_eligible` with
     PLACES when no place is left.
     """
@@ -124,4 +124,9 @@ async def _disclose(unit: Unit, referral: Referral, calendar: Calendar) -> list[
     """Return the consents on which the receiver learns more of the person today."""
     case, receiver = await parties_of(unit, referral)
     await require_sender(unit, referral, case)
-    return await rest_on_consent(unit, referral, case, receiver, on=calendar.today)
+    try:
+        return await rest_on_consent(unit, referral, case, receiver, on=calendar.today)
+    except ForbiddenError:
+        # Whom to ask tells a child from an adult, and what is missing tells what was agreed to: that
+        # is the sender's, who asks the person.
+        raise ForbiddenError("consent.missing") from None

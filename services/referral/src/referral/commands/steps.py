@@ -48,18 +48,25 @@ def take_step(
 ) -> Referral:
     """Hand over the referral in its new status with the event that tells of the step.
 
-    `reason` and `reason_note` are those of the last step: without new ones the old ones go.
+    `reason` and `reason_note` are those of the last step: without new ones the old ones go. A receiver
+    that had acknowledged is told of every end. Why the sender called it off is then in no event:
+    the receiver keeps the fact and the date, and the sender reads the reason by GET.
     """
-    told = event_of(EVENT_BY_STATUS[status], referral, status, on, reason)
+    had_it = referral.acknowledged_at is not None
+    is_called_off = status is ReferralStatus.CANCELLED and reason != CONSENT_WITHDRAWN
+    why = None if had_it and is_called_off else reason
+    also = None
     columns = {"reason_note": None, **changed}
     if reason == CONSENT_WITHDRAWN:
         columns["consent_withdrawn_on"] = on
     if keeps_only_the_fact(status, is_withdrawn=reason == CONSENT_WITHDRAWN):
         unit.withhold(referral.id, other_organisation_id=referral.receiving_organisation_id)
+        also = referral.receiving_organisation_id if had_it else None
     return unit.change(
         Referral,
         referral,
-        told,
+        event_of(EVENT_BY_STATUS[status], referral, status, on, why),
+        also=also,
         about=referral.case_id,
         status=status,
         reason=reason,

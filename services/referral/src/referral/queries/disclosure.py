@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from common.auth import Principal
+from common.codelists import all_codes
 from common.consent import Disclosure, covers, national_scope
 from common.sealing import SubjectBox
 from common.unit import Sealed, Unit
@@ -25,7 +26,8 @@ class Notes:
 async def open_notes(unit: Unit, referral: Referral, *, principal: Principal, on: date) -> Notes:
     """Open the free texts for a caller who sees the referral whole, and record who read what.
 
-    The receiver reads them only while consents cover it on the day `on`.
+    What stands in a free text nobody knows before reading it, so they are for those who may know
+    every data group; the receiver reads them only while consents cover it on the day `on`.
     """
     box = await unit.box(referral.case_id)
     is_written = referral.note is not None or referral.reason_note is not None
@@ -67,6 +69,8 @@ def disclosure_of(
 
 
 async def _may_open(unit: Unit, referral: Referral, principal: Principal, on: date) -> bool:
+    if not principal.data_groups >= all_codes("data_groups"):
+        return False
     if Side.SENDER in sides_of(referral, principal):
         return True
     case = await find_case(unit, referral.case_id)

@@ -33,6 +33,9 @@ _CONSENT = select(KnownConsent).where(KnownConsent.id == bindparam("id"))
 
 _AUTHORISATION = Authorisation.of_package("referral")
 
+_IDENTITY = "IDENTITY"
+"""The data group of a case's id, which leads to the person."""
+
 RELATION_OF = {Side.SENDER: "own", Side.RECEIVER: "referred"}
 """The relation of the authorisation table by which each side of a referral is open."""
 
@@ -79,12 +82,16 @@ def sides_of(referral: Referral, principal: Principal) -> frozenset[Side]:
 
 
 def view_of(referral: Referral, principal: Principal) -> ReceiverView:
-    """Return how much of the referral the caller sees; who only oversees sees the preview."""
+    """Return how much of the referral the caller sees: the one answer for every route.
+
+    Who only oversees sees the preview, and so does the receiver's staff in a role which may not know
+    whose case it is: what intake closes to a role, a referral does not open to it.
+    """
     sides = _open_sides(referral, principal)
     if Side.SENDER in sides:
         is_shut = referral.closed_to_sender_on is not None
         return ReceiverView.FACT if is_shut else ReceiverView.FULL
-    if Side.RECEIVER in sides:
+    if Side.RECEIVER in sides and _IDENTITY in principal.data_groups:
         return receiver_view(
             referral.status,
             was_submitted=referral.submitted_at is not None,
@@ -119,6 +126,7 @@ def list_referrals(
         return statement
     acknowledged = and_(
         received,
+        true() if _IDENTITY in principal.data_groups else false(),
         Referral.acknowledged_at.is_not(None),
         Referral.status.not_in(CALLED_OFF),
         Referral.consent_withdrawn_on.is_(None),

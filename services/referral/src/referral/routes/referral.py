@@ -3,6 +3,7 @@ from uuid import UUID
 
 from fastapi import Query, Request
 
+from common.auth import Principal
 from common.codelists import all_codes
 from common.http import (
     CurrentPrincipal,
@@ -53,7 +54,7 @@ async def draft_referral(
     refer; news of a case just opened takes a moment, so try again. The note is sealed.
     """
     referral = await commands.draft_referral(unit, body, principal=principal, calendar=calendar)
-    return ReferralItem.of(referral, ReceiverView.FULL)
+    return _read(referral, principal)
 
 
 @referrals.get("", openapi_extra=FILTERS.openapi)
@@ -72,8 +73,8 @@ async def list_referrals(
 ) -> Page[ReferralItem]:
     """List the referrals your organisation sent or received, the newest first; codes only.
 
-    A received referral shows no case before it was acknowledged, and nothing of the person once it
-    was called off. The contact point and the coordinator see every submitted referral of the country
+    A received referral shows no case before it was acknowledged, and nothing of the person and no
+    reason once it was called off: what `GET` of the one shows. The contact point and the coordinator see every submitted referral of the country
     in that reduced form, so that an expired one (`status=EXPIRED`) finds somebody.
     """
     statement = queries.list_referrals(
@@ -83,7 +84,7 @@ async def list_referrals(
         unit,
         FILTERS.apply(statement, request),
         page_request,
-        lambda row: ReferralItem.of(row, queries.view_of(row, principal)),
+        lambda row: _read(row, principal),
         time=Referral.recorded_at,
         id=Referral.id,
     )
@@ -96,8 +97,11 @@ async def get_referral(
     """Read one referral: the sender sees all of it, the receiver a preview until it acknowledges.
 
     The preview tells need, age band, sex, languages and urgency, and neither case nor note. After
-    acknowledgement the receiver reads the note as long as consents cover it that day; `note` is null
-    otherwise. `sex` and `age_group` are those of the last sending (of a draft: of its drafting). A
+    acknowledgement the receiver reads the notes as long as consents cover it that day; `note` and
+    `reason_note` are null otherwise. A free text may hold anything, so both are null to a role that
+    may not know every data group, on either side (see the note of a case); a role that may not know
+    IDENTITY is shown the preview at any time. What was asked for is of no data group: purpose, codes
+    and reason. `sex` and `age_group` are those of the last sending (of a draft: of its drafting). A
     sender that had the case by a referral loses it when the consent to that one is withdrawn: of what
     it had passed on it keeps the preview, with nothing of the person. Every reading is recorded
     before the answer leaves.
@@ -135,7 +139,7 @@ async def submit_referral(
     referral = await commands.submit_referral(
         unit, referral_id, principal=principal, expected=expected, calendar=calendar
     )
-    return ReferralItem.of(referral, ReceiverView.FULL)
+    return _read(referral, principal)
 
 
 @referrals.post("/{referral_id}/resubmit")
@@ -156,7 +160,7 @@ async def resubmit_referral(
     referral = await commands.resubmit_referral(
         unit, referral_id, body, principal=principal, expected=expected, calendar=calendar
     )
-    return ReferralItem.of(referral, ReceiverView.FULL)
+    return _read(referral, principal)
 
 
 @referrals.post("/{referral_id}/cancel")
@@ -172,9 +176,14 @@ async def cancel_referral(
     """Recall a referral, at any time before it is completed.
 
     The person may refuse a referral at any time (Bulgarian NRM 1.4). The receiver keeps the fact and
-    the date and sees nothing of the person any more; a place it held is free again.
+    the date and sees nothing of the person any more, nor why, unless consent was withdrawn; a place
+    it held is free again.
     """
     referral = await commands.cancel_referral(
         unit, referral_id, body, principal=principal, expected=expected, calendar=calendar
     )
-    return ReferralItem.of(referral, ReceiverView.FULL)
+    return _read(referral, principal)
+
+
+def _read(referral: Referral, principal: Principal) -> ReferralItem:
+    return ReferralItem.of(referral, queries.view_of(referral, principal))

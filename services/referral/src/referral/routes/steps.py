@@ -24,8 +24,8 @@ async def acknowledge_referral(
 ) -> ReferralItem:
     """Confirm that a referral has arrived; the receiver then sees which case it is, and the note.
 
-    Consent is checked as it is that day (`403 consent.missing`; see submit), and
-    `409 referral.sender_without_case` says that the sender may pass the person on no more. The case
+    Consent is checked as it is that day (`403 consent.missing`; what is missing is told to the sender
+    only, see submit), and `409 referral.sender_without_case` says that the sender may pass the person on no more. The case
     itself opens with the acceptance. An acknowledgement is no decision: `respond_by` goes on.
     """
     referral = await commands.acknowledge_referral(

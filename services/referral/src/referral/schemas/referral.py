@@ -142,6 +142,8 @@ def _left_of_person(row: Any, view: ReceiverView) -> dict[str, Any]:  # noqa: AN
 class ReferralPreview(ReadModel):
     """What the receiver sees before it has acknowledged: no case, no note, no identity.
 
+    Its staff in a role which may not know the data group IDENTITY see no more at any time.
+
     `sex` and `age_group` are what was sent, whatever has become known since. Once the referral was
     called off or consent withdrawn, nothing of the person is left: both are null and `languages` is
     empty: the receiver keeps only the fact and the date. So does a sender that lost the case with a
@@ -172,8 +174,8 @@ class ReferralPreview(ReadModel):
 class ReferralItem(ReadModel):
     """A referral in a list and in the answer to a step: codes only, never a free text.
 
-    `case_id` is null for those who may not know the case (yet), `submitted_at` and `respond_by`
-    before the first submission.
+    To whom `GET` shows the preview it tells the same: `case_id`, `reason` and `suggested_service_id`
+    are null. `submitted_at` and `respond_by` are null before the first submission.
     """
 
     id: UUID
@@ -202,13 +204,18 @@ class ReferralItem(ReadModel):
         shown = cls.model_validate(row)
         if view is ReceiverView.FULL:
             return shown
-        return shown.model_copy(update={"case_id": None, **_left_of_person(row, view)})
+        return shown.model_copy(update={**_NOT_IN_PREVIEW, **_left_of_person(row, view)})
+
+
+_NOT_IN_PREVIEW = dict.fromkeys(ReferralItem.model_fields.keys() - ReferralPreview.model_fields)
+"""What only those find in a list who see the referral whole."""
 
 
 class ReferralRead(ReadModel):
     """A referral as its sender, and its receiver after acknowledgement, see it.
 
-    `reason` is that of the last step. `note` and `reason_note` are null where nothing was written.
+    `reason` is that of the last step. `note` and `reason_note` are null where nothing was written,
+    and for a role which may not know every data group.
     """
 
     id: UUID

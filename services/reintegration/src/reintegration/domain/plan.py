@@ -6,7 +6,6 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from common.consent import givers
 from common.errors import ConflictError, ForbiddenError, InvalidError
 from reintegration.domain.phases import (
     CURRENT_POLICY,
@@ -91,14 +90,14 @@ def require_open(phase: Phase) -> None:
         raise ConflictError("plan.illegal_step", legal=[Action.REOPEN.value])
 
 
-def require_consent(withdrawn_on: date | None, *, is_minor: bool | None) -> None:
+def require_consent(withdrawn_on: date | None) -> None:
     """Raise ForbiddenError `consent.missing` for a plan that no consent carries any more.
 
-    It names in `given_by` whom to ask; `is_minor` is None while the age is in doubt. A plan goes on
-    with a new referral that rests on the new consent.
+    It does not name whom to ask, which tells a child from an adult: a plan goes on with a new
+    referral, and its sender asks.
     """
     if withdrawn_on is not None:
-        raise ForbiddenError("consent.missing", given_by=givers(is_minor=is_minor))
+        raise ForbiddenError("consent.missing")
 
 
 def start(

@@ -82,9 +82,7 @@ async def get_carried(
         reader = replace(principal, relations=_AUTHORISATION.granted("get_plan", principal.role))
         refuse_step(may_read=await _find_seen(unit, plan_id, reader) is not None)
     unit.shows(plan, expected)
-    if plan.consent_withdrawn_on is not None:
-        case = await find_case(unit, plan.case_id)
-        require_consent(plan.consent_withdrawn_on, is_minor=None if case is None else case.is_minor)
+    require_consent(plan.consent_withdrawn_on)
     return plan
 
 
@@ -109,11 +107,19 @@ def phase_shown(reader: str) -> ColumnElement[str | None]:
 
     As `keeps_only_the_fact` says: a filter must not tell what the answer hides.
     """
-    is_hidden = and_(
+    return case((_is_hidden(reader), null()), else_=Plan.phase)
+
+
+def case_shown(reader: str) -> ColumnElement[UUID | None]:
+    """Return the case as the organisation named by the parameter `reader` may know it."""
+    return case((_is_hidden(reader), null()), else_=Plan.case_id)
+
+
+def _is_hidden(reader: str) -> ColumnElement[bool]:
+    return and_(
         Plan.organisation_id == bindparam(reader, type_=Plan.organisation_id.type),
         Plan.consent_withdrawn_on.is_not(None),
     )
-    return case((is_hidden, null()), else_=Plan.phase)
 
 
 def list_plans(principal: Principal) -> Select[Plan]:

@@ -47,7 +47,7 @@ _IS_OVERDUE = case(
 )
 FILTERS = Filters(
     phase=Filter(queries.phase_shown("reader"), "code", all_codes("plan_phases")),
-    case_id=Filter(Plan.case_id, "id"),
+    case_id=Filter(queries.case_shown("reader"), "id"),
     is_suspended=Filter(Plan.is_suspended, "flag"),
     is_overdue=Filter(_IS_OVERDUE, "flag"),
     entered_on=Filter(Plan.entered_on, "date"),
@@ -88,16 +88,13 @@ async def get_plan(
 
     Months count from entry into the programme, the month of entry being month 1, and are never set
     back: not by a step back, a suspension, or closing and reopening. Once the person has withdrawn
-    consent (`consent_withdrawn_on`), its organisation keeps only the fact and the dates: no phase,
-    history, month, term or reason, and no referrals to others.
+    consent (`consent_withdrawn_on`), its organisation keeps only the fact and the dates: no case,
+    phase, history, month, term or reason, and no referrals.
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
     hidden = queries.keeps_only_the_fact(plan, principal)
     steps = [] if hidden else await queries.list_steps(unit, plan.id)
-    referrals = await queries.list_referrals(unit, plan.id)
-    if hidden:
-        mine = principal.organisation_id
-        referrals = [each for each in referrals if each.receiving_organisation_id == mine]
+    referrals = [] if hidden else await queries.list_referrals(unit, plan.id)
     _enter_reading(unit, plan)
     return PlanDetail(
         **_shown(plan, principal, today).model_dump(),
@@ -297,6 +294,8 @@ def _shown(plan: Plan, principal: Principal, today: date) -> PlanRead:
     if not queries.keeps_only_the_fact(plan, principal):
         return read
     hidden = {
+        "case_id": None,
+        "referral_id": None,
         "phase": None,
         "month": None,
         "due_on": None,

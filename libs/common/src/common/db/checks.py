@@ -1,0 +1,123 @@
+"""What must be so before a service works on a PostgreSQL database."""
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from common.db.postgres import outages
+
+QUIET = {
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_parameter_max_length_on_error": "0",
+    "debug_print_parse": "off",
+    "debug_print_rewritten": "off",
+    "debug_print_plan": "off",
+    "auto_explain.log_min_duration": "-1",
+    "pgaudit.log": "none",
+}
+"""Settings with which the server writes no row's value into its log; those of a part that is not
+loaded have no value and do no harm."""
+
+# A role can become those it is a member of, so what they are, it is.
+_FACTS = text("""
+SELECT
+  ARRAY(SELECT name || '=' || current_setting(name, true) FROM unnest(CAST(:names AS text[])) AS name
+    WHERE current_setting(name, true) IS NOT NULL) AS settings,
+  EXISTS (SELECT FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
+    AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication
+      OR rolname IN ('pg_execute_server_program', 'pg_write_server_files'))) AS is_mighty,
+  EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    AND pg_has_role(relowner, 'MEMBER'))
+    OR EXISTS (SELECT FROM pg_database WHERE datname = current_database()
+      AND pg_has_role(datdba, 'MEMBER')) AS is_owner,
+  has_schema_privilege('public', 'CREATE') AS may_create,
+  coalesce(has_table_privilege(to_regclass('public.alembic_version'), 'SELECT'), false) AS may_read,
+  EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    AND relname IN ('audit_entry', 'audit_link', 'audit_shown', 'audit_head')
+    AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE')
+      OR has_any_column_privilege(oid, 'UPDATE'))) AS may_rewrite
+""")
+_REVISION = text("SELECT version_num FROM public.alembic_version")
+
+
+class DatabaseRefusedError(Exception):
+    """The service must not work on its database as it is; the text says what to do."""
+
+
+async def check_postgres(url: str, *, service: str, head: str | None) -> None:
+    """Raise DatabaseRefusedError unless the server, the login and the tables are as they must be.
+
+    Raises one of OUTAGE while the server is away.
+    """
+    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+    try:
+        with outages():
+            async with engine.connect() as connection:
+                await _check(connection, f"python -m {service}.migrate", head)
+    except Exception as error:
+        if _is_refusal(error):
+            raise DatabaseRefusedError(
+                "The server refused the login or knows no such database: look at "
+                "PRAG_DATABASE_URL, or make both by deploy/postgres/databases.sql."
+            ) from None
+        raise
+    finally:
+        await engine.dispose()
+
+
+async def _check(connection: AsyncConnection, migrate: str, head: str | None) -> None:
+    [facts] = await connection.execute(_FACTS, {"names": list(QUIET)})
+    _check_login(facts)
+    _check_log(dict(each.split("=", 1) for each in facts.settings))
+    if not facts.may_read:
+        raise DatabaseRefusedError(
+            f"Nothing in the database was granted to this login: run `{migrate}` as its owner, "
+            "with the login's name in PRAG_DATABASE_APP_ROLE."
+        )
+    revision = await connection.scalar(_REVISION)
+    if revision != head:
+        raise DatabaseRefusedError(
+            f"The database is at migration {revision} and this release needs {head}: run "
+            f"`{migrate}` of this release, or start the release that database is of."
+        )
+
+
+def _check_login(facts: Any) -> None:  # noqa: ANN401  a row
+    if facts.is_mighty:
+        raise DatabaseRefusedError(
+            "The login of PRAG_DATABASE_URL is a superuser or could make itself one, or passes by "
+            "row-level security: log in as the role deploy/postgres/databases.sql made for it."
+        )
+    if facts.is_owner or facts.may_create:
+        raise DatabaseRefusedError(
+            "The login of PRAG_DATABASE_URL owns the database or may make tables in it: that is "
+            "for `migrate` only, let the api and the worker log in as the application's role."
+        )
+    if facts.may_rewrite:
+        raise DatabaseRefusedError(
+            "The login of PRAG_DATABASE_URL may change the audit trail: revoke what was granted "
+            "by hand, or run migrate again, which does it."
+        )
+
+
+def _check_log(settings: dict[str, str]) -> None:
+    loud = [name for name, value in settings.items() if QUIET[name] != value]
+    if loud:
+        raise DatabaseRefusedError(
+            "The server would write values of rows into its log: include deploy/postgres/prag.conf "
+            f"in its settings, or set {', '.join(f'{name} = {QUIET[name]}' for name in loud)}."
+        )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell a login or database that will not do from a server that is away."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None) or "").startswith(("28", "3D", "42501"))

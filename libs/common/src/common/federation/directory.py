@@ -1,0 +1,201 @@
+"""The directory of keys: each country's offline root signs a chain of entries; the hub only carries it.
+
+Roots are exchanged in person and pinned. Every entry names the one before it by its hash, so whoever
+carries the chain can hold entries back, but can neither change one nor put another in its place: two
+entries in one place are a fork, and a chain that has grown shorter is not taken.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from common.contracts.types import Country
+from common.events import canonical
+from common.federation.envelope import Kid
+from common.federation.keys import SealTo, SigningKey, VerifyBy, kid_of
+
+GENESIS = "0" * 64
+GRACE = timedelta(days=30)
+"""For so long after its end a sealing key still opens what was sealed to it before."""
+_Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DirectoryError(Exception):
+    """An entry is not taken. `reason` is a code for the operator; nothing of the entry is in it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ForkError(DirectoryError):
+    """Two entries claim one place in a country's chain: the root key is in two hands, or copied."""
+
+    def __init__(self) -> None:
+        super().__init__("fork")
+
+
+class Entry(BaseModel):
+    """A key of a country, or the end of one.
+
+    A `revoke` entry names in `kid` a key that fell into other hands, and in `not_after` since when:
+    what was signed with it from then on counts as nobody's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    country: Country
+    seq: int = Field(ge=1)
+    previous: _Hash
+    use: Literal["seal", "sign", "revoke"]
+    kid: Kid
+    public: str | None = None
+    not_before: AwareDatetime
+    not_after: AwareDatetime
+
+    def message(self) -> bytes:
+        return b"prag-directory-v1|" + canonical(self.model_dump(mode="json"))
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.message()).hexdigest()
+
+
+class SignedEntry(BaseModel):
+    """An entry as it travels: with its root's signature over the canonical bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entry: Entry
+    signature: str
+
+    @classmethod
+    def of(cls, entry: Entry, root: SigningKey) -> "SignedEntry":
+        return cls(entry=entry, signature=base64.b64encode(root.sign(entry.message())).decode())
+
+    def to_bytes(self) -> bytes:
+        return canonical(self.model_dump(mode="json"))
+
+
+class Directory:
+    """The chains of all peers as this country knows them; every entry in it was verified."""
+
+    def __init__(self, roots: dict[str, VerifyBy]) -> None:
+        """`roots` are the pinned public roots, by country. A country without one is no peer."""
+        self._roots = roots
+        self._chains: dict[str, list[SignedEntry]] = {}
+
+    def add(self, raw: bytes) -> SignedEntry | None:
+        """Take the next entry of a chain; None for one that is known. DirectoryError says why not."""
+        try:
+            signed = SignedEntry.model_validate_json(raw)
+        except ValidationError:
+            raise DirectoryError("malformed") from None
+        entry = signed.entry
+        root = self._roots.get(entry.country)
+        if root is None:
+            raise DirectoryError("unknown_country")
+        if not root.holds(_decoded(signed.signature), entry.message()):
+            raise DirectoryError("signature")
+        chain = self._chains.setdefault(entry.country, [])
+        if entry.seq <= len(chain):
+            if chain[entry.seq - 1].entry.hash != entry.hash:
+                raise ForkError
+            return None
+        if entry.seq > len(chain) + 1:
+            raise DirectoryError("gap")
+        if entry.previous != (chain[-1].entry.hash if chain else GENESIS):
+            raise ForkError
+        _check(entry)
+        chain.append(signed)
+        return signed
+
+    def add_all(self, entries: Iterable[bytes]) -> None:
+        for raw in entries:
+            self.add(raw)
+
+    def height(self, country: str) -> int:
+        """Return how many entries of a country's chain are known; what is shorter is a roll-back."""
+        return len(self._chains.get(country, ()))
+
+    def sealing_key(self, country: str, at: datetime) -> SealTo | None:
+        """Return the newest key to seal to a country with; None if it has none just now."""
+        entry = self._newest(country, "seal", at)
+        return None if entry is None else SealTo(_decoded(entry.public or ""))
+
+    def signer(self, country: str, kid: str, at: datetime) -> VerifyBy | None:
+        """Return the key of this id if the country signed with it at that time."""
+        for signed in self._chains.get(country, ()):
+            entry = signed.entry
+            if entry.use == "sign" and entry.kid == kid and entry.not_before <= at:
+                is_over = entry.not_after + GRACE <= at or self._revoked(country, kid, at)
+                return None if is_over else VerifyBy(_decoded(entry.public or ""))
+        return None
+
+    def _newest(self, country: str, use: str, at: datetime) -> Entry | None:
+        found = [
+            signed.entry
+            for signed in self._chains.get(country, ())
+            if signed.entry.use == use
+            and signed.entry.not_before <= at < signed.entry.not_after
+            and not self._revoked(country, signed.entry.kid, at)
+        ]
+        return found[-1] if found else None
+
+    def _revoked(self, country: str, kid: str, at: datetime) -> bool:
+        return any(
+            signed.entry.use == "revoke"
+            and signed.entry.kid == kid
+            and signed.entry.not_after <= at
+            for signed in self._chains.get(country, ())
+        )
+
+
+def _check(entry: Entry) -> None:
+    if entry.use == "revoke":
+        if entry.public is not None:
+            raise DirectoryError("revoke_with_key")
+        return
+    public = _decoded(entry.public or "")
+    if kid_of(public) != entry.kid:
+        raise DirectoryError("kid")
+    if len(public) != {"seal": 1184 + 32, "sign": 32}[entry.use]:
+        raise DirectoryError("key_length")
+    if entry.not_after <= entry.not_before:
+        raise DirectoryError("validity")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        raise DirectoryError("encoding") from None
+
+
+def next_entry(
+    chain: list[SignedEntry],
+    country: str,
+    use: Literal["seal", "sign", "revoke"],
+    kid: str,
+    *,
+    public: bytes | None,
+    not_before: datetime,
+    not_after: datetime,
+) -> Entry:
+    """Return the entry that follows a country's own chain, to be signed by its root."""
+    return Entry(
+        country=country,
+        seq=len(chain) + 1,
+        previous=chain[-1].entry.hash if chain else GENESIS,
+        use=use,
+        kid=kid,
+        public=None if public is None else base64.b64encode(public).decode(),
+        not_before=not_before,
+        not_after=not_after,
+    )

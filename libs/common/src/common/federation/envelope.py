@@ -1,0 +1,185 @@
+"""A sealed letter from one country to another: the hub carries it and can read no word of it.
+
+Signed inside, so that the receiver knows who wrote it and that it was written to them; sealed (HPKE) and
+padded, so that neither words nor length show; signed outside, so that a carrier need not take what no
+country sent. HPKE opens the same envelope again and again: the receiver remembers what it has opened.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from common.clock import new_id, utcnow
+from common.contracts.types import Country
+from common.events import canonical
+from common.federation.keys import SUITE, SealingKey, SealTo, SigningKey, Suite, VerifyBy
+
+SIZES = tuple(kib * 1024 for kib in (4, 16, 64, 256))
+"""A letter is filled up to the next of these, so that its length tells a class and nothing else."""
+MAX_AGE = timedelta(days=14)
+MAX_AHEAD = timedelta(minutes=5)
+_SIGNATURE = 64
+_LENGTH = 4
+_NOTHING = bytes(_LENGTH + _SIGNATURE)
+Kid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class EnvelopeError(Exception):
+    """An envelope is not taken. Why is said to nobody: the answer would help whoever tries keys."""
+
+    def __init__(self) -> None:
+        super().__init__("envelope")
+
+
+class Letter(BaseModel):
+    """What one country tells another about one referral. `number` counts the sender's letters of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    id: UUID = Field(default_factory=new_id)
+    sender: Country
+    recipient: Country
+    referral_id: UUID
+    number: int = Field(ge=1)
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+    sent_at: AwareDatetime = Field(default_factory=utcnow)
+    body: dict[str, Any]
+
+
+class _Outer(BaseModel):
+    """What a carrier sees: whose letter it is, for whom, under which keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    suite: Suite = SUITE
+    id: UUID
+    sender: Country
+    recipient: Country
+    sender_kid: Kid
+    recipient_kid: Kid
+    sealed: str
+    signature: str = ""
+
+    def signed(self) -> bytes:
+        return b"prag-outer-v1|" + canonical(self.model_dump(mode="json", exclude={"signature"}))
+
+    def info(self) -> bytes:
+        """Return what the sealing is bound to, each part with its length before it."""
+        parts = (self.sender, self.recipient, self.sender_kid, self.recipient_kid, str(self.id))
+        return b"prag-referral-v1" + b"".join(
+            len(part).to_bytes(2, "big") + part.encode() for part in parts
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A letter as it was read, with the mark by which the receiver knows it again."""
+
+    letter: Letter
+    digest: bytes
+
+
+FindSigner = Callable[[str, str, datetime], VerifyBy | None]
+"""(country, kid, when it was sent) → the key that country signed with then, if it did."""
+
+
+def seal(letter: Letter, *, by: SigningKey, to: SealTo) -> bytes:
+    """Return the envelope of a letter; ValueError for one that is longer than the largest size."""
+    inner = canonical(letter.model_dump(mode="json"))
+    plaintext = len(inner).to_bytes(_LENGTH, "big") + by.sign(_inner_message(inner)) + inner
+    size = next((size for size in SIZES if size >= len(plaintext)), None)
+    if size is None:
+        raise ValueError("the letter is too long")
+    outer = _Outer(
+        id=letter.id,
+        sender=letter.sender,
+        recipient=letter.recipient,
+        sender_kid=by.public.kid,
+        recipient_kid=to.kid,
+        sealed="",
+    )
+    ciphertext = to.encrypt(plaintext.ljust(size, b"\0"), info=outer.info())
+    sealed = outer.model_copy(update={"sealed": base64.b64encode(ciphertext).decode()})
+    signature = base64.b64encode(by.sign(sealed.signed())).decode()
+    return canonical({**sealed.model_dump(mode="json"), "signature": signature})
+
+
+def open_envelope(
+    envelope: bytes, *, country: str, keys: dict[str, SealingKey], signer: FindSigner
+) -> Opened:
+    """Return the letter; EnvelopeError, and nothing more, for whatever is not whole and ours.
+
+    `keys` are this country's sealing keys by kid. Whether the letter was opened before is for the
+    caller to know, by its digest.
+    """
+    try:
+        outer = _parse(envelope)
+        key = keys[outer.recipient_kid]
+        sent_by = signer(outer.sender, outer.sender_kid, utcnow())
+        signature = base64.b64decode(outer.signature, validate=True)
+        ciphertext = base64.b64decode(outer.sealed, validate=True)
+    except (ValueError, KeyError, ValidationError, binascii.Error, RecursionError):
+        raise EnvelopeError from None
+    is_known = sent_by is not None and sent_by.holds(signature, outer.signed())
+    if not is_known or outer.recipient != country:
+        raise EnvelopeError
+    # From here on a wrong key and a wrong letter take the same steps: no oracle for whoever tries.
+    try:
+        plaintext = key.decrypt(ciphertext, info=outer.info())
+    except (InvalidTag, ValueError):
+        plaintext = _NOTHING
+    inner, signature_inside = _split(plaintext)
+    is_genuine = sent_by is not None and sent_by.holds(signature_inside, _inner_message(inner))
+    letter = _letter(inner)
+    if not is_genuine or letter is None or not _agree(letter, outer, country):
+        raise EnvelopeError
+    return Opened(letter, hashlib.sha256(inner).digest())
+
+
+def _parse(envelope: bytes) -> _Outer:
+    outer = _Outer.model_validate_json(envelope)
+    if canonical(json.loads(envelope)) != envelope:
+        raise ValueError("not canonical")  # else the same letter could be sent in many forms
+    return outer
+
+
+def _split(plaintext: bytes) -> tuple[bytes, bytes]:
+    length = int.from_bytes(plaintext[:_LENGTH], "big")
+    start = _LENGTH + _SIGNATURE
+    return plaintext[start : start + length], plaintext[_LENGTH:start]
+
+
+def _letter(inner: bytes) -> Letter | None:
+    try:
+        return Letter.model_validate_json(inner)
+    except ValidationError:
+        return None
+
+
+def _agree(letter: Letter, outer: _Outer, country: str) -> bool:
+    """Tell whether the words inside are those of this envelope, to us, and of these days.
+
+    A receiver that seals a letter it was sent to a third country fails here: it names the first.
+    """
+    now = utcnow()
+    return (
+        (letter.id, letter.sender, letter.recipient) == (outer.id, outer.sender, outer.recipient)
+        and letter.recipient == country
+        and letter.sent_at - now <= MAX_AHEAD
+        and now - letter.sent_at <= MAX_AGE
+    )
+
+
+def _inner_message(inner: bytes) -> bytes:
+    return b"prag-inner-v1|" + inner

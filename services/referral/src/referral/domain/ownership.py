@@ -1,0 +1,136 @@
+"""Who may edit a case that goes from one country to another: one at most, and at the end one.
+
+Each country keeps its own view, an epoch and what it holds under it. The owner gives a case away by
+raising the epoch and letting go first; the other takes what it was given, or refuses it, once and for
+good. Nobody takes back what is on its way by the clock alone: the giver asks, and the taker's answer,
+given once, is the answer for ever. Letters may come twice, late, in any order or not at all; whoever
+waits for an answer sends again.
+
+F36, F38, C1 (SORMAS #9967: after a failed back-share both instances could edit the same case).
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from common.errors import ConflictError
+
+
+class Holding(StrEnum):
+    """What a country holds of a case."""
+
+    OWNER = "OWNER"
+    GIVING = "GIVING"
+    """Let go, and waiting for the answer: it may edit no more, whatever the answer will be."""
+    NONE = "NONE"
+
+
+class Word(StrEnum):
+    """What a letter says about the ownership under one epoch."""
+
+    GIVEN = "GIVEN"
+    """From the giver: take it under this epoch, or refuse."""
+    RECALLED = "RECALLED"
+    """From the giver: if you have not taken it yet, do not."""
+    TAKEN = "TAKEN"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    word: Word
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """One country's view of one case.
+
+    `epoch` only rises. `refused` is the highest epoch that was offered here and refused; what was
+    refused is never taken.
+    """
+
+    holding: Holding
+    epoch: int
+    refused: int = 0
+
+    @property
+    def may_edit(self) -> bool:
+        return self.holding is Holding.OWNER
+
+
+FOUND = Ownership(Holding.OWNER, 1)
+"""Of the country that opened the case."""
+HEARD_OF = Ownership(Holding.NONE, 0)
+"""Of a country that was only offered it."""
+
+
+def require_epoch(view: Ownership, epoch: int) -> None:
+    """Refuse a change that was decided under another epoch, or by who no longer owns the case.
+
+    ConflictError `ownership.stale_epoch` or `ownership.not_here`.
+    """
+    if not view.may_edit:
+        raise ConflictError("ownership.not_here")
+    if epoch != view.epoch:
+        raise ConflictError("ownership.stale_epoch")
+
+
+def give(view: Ownership) -> tuple[Ownership, Saying]:
+    """Let go of the case and offer it under the next epoch; ConflictError if it is not here."""
+    if not view.may_edit:
+        raise ConflictError("ownership.not_here")
+    given = replace(view, holding=Holding.GIVING, epoch=view.epoch + 1)
+    return given, Saying(Word.GIVEN, given.epoch)
+
+
+def recall(view: Ownership) -> Saying:
+    """Ask for what is on its way; it is not ours before the other says so."""
+    if view.holding is not Holding.GIVING:
+        raise ConflictError("ownership.not_given")
+    return Saying(Word.RECALLED, view.epoch)
+
+
+def repeat(view: Ownership) -> Saying | None:
+    """Return what must be said again until it is answered; None where nothing waits."""
+    return Saying(Word.GIVEN, view.epoch) if view.holding is Holding.GIVING else None
+
+
+def hear(
+    view: Ownership, saying: Saying, *, refuses: bool = False
+) -> tuple[Ownership, Saying | None]:
+    """Return the view after a letter, and the answer to it.
+
+    `refuses` says that this country does not want what it is given now; what it took before stays
+    taken.
+    """
+    match saying.word:
+        case Word.GIVEN | Word.RECALLED:
+            return _offered(view, saying, refuses=refuses or saying.word is Word.RECALLED)
+        case Word.TAKEN | Word.REFUSED:
+            return _answered(view, saying), None
+
+
+def _offered(view: Ownership, saying: Saying, *, refuses: bool) -> tuple[Ownership, Saying | None]:
+    epoch = saying.epoch
+    if epoch == view.refused:
+        return view, Saying(Word.REFUSED, epoch)
+    if epoch == view.epoch:
+        return view, Saying(Word.TAKEN, epoch)
+    if epoch < max(view.epoch, view.refused) or view.may_edit:
+        return view, None  # over: what came after it says how it ended
+    if view.holding is Holding.GIVING:
+        # Only who has taken the case can give it back, though the answer that said so was lost.
+        view = replace(view, holding=Holding.NONE)
+    if refuses:
+        return replace(view, refused=epoch), Saying(Word.REFUSED, epoch)
+    taken = replace(view, holding=Holding.OWNER, epoch=epoch)
+    return taken, Saying(Word.TAKEN, epoch)
+
+
+def _answered(view: Ownership, saying: Saying) -> Ownership:
+    if view.holding is not Holding.GIVING or saying.epoch != view.epoch:
+        return view  # an answer to what is over
+    if saying.word is Word.TAKEN:
+        return replace(view, holding=Holding.NONE)
+    # Under an epoch of its own, so that what was offered can be taken by nobody any more.
+    return replace(view, holding=Holding.OWNER, epoch=view.epoch + 1)

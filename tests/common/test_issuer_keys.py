@@ -1,0 +1,399 @@
+"""Keys asked of an OpenID Connect provider: a real HTTP server here plays the provider."""
+
+import contextlib
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from common import auth
+from common import issuer as issuer_module
+from common.auth import TokenVerifier, read_keys
+from common.codelists import codes
+from common.errors import UnauthorizedError, UnavailableError
+from common.issuer import DISCOVERY, MAX_BYTES, RETRY_SECONDS, IssuerKeys
+from common.settings import ServiceSettings, may_be_asked, read_settings
+from prag.issuer import AUDIENCE, LocalIssuer
+from tests.common.tokens import Forger
+from tests.keycloak import FOLDER, asking, bearer
+from tests.system.processes import poll
+
+JWKS = "/jwks"
+PATH = "/v1/organisations"
+ROUND = [DISCOVERY, JWKS]
+"""What is asked of a provider to learn its keys."""
+
+
+class Provider(ThreadingHTTPServer):
+    """Answers what it is told to and counts; an outage while not `is_open`."""
+
+    daemon_threads = True
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        (home / "keys").mkdir(parents=True)
+        self.local = LocalIssuer(home)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.asked: list[str] = []
+        self.own: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.is_open = True
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def key_set(self) -> bytes:
+        return self.local.jwks_file.read_bytes()
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        self.asked.append(path)
+        if not self.is_open:
+            return 503, {}, b""
+        about = json.dumps({"issuer": self.url, "jwks_uri": self.url + JWKS}).encode()
+        good = {DISCOVERY: about, JWKS: self.key_set()}
+        return self.own.get(path) or (200, {}, good[path])
+
+    def token(self, **changes: Any) -> str:
+        return Forger(self.local).token(iss=self.url, **changes)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Provider
+
+    def do_GET(self) -> None:
+        status, headers, body = self.server.answer(self.path)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who asked has heard enough
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[Provider]:
+    with Provider(tmp_path / "provider") as made:
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def keys(provider: Provider) -> Iterator[IssuerKeys]:
+    made = IssuerKeys(provider.url, read_keys).start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def verifier(provider: Provider, keys: IssuerKeys) -> TokenVerifier:
+    poll(lambda: keys.generation > 0)
+    return TokenVerifier(keys, issuer=provider.url, audience=AUDIENCE)
+
+
+class Clock:
+    now = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(issuer_module, "monotonic", lambda: made.now)
+    return made
+
+
+def outcome(verifier: TokenVerifier, token: str) -> str:
+    try:
+        return verifier.verify(token).subject
+    except (UnauthorizedError, UnavailableError) as error:
+        return error.code
+
+
+def becomes(verifier: TokenVerifier, token: str, wanted: str) -> None:
+    poll(lambda: outcome(verifier, token) == wanted)
+
+
+# --- the good way
+
+
+def test_a_token_is_accepted_by_the_keys_the_provider_publishes(
+    provider: Provider, verifier: TokenVerifier
+) -> None:
+    # Fails when keys are asked for with every token, or when none are.
+    tokens = [provider.token() for _ in range(50)]
+
+    assert {outcome(verifier, token) for token in tokens} == {"worker-7"}
+    assert provider.asked == ROUND
+
+
+def test_nobody_is_told_apart_before_the_first_answer(provider: Provider) -> None:
+    # Fails when a token is called wrong although no key is known yet.
+    keys = IssuerKeys(provider.url, read_keys)
+    verifier = TokenVerifier(keys, issuer=provider.url, audience=AUDIENCE)
+
+    assert outcome(verifier, provider.token()) == "unavailable"
+    assert provider.asked == []
+
+
+async def test_a_service_answers_503_until_the_provider_is_there(
+    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when the setting is not wired, or a provider that is late is never asked again.
+    monkeypatch.setattr(issuer_module, "FIRST_RETRY_SECONDS", 0.01)
+    provider.is_open = False
+    async with asking(provider.url, "referral", tmp_path / "referral") as client:
+        poll(lambda: len(provider.asked) > 0)  # in vain
+        answers = [await client.get(PATH, headers=bearer(provider.token()))]
+        provider.is_open = True
+        poll(lambda: JWKS in provider.asked)
+        while answers[-1].status_code == 503:
+            answers.append(await client.get(PATH, headers=bearer(provider.token())))
+
+    assert (answers[0].status_code, answers[0].json()["code"]) == (503, "unavailable")
+    assert answers[0].headers["Retry-After"]
+    assert answers[-1].status_code == 200
+
+
+# --- rotation
+
+
+def test_a_new_key_is_asked_for_at_once_and_the_old_one_stays_while_it_is_published(
+    provider: Provider, verifier: TokenVerifier
+) -> None:
+    # Fails when keys are asked for by the clock only, or replaced by the newest.
+    before = provider.token()
+    verifier.verify(before)
+    provider.local.rotate()
+    after = provider.token()
+
+    assert outcome(verifier, after) == "unavailable"
+    becomes(verifier, after, "worker-7")
+    assert outcome(verifier, before) == "worker-7"
+    assert provider.asked == ROUND * 2
+
+
+def test_a_key_that_is_taken_away_stops_working_at_the_next_look(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when verified tokens or old keys outlive what the provider publishes.
+    monkeypatch.setattr(issuer_module, "REFRESH_SECONDS", 0.02)
+    monkeypatch.setattr(auth, "_CACHE_SECONDS", 3600)
+    keys = IssuerKeys(provider.url, read_keys).start()
+    verifier = TokenVerifier(keys, issuer=provider.url, audience=AUDIENCE)
+    token = provider.token()
+    becomes(verifier, token, "worker-7")
+    provider.local.rotate()
+    content = json.loads(provider.key_set())
+    only_new = json.dumps({"keys": content["keys"][-1:]}).encode()
+
+    provider.own[JWKS] = (200, {}, only_new)
+
+    poll(lambda: outcome(verifier, token) != "worker-7")
+    becomes(verifier, provider.token(), "worker-7")
+    keys.close()
+
+
+def test_a_storm_of_unknown_keys_asks_the_provider_once_in_thirty_seconds(
+    provider: Provider, clock: Clock, verifier: TokenVerifier
+) -> None:
+    # Fails when whoever sends junk makes the provider work.
+    forger = Forger(provider.local)
+    storm = [forger.token({"kid": f"unknown-{n}"}, iss=provider.url) for n in range(500)]
+
+    first = [outcome(verifier, token) for token in storm]
+    becomes(verifier, storm[0], "unauthorized")
+    later = {outcome(verifier, token) for token in storm}
+
+    assert set(first) <= {"unauthorized", "unavailable"}
+    assert later == {"unauthorized"}
+    assert provider.asked == ROUND * 2
+    assert outcome(verifier, provider.token()) == "worker-7"
+
+    clock.now += RETRY_SECONDS
+    outcome(verifier, storm[0])
+    becomes(verifier, storm[0], "unauthorized")
+    assert provider.asked == ROUND * 3
+
+
+# --- outage
+
+
+def test_known_keys_stay_good_for_a_day_without_the_provider(
+    provider: Provider, clock: Clock, verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when an outage of the provider is one of the services, or keys are believed for ever.
+    monkeypatch.setattr(issuer_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(issuer_module, "FIRST_RETRY_SECONDS", 0.01)
+    provider.is_open = False
+    clock.now += issuer_module.GOOD_SECONDS - 1
+    outcome(verifier, Forger(provider.local).token({"kid": "unknown"}, iss=provider.url))
+    poll(lambda: len(provider.asked) > len(ROUND) + 3)
+    assert outcome(verifier, provider.token()) == "worker-7"
+
+    clock.now += 2
+    assert outcome(verifier, provider.token()) == "unavailable"
+
+    provider.is_open = True
+    becomes(verifier, provider.token(), "worker-7")
+
+
+# --- answers not to be believed
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def _bad(url: str = "", good: bytes = b"{}") -> dict[str, tuple[str, Answer]]:
+    """Return what is answered under which path; but for one thing each would be right."""
+    elsewhere = {"Location": f"{url}/elsewhere"}
+    padded = json.dumps(json.loads(good) | {"x": "x" * MAX_BYTES}).encode()
+    other = url.replace("127.0.0.1", "localhost") + JWKS
+
+    def about(**changes: Any) -> tuple[str, Answer]:
+        right = {"issuer": url, "jwks_uri": url + JWKS}
+        return DISCOVERY, (200, {}, json.dumps(right | changes).encode())
+
+    def keys(body: bytes, status: int = 200) -> tuple[str, Answer]:
+        return JWKS, (status, {}, body)
+
+    return {
+        "an error": keys(good, 500),
+        "nothing": keys(b"", 204),
+        "a redirect": (JWKS, (302, elsewhere, good)),
+        "a redirect of the description": (DISCOVERY, (302, elsewhere, b"")),
+        "too long": keys(padded),
+        "a description too long": about(x="x" * MAX_BYTES),
+        "no JSON": keys(b"<html>"),
+        "no UTF-8": keys(b"\xff"),
+        "deep JSON": keys(b"[" * 100_000),
+        "a list": keys(b"[" + good + b"]"),
+        "compressed": (JWKS, (200, {"Content-Encoding": "gzip"}, gzip.compress(good))),
+        "no keys": keys(b"{}"),
+        "keys of no form": keys(b'{"keys": "abc"}'),
+        "a key of no form": keys(b'{"keys": [{"alg": "ES256", "kid": "a"}]}'),
+        "a key without id": keys(good.replace(b'"kid"', b'"id"')),
+        "no key we may use": keys(good.replace(b'"ES256"', b'"ES512"')),
+        "another issuer": about(issuer="https://login.example.org"),
+        "the issuer with a slash": about(issuer=f"{url}/"),
+        "no address": about(jwks_uri=None),
+        "an address of no form": about(jwks_uri=[url + JWKS]),
+        "a file": about(jwks_uri="file:///etc/hostname"),
+        "in the clear from another machine": about(jwks_uri="http://192.0.2.1/jwks"),
+        "another name of this machine": about(jwks_uri=other),
+    }
+
+
+@pytest.mark.parametrize("name", _bad())
+def test_an_answer_not_to_be_believed_gives_no_key_and_takes_none_away(
+    provider: Provider, name: str
+) -> None:
+    # Fails when an answer is followed or believed that should not be.
+    keys = IssuerKeys(provider.url, read_keys)
+    bad = dict([_bad(provider.url, provider.key_set())[name]])
+
+    provider.own = bad
+    assert not keys._fetch()
+    with pytest.raises(UnavailableError):
+        keys.refresh()
+
+    provider.own = {}
+    assert keys._fetch()
+    verifier = TokenVerifier(keys, issuer=provider.url, audience=AUDIENCE)
+    provider.own = bad
+    assert not keys._fetch()
+    assert outcome(verifier, provider.token()) == "worker-7"
+    assert set(provider.asked) <= set(ROUND)
+
+
+def test_an_answer_that_drips_is_given_up(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when only the single read has a deadline.
+    monkeypatch.setattr(issuer_module, "_ANSWER_SECONDS", 0.0)
+
+    assert not IssuerKeys(provider.url, read_keys)._fetch()
+
+
+def test_nobody_listening_is_an_outage_and_no_fault(provider: Provider) -> None:
+    # Fails when a refused connection ends the thread that asks.
+    provider.server_close()
+
+    assert not IssuerKeys(provider.url, read_keys)._fetch()
+
+
+# --- the shipped realm, settings
+
+
+def test_the_shipped_realm_knows_the_roles_of_the_code_list() -> None:
+    # Fails when a role is added to one of the two alone.
+    realm = json.loads((FOLDER / "realm.json").read_text())
+    [profile] = realm["components"]["org.keycloak.userprofile.UserProfileProvider"]
+    [text] = profile["config"]["kc.user.profile.config"]
+    [role] = [each for each in json.loads(text)["attributes"] if each["name"] == "role"]
+
+    assert set(role["validations"]["options"]["options"]) == codes("actor_roles")
+
+
+GOOD = [
+    "https://login.example.org:8443/realms/prag/",
+    "http://127.0.0.1:8080/realms/prag",
+    "http://localhost:8080",
+    "http://[::1]:8080/x",
+]
+BAD = [
+    "",
+    "urn:prag:local-issuer",
+    "http://login.example.org/realms/prag",
+    "http://127.0.0.1.example.org",
+    "http://[2001:db8::1]/",
+    "https://login.example.org/?realm=prag",
+    "https://login.example.org/#prag",
+    "https://me@login.example.org",
+    "http://localhost\\@login.example.org",
+    "https://login.example.org/a b",
+    "https://login.example.org/\n",
+]
+REST: dict[str, Any] = {
+    "country": "RS",
+    "database_url": "sqlite:///x.db",
+    "bus_url": "local:///x.db",
+    "oidc_audience": "prag",
+    "master_key_file": Path("x.key"),
+}
+
+
+@pytest.mark.parametrize("address", GOOD)
+def test_a_provider_with_a_safe_address_needs_no_file(address: str) -> None:
+    assert may_be_asked(address)
+    assert ServiceSettings(oidc_issuer=address, **REST).oidc_issuer == address
+
+
+@pytest.mark.parametrize("address", BAD)
+def test_a_provider_is_not_asked_in_the_clear_nor_under_an_address_of_two_readings(
+    address: str,
+) -> None:
+    assert not may_be_asked(address)
+    with pytest.raises(ValidationError):
+        ServiceSettings(oidc_issuer=address, **REST)
+    ServiceSettings(oidc_issuer=address, oidc_jwks_file=Path("jwks.json"), **REST)
+
+
+def test_a_service_says_what_is_wrong_with_its_issuer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Fails when an empty variable counts as a file, or the line does not name the variable.
+    for name, value in REST.items():
+        monkeypatch.setenv(f"PRAG_{name.upper()}", str(value))
+    monkeypatch.setenv("PRAG_OIDC_ISSUER", "http://login.example.org")
+    monkeypatch.setenv("PRAG_OIDC_JWKS_FILE", "")
+
+    with pytest.raises(SystemExit) as ended:
+        read_settings(ServiceSettings)
+
+    assert ended.value.code == 78
+    assert capsys.readouterr().err.startswith("PRAG_OIDC_ISSUER must be an https address")

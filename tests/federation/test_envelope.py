@@ -1,0 +1,189 @@
+"""A sealed letter opens for its recipient, whole and once understood; nothing else opens at all (S1)."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common import clock
+from common.clock import utcnow
+from common.events import canonical
+from common.federation.directory import Directory
+from common.federation.envelope import SIZES, EnvelopeError, Letter, Opened, open_envelope, seal
+from common.federation.keys import SealingKey, SigningKey
+from tests.federation.countries import Land, directory_of, land, letter
+
+SERBIA, KOSOVO, BOSNIA = land("RS"), land("XK"), land("BA")
+DIRECTORY = directory_of(SERBIA, KOSOVO, BOSNIA)
+
+
+def sealed(written: Letter, sender: Land = SERBIA, recipient: Land = KOSOVO) -> bytes:
+    return seal(written, by=sender.signing, to=recipient.sealing.public)
+
+
+def opened(envelope: bytes, by: Land = KOSOVO, directory: Directory = DIRECTORY) -> Opened:
+    return open_envelope(envelope, country=by.code, keys=by.keys, signer=directory.signer)
+
+
+def refused(envelope: bytes, by: Land = KOSOVO, directory: Directory = DIRECTORY) -> bool:
+    with pytest.raises(EnvelopeError) as error:
+        opened(envelope, by, directory)
+    assert str(error.value) == "envelope"
+    return True
+
+
+def changed(envelope: bytes, **members: Any) -> bytes:
+    return canonical({**json.loads(envelope), **members})
+
+
+def test_a_letter_arrives_as_it_was_written() -> None:
+    written = letter(SERBIA, KOSOVO)
+
+    read = opened(sealed(written))
+
+    assert read.letter == written
+
+
+def test_the_envelope_shows_neither_words_nor_length() -> None:
+    # Fails without sealing, or without padding: two letters of other lengths would differ.
+    short, long = letter(SERBIA, KOSOVO, body={}), letter(SERBIA, KOSOVO, body={"a": "x" * 2000})
+    envelopes = [sealed(short), sealed(long)]
+
+    assert len(envelopes[0]) == len(envelopes[1])
+    for envelope in (sealed(letter(SERBIA, KOSOVO)), *envelopes):
+        raw = base64.b64decode(json.loads(envelope)["sealed"])
+        assert b"Ana" not in envelope + raw
+        assert b"12-17" not in envelope + raw
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_an_envelope_with_any_bit_turned_opens_for_nobody(data: st.DataObject) -> None:
+    """Seeded: do not verify the outer signature; take what is not canonical."""
+    envelope = bytearray(sealed(letter(SERBIA, KOSOVO)))
+    place = data.draw(st.integers(0, len(envelope) - 1))
+    envelope[place] ^= 1 << data.draw(st.integers(0, 7))
+
+    assert refused(bytes(envelope))
+
+
+def test_a_letter_cut_short_or_grown_opens_for_nobody() -> None:
+    envelope = sealed(letter(SERBIA, KOSOVO))
+
+    for bad in (b"", envelope[:-1], envelope + b" ", b"[]", b"{}", b"\xff", envelope * 2):
+        assert refused(bad)
+
+
+def test_only_the_recipient_opens_it() -> None:
+    envelope = sealed(letter(SERBIA, KOSOVO))
+
+    assert refused(envelope, by=BOSNIA)
+    assert refused(envelope, by=Land("XK", BOSNIA.root, BOSNIA.sealing, BOSNIA.signing, []))
+
+
+@pytest.mark.parametrize(
+    "swap",
+    [
+        lambda e: changed(e, sender="BA"),
+        lambda e: changed(e, recipient="BA"),
+        lambda e: changed(e, sender_kid=BOSNIA.signing.public.kid),
+        lambda e: changed(e, recipient_kid=BOSNIA.sealing.public.kid),
+        lambda e: changed(e, recipient_kid="0" * 32),
+        lambda e: changed(e, id="00000000-0000-4000-8000-000000000001"),
+        lambda e: changed(e, v=2),
+        lambda e: changed(e, suite="HPKE-X25519-HKDF-SHA256-AES256GCM"),
+        lambda e: changed(e, extra=1),
+    ],
+)
+def test_swapped_members_open_for_nobody(swap: Callable[[bytes], bytes]) -> None:
+    # Fails when a member of the envelope is neither signed nor bound to the sealing.
+    assert refused(swap(sealed(letter(SERBIA, KOSOVO))))
+
+
+def test_a_carrier_that_signs_anew_is_nobody() -> None:
+    """Seeded: take the outer signature of any country for that of the sender."""
+    envelope = json.loads(sealed(letter(SERBIA, KOSOVO)))
+    mine = envelope | {"sender": "BA", "sender_kid": BOSNIA.signing.public.kid, "signature": ""}
+    bare = {k: v for k, v in mine.items() if k != "signature"}
+    signature = BOSNIA.signing.sign(b"prag-outer-v1|" + canonical(bare))
+
+    assert refused(canonical(mine | {"signature": base64.b64encode(signature).decode()}))
+
+
+def test_a_receiver_cannot_pass_a_letter_on_as_if_it_were_to_a_third() -> None:
+    """Seeded: leave the recipient out of what is signed inside (surreptitious forwarding)."""
+    read = opened(sealed(letter(SERBIA, KOSOVO))).letter
+
+    for forged in (
+        seal(
+            read.model_copy(update={"recipient": "BA"}), by=KOSOVO.signing, to=BOSNIA.sealing.public
+        ),
+        seal(read, by=KOSOVO.signing, to=BOSNIA.sealing.public),
+    ):
+        assert refused(forged, by=BOSNIA)
+
+
+def test_a_letter_in_anothers_name_is_refused() -> None:
+    # HPKE authenticates nobody. Fails without the signature inside.
+    forged = seal(letter(SERBIA, KOSOVO), by=BOSNIA.signing, to=KOSOVO.sealing.public)
+
+    assert refused(forged)
+
+
+def test_a_letter_of_another_time_is_refused() -> None:
+    now = utcnow()
+
+    for days in (-15, 1):
+        stale = letter(SERBIA, KOSOVO, sent_at=now + timedelta(days=days))
+        assert refused(sealed(stale))
+    late = letter(SERBIA, KOSOVO, sent_at=now - timedelta(days=13))
+    assert opened(sealed(late)).letter == late
+
+
+def test_a_revoked_or_ended_signing_key_signs_nothing_any_more() -> None:
+    # S1. Fails when a key is looked up by its id alone.
+    country = land("MK")
+    directory = directory_of(country, KOSOVO)
+    envelope = seal(letter(country, KOSOVO), by=country.signing, to=KOSOVO.sealing.public)
+    assert opened(envelope, directory=directory).letter.sender == "MK"
+
+    now = utcnow()
+    revoked = country.extend("revoke", country.signing.public.kid, None, not_after=now)
+    directory.add(revoked.to_bytes())
+    clock.set_source(lambda: now + timedelta(seconds=1))
+
+    assert refused(envelope, directory=directory)
+    clock.set_source(lambda: now + timedelta(days=200))
+    assert refused(sealed(letter(SERBIA, KOSOVO)))
+
+
+def test_the_same_envelope_opens_again_with_the_same_mark() -> None:
+    # HPKE does not know what it has opened: the receiver must, and by this it can.
+    envelope = sealed(letter(SERBIA, KOSOVO))
+
+    assert opened(envelope).digest == opened(envelope).digest
+    assert opened(sealed(letter(SERBIA, KOSOVO))).digest != opened(envelope).digest
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_letter_fills_its_size_and_one_too_long_is_said(size: int) -> None:
+    written = letter(SERBIA, KOSOVO, body={"text": ""})
+    room = size - 4 - 64 - len(canonical(written.model_dump(mode="json")))
+
+    fits = letter(SERBIA, KOSOVO, body={"text": "x" * room}, id=written.id, sent_at=written.sent_at)
+    assert len(opened(sealed(fits)).letter.body["text"]) == room
+    if size == SIZES[-1]:
+        longer = fits.model_copy(update={"body": {"text": "x" * (room + 1)}})
+        with pytest.raises(ValueError, match="too long"):
+            sealed(longer)
+
+
+def test_keys_of_the_wrong_length_are_no_keys() -> None:
+    for make in (SealingKey, SigningKey):
+        with pytest.raises(ValueError):  # noqa: PT011  the library's own words for one of them
+            make(b"short")

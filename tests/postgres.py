@@ -1,0 +1,145 @@
+"""A PostgreSQL server set up as production is: by the files of deploy/postgres."""
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+from common.db.caller import CALLER, SERVICE
+from common.migrations import rights, upgrade
+from common.process import Introducing
+from common.settings import ServiceName
+from tests.conftest import PostgresUrls
+from tests.house import ROOT
+from tests.kit import Kit, open_service
+from tests.system.processes import SERVICES
+
+FILES = ROOT / "deploy" / "postgres"
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """The three ways into a service's database, as PRAG_DATABASE_URL has them."""
+
+    owner: str
+    application: str
+    root: str
+    """Of the server's superuser: for what the test looks at or breaks, never for the product."""
+
+    @property
+    def role(self) -> str:
+        return str(make_url(self.application).username)
+
+
+def set_up(urls: PostgresUrls, home: Path) -> dict[str, Logins]:
+    """Make a country's databases and roles on the test server, and give it our settings."""
+    root = make_url(urls.new())
+    plain = root.set(drivername="postgresql").render_as_string(hide_password=False)
+    configure(plain)
+    prefix = f"p{root.database}_{next(_NUMBERS)}_"
+    passwords = home / "passwords"
+    passwords.mkdir(parents=True, exist_ok=True)
+    roles = [f"{prefix}{service}{kind}" for service in SERVICES for kind in ("", "_owner")]
+    for role in roles:
+        (passwords / role).write_text(f"secret-{role}\n")
+    provision(plain, passwords, prefix)
+
+    def login(service: str, role: str) -> str:
+        url = root.set(database=f"{prefix}{service}")
+        if role:
+            url = url.set(username=role, password=f"secret-{role}")
+        return url.render_as_string(hide_password=False)
+
+    return {
+        service: Logins(
+            login(service, f"{prefix}{service}_owner"),
+            login(service, f"{prefix}{service}"),
+            login(service, ""),
+        )
+        for service in SERVICES
+    }
+
+
+def provision(url: str, passwords: Path, prefix: str) -> None:
+    """Run databases.sql as an operator does, with the server's own psql."""
+    with psycopg.connect(url) as connection:
+        [(programs,)] = connection.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
+    subprocess.run(  # noqa: S603
+        [
+            f"{programs}/psql",
+            "-X",
+            "-q",
+            "-d",
+            url,
+            "-v",
+            f"prefix={prefix}",
+            "-f",
+            str(FILES / "databases.sql"),
+        ],
+        env={"PRAG_PASSWORDS": str(passwords), "PATH": "/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def migrate(service: str, login: Logins) -> None:
+    """Do what `python -m <service>.migrate` does, in this process."""
+    module = import_module(f"{service}.migrate")
+    upgrade(module.MIGRATIONS, login.owner)
+    rights.grant(login.owner.replace("+asyncpg", "+psycopg"), login.role, module.RIGHTS)
+
+
+def copy(login: Logins) -> Logins:
+    """Make a database as `login` leads to; the roles are the same."""
+    root = make_url(login.root)
+    name = f"{root.database}_{next(_NUMBERS)}"
+    server = root.set(drivername="postgresql", database="postgres")
+    with psycopg.connect(
+        server.render_as_string(hide_password=False), autocommit=True
+    ) as connection:
+        names = (sql.Identifier(name), sql.Identifier(str(root.database)))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+    urls = (login.owner, login.application, login.root)
+    return Logins(
+        *(make_url(url).set(database=name).render_as_string(hide_password=False) for url in urls)
+    )
+
+
+@asynccontextmanager
+async def serving(service: ServiceName, home: Path, url: str) -> AsyncIterator[Kit]:
+    """Open a service as its api does, as the application's role; the test itself sees every row."""
+    async with open_service(service, home, database_url=url) as kit:
+        kit.app.add_middleware(Introducing, authorisation=kit.runtime.authorisation)
+        before = CALLER.set(lambda: SERVICE)
+        try:
+            yield kit
+        finally:
+            CALLER.reset(before)
+
+
+def configure(url: str) -> None:
+    """Include prag.conf in the server's settings, once, and wait until they hold."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        [(name,)] = connection.execute("SHOW config_file")
+        main, mine = Path(name), Path(name).with_name("prag.conf")
+        if not mine.exists():
+            mine.write_text((FILES / "prag.conf").read_text())
+            mine.chmod(0o644)
+            with main.open("a") as settings:
+                settings.write("\ninclude = 'prag.conf'\n")
+        connection.execute("SELECT pg_reload_conf()")
+    for _ in range(1000):
+        with psycopg.connect(url) as fresh:
+            [(value,)] = fresh.execute("SHOW log_error_verbosity")
+        if value == "terse":
+            return
+    raise AssertionError("the server did not take the settings")

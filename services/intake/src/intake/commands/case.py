@@ -49,7 +49,7 @@ async def create_case(unit: Unit, body: CaseCreate, *, principal: Principal, her
         return await open_case(unit, body, principal=principal, here=here)
     notice = await find_to_conclude(unit, body.notice_id, principal=principal)
     if notice is None:
-        raise HiddenReferenceError(Notice, body.notice_id, pointer="/notice_id")
+        raise HiddenReferenceError(model=Notice, id=body.notice_id, pointer="/notice_id")
     case = await open_case(unit, body, principal=principal, here=here)
     triage = NoticeTriage(decision=TriageDecision.OPEN_CASE, case_id=case.id)
     await conclude(unit, notice, triage, case=case)

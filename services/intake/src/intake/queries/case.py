@@ -119,7 +119,7 @@ async def get_named(unit: Unit, case_id: UUID, *, principal: Principal, pointer:
     """
     case = await unit.find(select(Case).where(Case.id == case_id, _visible(principal)))
     if case is None:
-        raise HiddenReferenceError(Case, case_id, pointer=pointer)
+        raise HiddenReferenceError(model=Case, id=case_id, pointer=pointer)
     return case
 
 

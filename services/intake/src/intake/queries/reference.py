@@ -16,6 +16,6 @@ class HiddenReferenceError(TakenError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
-    def __init__(self, model: type[DeclarativeBase], id_: UUID, *, pointer: str) -> None:
-        super().__init__(table=model.__tablename__, id=id_)
+    def __init__(self, *, model: type[DeclarativeBase], id: UUID, pointer: str) -> None:  # noqa: A002
+        super().__init__(table=model.__tablename__, id=id)
         ProblemError.__init__(self, "reference.unknown", pointer=pointer)

@@ -135,7 +135,9 @@ class Work:
         await tiny.runtime.bus.close()
 
     async def _posted(self) -> int:
-        posted = select(AuditEntry.id).where(AuditEntry.operation == "create_thing")
+        posted = select(AuditEntry.id).where(
+            AuditEntry.operation == "create_thing", AuditEntry.action == "create"
+        )
         return len(await self.database.fetch(posted))
 
     async def _seal(self) -> None:

@@ -14,7 +14,7 @@ from common.bus import Bus, BusError, Delivery, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.consumer import SilenceError
 from common.db import Database
-from common.inbox import Inbox
+from common.inbox import Inbox, LostPartitionError
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
 from common.unit import AnySelect, Unit
@@ -133,6 +133,29 @@ async def test_a_bus_that_fails_is_asked_again_from_the_same_place(
 
     assert counted(scene.service) == {"applied": 5}
     assert len(subscriptions) > len(polls) // 2
+
+
+@pytest.mark.parametrize("way", ["alone", "batch"])
+async def test_who_lost_a_partition_takes_and_moves_nothing(
+    database: Database, box: ServiceBox, way: str
+) -> None:
+    """T10. Seeded: look at the epoch in one of the two ways only; put the position without it."""
+    former, later = Scene(database, box), Scene(database, box)
+    first, second = delivered(steps_of(GOOD, 2))
+    await former.consumer.claim(first.topic, first.partition)
+    await former.consumer.accept(first)
+    assert await later.consumer.claim(first.topic, first.partition) == first.offset + 1
+
+    alone, batch = former.consumer.accept(second), former.consumer.accept_all([second])
+    asked, other = (alone, batch) if way == "alone" else (batch, alone)
+    other.close()
+    with pytest.raises(LostPartitionError):
+        await asked
+
+    assert await trails(database) == {GOOD: ["1"]}
+    [position] = await database.fetch(select(ConsumerPosition))
+    assert (position.next_offset, position.owner_epoch) == (first.offset + 1, 2)
+    assert await later.consumer.accept(second) == "applied"
 
 
 async def test_a_subscription_that_falls_silent_is_begun_anew_and_at_last_ends_the_process(

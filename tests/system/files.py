@@ -90,5 +90,6 @@ def ends_of(home: Path) -> dict[str, int]:
 
 
 def positions_of(path: Path) -> dict[str, int]:
-    rows = read(path, "SELECT topic, next_offset FROM consumer_position")
+    """Return how far each topic was taken; one that was claimed and held nothing is at its beginning."""
+    rows = read(path, "SELECT topic, next_offset FROM consumer_position WHERE next_offset > 0")
     return {row["topic"]: row["next_offset"] for row in rows}

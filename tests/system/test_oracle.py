@@ -142,8 +142,9 @@ PLANTS: dict[str, tuple[Callable[[Path], None], tuple[str, str]]] = {
     "a request that took effect twice": (
         sql(
             "intake",
-            "UPDATE outbox_message SET seq = 99, subject = (SELECT max(subject)"
-            " FROM outbox_message WHERE type LIKE '%notice.received%')"
+            "UPDATE outbox_message SET seq = 99, subject = (SELECT other.subject"
+            " FROM outbox_message AS other WHERE other.type = outbox_message.type"
+            " AND other.subject <> outbox_message.subject LIMIT 1)"
             " WHERE id = (SELECT min(id) FROM outbox_message WHERE type LIKE '%notice.received%')",
         ),
         ("I3", "doubled"),

@@ -42,7 +42,7 @@ R = TypeVar("R")
 BATCH = 50
 SILENCE_SECONDS = 30.0
 """After so long without a record the bus is asked whether there is one."""
-_MOST_REBUILDS, _REBUILDS_WITHIN = 3, 600.0
+_MOST_SILENCES, _SILENCES_WITHIN = 3, 600.0
 """So many silent subscriptions in so many seconds end the process: its supervisor starts a new one."""
 _REBUILD_SECONDS = 1.0
 
@@ -108,41 +108,48 @@ class Consumer:
             return
         await self._patiently(self.catch_up)
         await self._patiently(self.retry_all_parked)
-        rebuilt: list[float] = []
+        silences: list[float] = []
         while True:
             subscription = await self._patiently(
                 lambda: bus.subscribe(self.topics, group=self._service, position_of=self.claim)
             )
             try:
                 await self._read_on(bus, subscription)
-            except (BusError, LostPartitionError, SilenceError) as error:
-                if isinstance(error, BusRefusedError):
-                    raise
-                CONSUMER_REBUILDS.labels(self._service).inc()
+            except BusRefusedError:
+                raise
+            except (BusError, LostPartitionError) as error:
                 if isinstance(error, LostPartitionError):
                     STALE_EPOCH.labels(self._service).inc()
-                logger.warning("consumer.begins_anew", error=type(error).__name__)
-                rebuilt = [at for at in rebuilt if monotonic() - at < _REBUILDS_WITHIN]
-                rebuilt += [monotonic()] * isinstance(error, SilenceError)
-                if len(rebuilt) == _MOST_REBUILDS:
+                await self._begin_anew(error)
+            except SilenceError as error:
+                now = monotonic()
+                silences = [*(at for at in silences if now - at < _SILENCES_WITHIN), now]
+                if len(silences) == _MOST_SILENCES:
                     raise
-                await self._pause(_REBUILD_SECONDS)
+                await self._begin_anew(error)
             finally:
                 await subscription.close()
 
+    async def _begin_anew(self, error: Exception) -> None:
+        CONSUMER_REBUILDS.labels(self._service).inc()
+        logger.warning("consumer.begins_anew", error=type(error).__name__)
+        await self._pause(_REBUILD_SECONDS)
+
     async def _read_on(self, bus: Bus, subscription: Subscription) -> None:
         """Take what comes; SilenceError when nothing does although something waits on the bus."""
-        heard = monotonic()
+        heard, is_suspect = monotonic(), False
         while True:
             deliveries = await subscription.poll()
             if deliveries:
                 await self.accept_all(deliveries)
-                heard = monotonic()
+                heard, is_suspect = monotonic(), False
+            elif is_suspect:
+                raise SilenceError
             elif monotonic() - heard > SILENCE_SECONDS:
                 heard = monotonic()
                 with suppress(*OUTAGE):  # who cannot say whether something waits is no witness
-                    if await self._has_waiting(bus):
-                        raise SilenceError
+                    # It may have come between the two looks: then the next poll brings it.
+                    is_suspect = await self._has_waiting(bus)
 
     async def _has_waiting(self, bus: Bus) -> bool:
         position_of = partial(next_offset, self._database)

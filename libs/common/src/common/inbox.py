@@ -90,7 +90,7 @@ class Inbox:
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._store = store
-        self._epochs = epochs or {}
+        self._epochs = {} if epochs is None else epochs
         self._handlers = handlers
         self._service = service
         self._source = source or f"/{service}"

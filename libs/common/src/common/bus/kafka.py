@@ -146,9 +146,15 @@ class KafkaBus:
         subscription = KafkaSubscription(consumer, position_of, group)
         self._subscriptions = [each for each in self._subscriptions if not each.is_closed]
         self._subscriptions.append(subscription)
-        with _failures():
-            await consumer.start()
-            consumer.subscribe(topics, listener=subscription.listener)
+        try:
+            with _failures():
+                await consumer.start()
+                consumer.subscribe(topics, listener=subscription.listener)
+        except BaseException:
+            # Tried again for as long as the broker is away; none of these may stay behind.
+            subscription.is_closed = True
+            self._end(consumer)
+            raise
         return subscription
 
     async def waiting(
@@ -305,23 +311,24 @@ class KafkaSubscription:
     async def begin(self, parts: Collection[TopicPartition]) -> None:
         """Read on from where the database stands."""
         try:
-            begins = await self._consumer.beginning_offsets(list(parts)) if parts else {}
-            ends = await self._consumer.end_offsets(list(parts)) if parts else {}
-            for part in parts:
-                position = await self._position_of(part.topic, part.partition)
-                outside = not begins[part] <= position <= ends[part]
-                BUS_OUTSIDE_LOG.labels(self._group, part.topic, part.partition).set(outside)
-                self._consumer.seek(part, position)
-                if outside:
-                    self._consumer.pause(part)
-                    logger.error(
-                        "bus.outside_log",
-                        topic=part.topic,
-                        partition=part.partition,
-                        count=position,
-                    )
+            with _failures():
+                await self._seek(parts)
         except Exception as error:  # noqa: BLE001  aiokafka would only log it; the reader must know
             self._failure = error
+
+    async def _seek(self, parts: Collection[TopicPartition]) -> None:
+        begins = await self._consumer.beginning_offsets(list(parts)) if parts else {}
+        ends = await self._consumer.end_offsets(list(parts)) if parts else {}
+        for part in parts:
+            position = await self._position_of(part.topic, part.partition)
+            outside = not begins[part] <= position <= ends[part]
+            BUS_OUTSIDE_LOG.labels(self._group, part.topic, part.partition).set(outside)
+            self._consumer.seek(part, position)
+            if outside:
+                self._consumer.pause(part)
+                logger.error(
+                    "bus.outside_log", topic=part.topic, partition=part.partition, count=position
+                )
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -47,6 +47,8 @@ def fetch() -> Path:
             [
                 *("mvn", "--batch-mode", "--quiet", "--file", str(FOLDER / "pom.xml")),
                 *("dependency:unpack-dependencies", f"-DoutputDirectory={half}"),
+                # Else beside the file, where it would say of another folder that all is there.
+                f"-DmarkersDirectory={half}-marks",
             ],
             check=True,
         )

@@ -192,9 +192,12 @@ def run_forever(
         once = replay if options.replay else resume if options.resume else work_until_told
         await once(runtime)
 
+    refused: BaseExceptionGroup[BusRefusedError] | None = None
     try:
         _run(name, settings, act)
-    except* BusRefusedError as refused:
+    except* BusRefusedError as group:
+        refused = group
+    if refused is not None:  # not in the clause: Python before 3.11.4 wraps what is raised there
         print(f"{name}: {_first_of(refused)}", file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)
 

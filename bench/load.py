@@ -39,6 +39,7 @@ class Drive:
     status: int
     seconds: float
     count: int = 100_000
+    connections: int = CONNECTIONS
     ids: tuple[str, ...] = ()
 
 
@@ -176,7 +177,7 @@ async def _run(drive: Drive) -> Outcome:
     async with asyncio.timeout(drive.seconds + _PATIENCE_SECONDS):
         connections = [
             (await loop.create_connection(lambda: _Connection(load), "127.0.0.1", drive.port))[1]
-            for _ in range(CONNECTIONS)
+            for _ in range(drive.connections)
         ]
         await asyncio.gather(*(connection.done for connection in connections))
     return load.outcome()

@@ -14,7 +14,7 @@ from uuid import UUID
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import AwareDatetime, BaseModel, ConfigDict
-from sqlalchemy import JSON, Engine, create_engine, event
+from sqlalchemy import JSON, DateTime, Engine, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import QueuePool
 
@@ -22,7 +22,11 @@ from common.clock import new_id, utcnow
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {list[str]: JSON(), dict[str, Any]: JSON()}  # noqa: RUF012  as documented
+    type_annotation_map = {  # noqa: RUF012  as documented
+        list[str]: JSON(),
+        dict[str, Any]: JSON(),
+        datetime: DateTime(timezone=True),
+    }
 
 
 class Case(Base):

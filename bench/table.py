@@ -32,10 +32,14 @@ class Series:
         peer: "Series",
         *,
         ratio_at_least: float | None = None,
+        ratio_at_most: float | None = None,
         value_at_most: float | None = None,
         aim: str = "",
     ) -> Row:
-        """Return the medians; the ratio is the median of the rounds' own ratios."""
+        """Return the medians; the ratio is the median of the rounds' own ratios.
+
+        At most one of the three bounds is the goal.
+        """
         value = median(self.values)
         ratio = median(
             mine / theirs for mine, theirs in zip(self.values, peer.values, strict=False)
@@ -43,6 +47,8 @@ class Series:
         goal, met = None, None
         if ratio_at_least is not None:
             goal, met = f">= {ratio_at_least:g} x{aim}", ratio >= ratio_at_least
+        if ratio_at_most is not None:
+            goal, met = f"<= {ratio_at_most:g} x{aim}", ratio <= ratio_at_most
         if value_at_most is not None:
             goal, met = f"<= {value_at_most:g} {self.unit}", value <= value_at_most
         return Row(self.name, round(value, 3), self.unit, round(ratio, 3), peer.name, goal, met)
@@ -68,5 +74,6 @@ def show(rows: list[Row]) -> None:
     print(f"MISSED: {'; '.join(row.name for row in missed)}" if missed else "All goals are met.")
 
 
-def write(rows: list[Row], path: Path) -> None:
-    path.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+def write(rows: list[Row], left_out: list[str], path: Path) -> None:
+    content = {"rows": [asdict(row) for row in rows], "left_out": left_out}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -27,7 +27,7 @@ from sqlalchemy import select
 from common.bus import Delivery
 from common.clock import new_id
 from common.events import Event, EventData, topic_of
-from common.inbox import Inbox, Outcome
+from common.inbox import Handlers, Inbox, Outcome
 from common.migrations import upgrade
 from common.relay import Relay
 from common.runtime import Runtime, open_runtime
@@ -126,10 +126,9 @@ class Kit:
 
     async def hear(self, *events: Event) -> list[Outcome]:
         """Take events through the service's inbox, as its worker does with what the bus brings."""
-        handlers = import_module(f"{self.runtime.name}.consumers").HANDLERS
         inbox = Inbox(
             self.runtime.database,
-            handlers,
+            handlers_of(self.runtime),
             service=self.runtime.name,
             box=self.runtime.box,
             source=self.runtime.source,
@@ -140,6 +139,14 @@ class Kit:
             )
             for event in events
         ]
+
+
+def handlers_of(runtime: Runtime) -> Handlers:
+    """Return what the service's worker does with what it hears."""
+    consumers = import_module(f"{runtime.name}.consumers")
+    has_more = getattr(consumers, "handlers_of", None)
+    handlers: Handlers = has_more(runtime) if has_more else consumers.HANDLERS
+    return handlers
 
 
 def told(source: str, subject: UUID, *payloads: EventData, first_seq: int = 1) -> list[Event]:
@@ -173,6 +180,9 @@ async def open_service(
         oidc_audience=AUDIENCE,
         oidc_jwks_file=issuer.jwks_file,
         master_key_file=master_key_file,
+        # Nobody's until a test puts descriptors and keys there: see tests.peers.
+        peers_folder=home / "peers",
+        own_keys_file=home / "keys" / f"{name}.own",
     )
     _bring_up_to_date(name, settings.database_url)
     runtime = open_runtime(name, settings)

@@ -139,9 +139,8 @@ def test_no_source_file_is_longer_than_a_reader_can_hold() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_command_is_reached_from_a_route_or_a_consumer(service: str) -> None:
-    callers = [
-        tree for name in ("routes", "consumers", "worker") for tree in house.room(service, name)
-    ]
+    rooms = ("routes", "consumers", "letters", "courier", "worker")
+    callers = [tree for name in rooms for tree in house.room(service, name)]
 
     assert house.idle_commands(house.room(service, "commands"), callers) == []
 

@@ -1,6 +1,6 @@
 """Consumer contracts: each handler takes every event its snapshot allows, and those to come (F74)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ import pytest
 from common.clock import new_id
 from common.consumer import with_audit_heads
 from common.events import Event, topic_of
+from common.federation.keys import SealingKey
+from common.federation.package import seal_package
 from common.settings import ServiceName
 from tests.contracts.snapshot import event_classes, load
-from tests.kit import Kit, open_service
+from tests.kit import Kit, handlers_of, open_service
+from tests.peers import keeper
 from tests.surface.operations import SERVICES
 
 EVENTS = event_classes()
@@ -32,12 +35,12 @@ NEWER = "A_CODE_OF_A_LATER_RELEASE"
 async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kit]:
     service: ServiceName = request.param
     async with open_service(service, tmp_path) as opened:
+        keeper("RS").settle_in(opened.runtime)
         yield opened
 
 
 def handled(kit: Kit) -> list[str]:
-    handlers = import_module(f"{kit.runtime.name}.consumers").HANDLERS
-    return sorted(with_audit_heads(kit.runtime.name, handlers))
+    return sorted(with_audit_heads(kit.runtime.name, handlers_of(kit.runtime)))
 
 
 FORMS = ("whole", "least", "with an addition", "with nulls")
@@ -48,7 +51,10 @@ FIRST = {
 }
 """With what an aggregate's events begin; the others rest on it."""
 
-WHAT_IT_RESTS_ON = {"intake.case.consent_withdrawn.v1": ("intake.case.consent_granted.v1",)}
+WHAT_IT_RESTS_ON = {
+    "intake.case.consent_withdrawn.v1": ("intake.case.consent_granted.v1",),
+    "referral.referral.ownership_heard.v1": ("referral.referral.package_received.v1",),
+}
 
 
 def payload(event_type: str, subject: UUID, form: str) -> dict[str, Any]:
@@ -60,6 +66,8 @@ def payload(event_type: str, subject: UUID, form: str) -> dict[str, Any]:
     own = f"{event_type.split('.')[-3]}_id"
     # A consent is granted and withdrawn under one id; here it is its case's.
     whole |= {name: str(subject) for name in (own, "consent_id") if name in whole}
+    if "package" in whole:
+        whole["package"] = _package(whole)
     match form:
         case "least":
             return {name: whole[name] for name in schema.get("required", [])}
@@ -68,6 +76,18 @@ def payload(event_type: str, subject: UUID, form: str) -> dict[str, Any]:
         case "with nulls":
             return {n: None if _may_be_null(part) else whole[n] for n, part in parts.items()}
     return whole
+
+
+def _package(whole: Mapping[str, Any]) -> str:
+    """Return a package that opens: of the payloads, it alone has a form of its own inside."""
+    facts = {"sex": NEWER, "beneficiary_kind": NEWER, "identification_status": NEWER}
+    return seal_package(
+        facts,
+        to=SealingKey(keeper("RS").packages[-1]).public,
+        sender=whole.get("sender_country", "RS"),
+        recipient="RS",
+        referral_id=UUID(whole["referral_id"]),
+    )
 
 
 def story(event_type: str, form: str) -> list[Event]:

@@ -9,6 +9,7 @@ import pytest
 
 from common import clock
 from tests.conftest import PostgresUrls
+from tests.intake.crossing import Crossing, two_countries
 from tests.kit import Kit, open_service
 
 
@@ -36,4 +37,24 @@ async def kit_on_each(
         urls: PostgresUrls = request.getfixturevalue("postgres_urls")
         url = urls.new()
     async with open_service("intake", tmp_path, database_url=url) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def crossing(
+    request: pytest.FixtureRequest, tmp_path: Path, november: None
+) -> AsyncIterator[Crossing]:
+    """Two countries; both databases are on the same engine."""
+    urls: list[str | None] = [None, None]
+    if request.param == "postgres":
+        made: PostgresUrls = request.getfixturevalue("postgres_urls")
+        urls = [made.new(), made.new()]
+    async with two_countries(tmp_path, *urls) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def small(tmp_path: Path, november: None) -> AsyncIterator[Crossing]:
+    """The same on SQLite alone, for what no engine changes."""
+    async with two_countries(tmp_path) as opened:
         yield opened

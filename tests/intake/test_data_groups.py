@@ -9,9 +9,9 @@ import pytest
 
 from common.authz import Authorisation
 from common.codelists import all_codes, codes
+from common.schema import GroupedRead
 from intake.domain.identity import FIELDS
 from intake.schemas.case import CaseRead
-from intake.schemas.fields import GroupedRead
 from intake.schemas.identification import IdentificationRead
 from intake.schemas.identity import IdentityRead
 from tests.intake.bodies import (

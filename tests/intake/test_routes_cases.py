@@ -11,13 +11,7 @@ from common import clock
 from common.clock import new_id
 from intake import worker
 from intake.models import Case
-from tests.intake.bodies import (
-    CASE,
-    OTHER,
-    case,
-    opened,
-    version,
-)
+from tests.intake.bodies import CASE, OTHER, case, opened, version
 from tests.kit import ELSEWHERE, HOME, Kit, if_match
 
 FIXED_TRACE = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
@@ -53,6 +47,7 @@ async def test_a_hundred_equal_calls_open_one_case(kit_on_each: Kit) -> None:
         "urgency": "NORMAL",
         "legal_basis": "PUBLIC_TASK",
         "notice_id": None,
+        "referral_id": None,
         "opened_on": "2026-11-22",
     }
     [entry] = await kit.audit(action="create")

@@ -25,6 +25,9 @@ READINGS: Mapping[str, str] = {
     "intake.case.": "/v1/cases/{subject}",
     "referral.directory.organisation_": "/v1/organisations/{subject}",
     "referral.directory.service_": "/v1/services/{subject}",
+    "referral.referral.cross_border_": "/v1/cross-border-referrals/{subject}",
+    "referral.referral.package_": "/v1/cross-border-referrals/{subject}",
+    "referral.referral.ownership_": "/v1/cross-border-referrals/{subject}",
     "referral.referral.": "/v1/referrals/{subject}",
     "reintegration.plan.agreement_": "/v1/plans/{subject}/agreements/{agreement_id}",
     "reintegration.plan.": "/v1/plans/{subject}",
@@ -34,14 +37,8 @@ READINGS: Mapping[str, str] = {
 NOT_MADE = ("audit.", "phase_overdue", "expired", "closed_to_sender", "profile_changed")
 """Kinds that no single call of the surface makes, or that time makes."""
 
-LAST_WORDS = ("withdrawn", "declined", "cancelled", "closed_to_sender")
+LAST_WORDS = ("intake.case.consent_withdrawn.",)
 """Who loses a record by such an event keeps the event that says so."""
-
-KEPT_OF_A_REFERRAL = frozenset({"case_id"})
-"""What an event that says so tells beyond the preview: the id its receiver had come to know.
-
-The reason too where the receiver gave it, by declining, or where the preview tells the withdrawal.
-"""
 
 
 @pytest.fixture(params=["intake", "referral", "reintegration"])
@@ -106,21 +103,12 @@ async def _feed(stage: Stage, who: Who) -> list[dict[str, Any]]:
 async def _refused(stage: Stage, who: Who, event: dict[str, Any]) -> str | None:
     """Return what the event tells and the caller cannot read, None where there is nothing."""
     path = next(path for kind, path in READINGS.items() if event["type"].startswith(kind))
-    has_lost = who.organisation_id != IDENTITIES["own"][0] and any(
-        word in event["type"] for word in LAST_WORDS
-    )
-    if has_lost and not event["type"].startswith("referral.referral."):
+    if who.organisation_id != IDENTITIES["own"][0] and event["type"].startswith(LAST_WORDS):
         return None
     answer = await stage.request("GET", path.format(subject=event["subject"], **event["data"]), who)
     if not answer.is_success:
         return f"{answer.status_code} by GET"
     told = event["data"].keys() & _members(stage, path)
-    if has_lost:
-        is_known = event["type"].endswith(".declined.v1")
-        # That consent was withdrawn the preview says too, by the day.
-        is_known |= (answer.json()["consent_withdrawn_on"] or "") == event["data"]["on"]
-        told = {name for name in told if event["data"][name] is not None} - KEPT_OF_A_REFERRAL
-        told -= {"reason"} if is_known else set()
     return ", ".join(sorted(told - _found(answer.json()))) or None
 
 

@@ -41,6 +41,7 @@ SEARCH = {
         "has_free_places",
     },
     "list_referrals": {"direction", "case_id"},
+    "list_cross_border_referrals": {"case_id"},
 }
 """Words of a search that is more than a comparison, such as whom a service would take."""
 

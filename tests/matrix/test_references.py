@@ -14,6 +14,7 @@ import pytest
 
 from common.clock import new_id
 from common.contracts.intake import CaseOpened
+from common.contracts.referral import CrossBorderChanged
 from common.settings import ServiceName
 from tests.kit import ELSEWHERE, open_service, told
 from tests.matrix.test_authorisation import CHANGING
@@ -26,6 +27,7 @@ LISTED = "an entry of the directory, which everybody may read"
 STORED = "kept as it is, and never looked up"
 CASE = "a case"
 NOTICE = "a notice"
+TRANSFER = "a referral of a case to another country"
 
 NAMES = {
     "create_notice /id": NEW,
@@ -39,6 +41,9 @@ NAMES = {
     "record_marker /id": NEW,
     "record_declaration /id": NEW,
     "grant_consent /recipient_organisation_id": STORED,
+    "release_case /referral_id": TRANSFER,
+    "give_case /referral_id": TRANSFER,
+    "recall_case /referral_id": TRANSFER,
     "register_organisation /id": NEW,
     "register_service /id": NEW,
     "register_service /organisation_id": LISTED,
@@ -47,6 +52,11 @@ NAMES = {
     "draft_referral /receiving_organisation_id": LISTED,
     "draft_referral /service_id": LISTED,
     "decline_referral /suggested_service_id": LISTED,
+    "draft_cross_border_referral /id": NEW,
+    "draft_cross_border_referral /case_id": CASE,
+    "draft_cross_border_referral /requested_organisation_id": STORED,
+    "accept_cross_border_referral /organisation_id": LISTED,
+    "accept_cross_border_referral /service_id": LISTED,
 }
 
 SECONDARY = {"beneficiary_kind": "SECONDARY"}
@@ -86,7 +96,7 @@ async def test_a_body_that_names_a_strangers_record_learns_nothing(stage: Stage)
     """Seeded: look a case up by its id alone in `find_case`."""
     for operation in operations(stage.kit.runtime.name):
         for name, path in ids_in(operation).items():
-            if NAMES[name] not in {CASE, NOTICE}:
+            if NAMES[name] not in {CASE, NOTICE, TRANSFER}:
                 continue
             hidden = await _made_by_a_stranger(stage, NAMES[name])
             base = {**example_with(operation, path), **MORE.get(name, {})}
@@ -126,7 +136,7 @@ async def test_a_list_asked_for_a_strangers_record_is_as_empty_as_for_none(stage
             assert [item["id"] for item in found.json()["items"]] == [ready.listed]
             assert _shown(hidden) == _shown(absent), f"{operation} {name}"
             asked += 1
-    assert asked == {"referral": 1, "reintegration": 1}.get(stage.kit.runtime.name, 0)
+    assert asked == {"referral": 2, "reintegration": 1}.get(stage.kit.runtime.name, 0)
 
 
 def _stranger(operation: Operation, relations: Any) -> Who | None:
@@ -138,8 +148,23 @@ def _stranger(operation: Operation, relations: Any) -> Who | None:
 
 
 async def _made_by_a_stranger(stage: Stage, kind: str) -> UUID:
-    """Return a case or notice of an organisation that nobody else has to do with."""
+    """Return a record of this kind, of an organisation that nobody else has to do with."""
     stranger, id_ = Who("SOCIAL_WORKER", ELSEWHERE, "stranger-1"), new_id()
+    if kind == TRANSFER:
+        accepted = CrossBorderChanged(
+            referral_id=id_,
+            direction="SENT",
+            peer_country="XK",
+            case_id=await _made_by_a_stranger(stage, CASE),
+            organisation_id=ELSEWHERE,
+            purpose="ASSISTANCE",
+            data_groups=("IDENTITY",),
+            urgency="HIGH",
+            status="ARRIVED",
+            on=date(2026, 3, 1),
+        )
+        await stage.hear(told("referral", id_, accepted))
+        return id_
     if stage.kit.runtime.name == "referral":
         opened = CaseOpened(
             case_id=id_,

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -13,7 +12,7 @@ from common.events import Event, topic_of
 from common.relay import Relay
 from common.runtime import Runtime
 from common.settings import ServiceName
-from tests.kit import Kit, open_service
+from tests.kit import Kit, handlers_of, open_service
 from tests.surface.operations import SERVICES
 from tests.surface.stage import Stage
 
@@ -44,7 +43,7 @@ class _Worker:
         self._relay: Relay | None = None
         self._consumer = Consumer(
             runtime.database,
-            with_audit_heads(runtime.name, import_module(f"{runtime.name}.consumers").HANDLERS),
+            with_audit_heads(runtime.name, handlers_of(runtime)),
             service=runtime.name,
             box=runtime.box,
             source=runtime.source,

@@ -10,7 +10,8 @@ import httpx
 from common import clock
 from common.clock import new_id
 from common.contracts.intake import CaseOpened, ConsentGranted, ConsentWithdrawn
-from common.events import EventData
+from common.contracts.referral import ReferralClosedToReceiver, ReferralClosedToSender
+from common.events import Event, EventData
 from common.inbox import Outcome
 from tests.kit import HOME, Kit, if_match, told
 
@@ -159,6 +160,13 @@ async def step(
     seen = await caller.get(f"/v1/referrals/{referral_id}")
     headers = if_match(seen) if seen.status_code == 200 else {"If-Match": '"1"'}
     return await caller.post(f"/v1/referrals/{referral_id}/{verb}", json=body, headers=headers)
+
+
+async def last_told(kit: Kit, referral_id: UUID) -> Event:
+    """Return the newest event that tells what happened, not only that a side is shut out."""
+    told = await kit.events(referral_id)
+    shut = {ReferralClosedToReceiver.type, ReferralClosedToSender.type}
+    return [e for e in told if e.type not in shut][-1]
 
 
 async def drafted(kit: Kit, case: Case, to: UUID = SHELTER, **fields: Any) -> UUID:

@@ -14,6 +14,7 @@ from tests.referral.story import (
     NOW,
     acknowledged,
     drafted,
+    last_told,
     now_is,
     ready,
     receiver,
@@ -59,7 +60,7 @@ async def test_a_referral_nobody_decides_on_expires_at_its_deadline(kit: Kit, ur
 
     assert before == {"SUBMITTED", "ACKNOWLEDGED"}
     for referral_id, previous in ((waiting, "SUBMITTED"), (received, "ACKNOWLEDGED")):
-        [*_, event] = await kit.events(referral_id)
+        event = await last_told(kit, referral_id)
         assert event.type == "referral.referral.expired.v1"
         assert event.source == "/RS/referral"
         assert (event.data["previous_status"], event.data["status"]) == (previous, "EXPIRED")

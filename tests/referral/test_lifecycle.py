@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from common.clock import new_id
+from referral.domain.referral import CALLED_OFF
 from tests.kit import ELSEWHERE, Kit
 from tests.referral.story import (
     SHELTER,
@@ -93,14 +94,15 @@ async def test_a_step_changes_the_status_and_tells_and_audits_it(
 
     assert answer.status_code == 200
     assert answer.json()["status"] == end
-    assert answer.headers["ETag"] == f'"{len(before) + 1}"'
-    [*_, event] = await kit.events(referral_id)
+    # A receiver that had acknowledged is told beside it that the referral is closed to it.
+    is_shut = end in CALLED_OFF and "acknowledge" in PATHS[start]
+    assert answer.headers["ETag"] == f'"{len(before) + 1 + is_shut}"'
+    event, *closed = (await kit.events(referral_id))[len(before) :]
+    assert [e.type.split(".")[2] for e in closed] == ["closed_to_receiver"] * is_shut
     assert event.seq == len(before) + 1
     assert event.type == f"referral.referral.{'drafted' if end == 'DRAFT' else end.lower()}.v1"
     assert (event.data["previous_status"], event.data["status"]) == (start, end)
-    # Why it was called off is no news for a receiver that had acknowledged it.
-    is_told = not (verb == "cancel" and "acknowledge" in PATHS[start])
-    assert event.data["reason"] == (BODIES.get(verb, {}).get("reason") if is_told else None)
+    assert event.data["reason"] == BODIES.get(verb, {}).get("reason")
     entries = await kit.audit(operation=OPERATIONS[verb], action="update", object_type="referral")
     assert entries[-1].object_ids == [str(referral_id)]
     assert entries[-1].subject == case.id

@@ -1,6 +1,7 @@
 """Every route tells the receiver's house the same of a referral: what GET of it tells."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +10,15 @@ import pytest
 
 from common.contracts.intake import CaseIdentityRecorded, ConsentGranted
 from referral.schemas.referral import ReferralItem, ReferralPreview
+from referral.worker import expire_overdue
 from tests.kit import ELSEWHERE, Kit, if_match
 from tests.referral.story import (
+    NOW,
     SHELTER,
     Case,
     accepted,
     acknowledged,
+    now_is,
     ready,
     receiver,
     sender,
@@ -84,6 +88,21 @@ async def withdrawn_when_returned(kit: Kit, case: Case, consent: ConsentGranted)
     return referral_id, None
 
 
+async def expired(kit: Kit, case: Case, _: ConsentGranted) -> Ended:
+    referral_id = await acknowledged(kit, case, note=NOTE, languages=["sq"])
+    now_is(NOW + timedelta(days=30))
+    await expire_overdue(kit.runtime)
+    return referral_id, None
+
+
+async def withdrawn_after_completion(kit: Kit, case: Case, consent: ConsentGranted) -> Ended:
+    referral_id = await accepted(kit, case, note=NOTE, languages=["sq"])
+    done = await step(receiver(kit), referral_id, "complete")
+    assert done.status_code == 200, done.text
+    await case.tell(kit, withdrawn(consent))
+    return referral_id, None
+
+
 async def withdrawn_after_the_end(kit: Kit, case: Case, consent: ConsentGranted) -> Ended:
     referral_id, _ = await cancelled(kit, case, consent)
     await case.tell(kit, withdrawn(consent))
@@ -92,21 +111,22 @@ async def withdrawn_after_the_end(kit: Kit, case: Case, consent: ConsentGranted)
 
 @pytest.mark.row("F37", "F59")
 @pytest.mark.parametrize(
-    ("story", "last_word"),
+    "story",
     [
-        (unread, None),
-        (declined, "declined"),
-        (cancelled, "cancelled"),
-        (cancelled_when_returned, "cancelled"),
-        (withdrawn_from, "cancelled"),
-        (withdrawn_when_returned, "cancelled"),
-        (withdrawn_after_the_end, "consent_withdrawn"),
+        unread,
+        declined,
+        cancelled,
+        cancelled_when_returned,
+        expired,
+        withdrawn_from,
+        withdrawn_when_returned,
+        withdrawn_after_the_end,
+        withdrawn_after_completion,
     ],
 )
-async def test_no_route_tells_more_than_reading_the_referral(
-    kit: Kit, story: Story, last_word: str | None
-) -> None:
-    """Seeded: show reasons in lists, or leave in the feed the event with the sender's reason."""
+async def test_no_route_tells_more_than_reading_the_referral(kit: Kit, story: Story) -> None:
+    """Seeded: show reasons in lists, or leave in the feed the event that the sender is told."""
+    is_closed = story is not unread
     case, consent = await ready(kit)
     referral_id, answer = await story(kit, case, consent)
     path = f"/v1/referrals/{referral_id}"
@@ -114,18 +134,19 @@ async def test_no_route_tells_more_than_reading_the_referral(
         caller = kit.caller(role, organisation_id)
         read = await caller.get(path)
         known = _told(read.json())
-        if last_word is not None:
+        if is_closed:
             assert not {"sex", "age_group", "languages", "case_id", "reason"} & known.keys()
         _assert_silent(read, case)
         await _assert_listed_alike(caller, known)
-        if last_word is not None:
+        if is_closed:
             await _assert_refused_alike(caller, read, case)
         if organisation_id == SHELTER:
             kept = [e for e in await kit.feed(caller) if e.subject == referral_id]
-            expected = [] if last_word is None or role == "PROSECUTOR" else [last_word]
-            assert [event.type.split(".")[2] for event in kept] == expected, role
+            types = [event.type.split(".")[2] for event in kept]
+            assert types == (["closed_to_receiver"] if is_closed else []), role
             for event in kept:
-                _assert_bare(event.data, known)
+                bare = {"referral_id": str(referral_id), "status": known["status"]}
+                assert event.data == bare, role
     if answer is not None:
         seen = (await receiver(kit).get(path)).json()
         assert _told(answer.json()).items() <= seen.items()
@@ -162,33 +183,32 @@ def _told(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if value not in (None, [])}
 
 
-def _assert_bare(data: dict[str, Any], known: dict[str, Any]) -> None:
-    """An event that ends what the receiver knew tells what it finds by GET, and the id it knew.
-
-    Its own reason for a refusal was the receiver's to give; that consent was withdrawn GET says too.
-    """
-    names = {"sending_organisation_id", "receiving_organisation_id", "service_type", "urgency"}
-    assert {name: data[name] for name in names | {"status"}} == {
-        name: known[name] for name in names | {"status"}
-    }
-    if data["status"] == "DECLINED" and "consent_withdrawn_on" not in known:
-        assert data["reason"] == "SAFETY_RISK"
-    elif "consent_withdrawn_on" in known:
-        assert (data["reason"], data["on"]) == ("CONSENT_WITHDRAWN", known["consent_withdrawn_on"])
-    else:
-        assert data["reason"] is None
-
-
-async def test_why_it_was_called_off_is_in_no_event_that_the_receiver_reads(kit: Kit) -> None:
-    """Seeded: tell the reason to both; the sender's own words of it stay with the sender."""
+async def test_the_sender_is_told_what_happened_in_the_same_change(kit: Kit) -> None:
+    """Seeded: tell the receiver's event alone, or under a version of its own."""
     case, consent = await ready(kit)
     referral_id, _ = await cancelled(kit, case, consent)
 
-    last = (await kit.events(referral_id))[-1]
+    [*_, ended, closed] = await kit.events(referral_id)
     own = await sender(kit).get(f"/v1/referrals/{referral_id}")
+    read = [e.type for e in await kit.feed(sender(kit)) if e.subject == referral_id]
+    seen = await receiver(kit).get(f"/v1/referrals/{referral_id}")
 
-    assert (last.type, last.data["reason"]) == ("referral.referral.cancelled.v1", None)
+    assert (ended.type, ended.data["reason"]) == ("referral.referral.cancelled.v1", "NEED_ENDED")
     assert own.json()["reason"] == "NEED_ENDED"
+    assert closed.type == "referral.referral.closed_to_receiver.v1"
+    assert read[-1] == ended.type
+    assert seen.headers["ETag"] == own.headers["ETag"] == f'"{closed.seq}"'
+
+
+async def test_who_never_acknowledged_is_told_of_no_end(kit: Kit) -> None:
+    """Seeded: tell every receiver; it had read nothing of the referral in the feed."""
+    case, _ = await ready(kit)
+    referral_id = await sent(kit, case)
+    ended = await step(sender(kit), referral_id, "cancel", {"reason": "NEED_ENDED"})
+    assert ended.status_code == 200, ended.text
+
+    assert (await kit.events(referral_id))[-1].type == "referral.referral.cancelled.v1"
+    assert [e for e in await kit.feed(receiver(kit)) if e.subject == referral_id] == []
 
 
 @pytest.mark.row("F37")

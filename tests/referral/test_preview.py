@@ -214,7 +214,7 @@ async def test_once_called_off_the_receivers_feed_keeps_the_end_alone(kit: Kit) 
     ]
 
     assert mine == ["drafted", "submitted", "acknowledged", "cancelled"]
-    assert theirs == ["cancelled"]
+    assert theirs == ["closed_to_receiver"]
 
 
 async def test_a_role_that_reads_as_receiver_is_not_told_what_its_organisation_sent(

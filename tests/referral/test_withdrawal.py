@@ -60,7 +60,7 @@ async def test_the_receiver_of_a_completed_referral_is_left_with_the_fact_and_th
     assert (by_sender["status"], by_sender["case_id"]) == ("COMPLETED", str(case.id))
 
 
-async def test_the_withdrawal_of_a_completed_referral_is_told_once_to_both_sides(kit: Kit) -> None:
+async def test_the_withdrawal_of_a_completed_referral_is_told_once_to_each_side(kit: Kit) -> None:
     """Seeded: tell it again with each consent withdrawn, or to the sender alone."""
     case, consent = await ready(kit)
     more = granted(case.id, data_groups=("CONTACT",))
@@ -69,13 +69,19 @@ async def test_the_withdrawal_of_a_completed_referral_is_told_once_to_both_sides
 
     await case.tell(kit, withdrawn(consent), withdrawn(more))
 
-    [*_, before, event] = await kit.events(referral_id)
+    [*_, before, event, closed] = await kit.events(referral_id)
     assert before.type == "referral.referral.completed.v1"
     assert event.type == "referral.referral.consent_withdrawn.v1"
     told = (event.data["status"], event.data["reason"], event.data["on"])
     assert told == ("COMPLETED", "CONSENT_WITHDRAWN", TODAY.isoformat())
-    rows = await kit.rows(select(OutboxMessage).where(OutboxMessage.event_id == event.id))
-    assert [(row.organisation_id, row.other_organisation_id) for row in rows] == [(HOME, SHELTER)]
+    assert closed.type == "referral.referral.closed_to_receiver.v1"
+    rows = await kit.rows(
+        select(OutboxMessage)
+        .where(OutboxMessage.event_id.in_([event.id, closed.id]))
+        .order_by(OutboxMessage.seq)
+    )
+    read_by = [(row.organisation_id, row.other_organisation_id) for row in rows]
+    assert read_by == [(HOME, None), (None, SHELTER)]
     [entry] = await kit.audit(operation="consume", object_ids=[str(referral_id)])
     assert (entry.actor, entry.action, entry.subject) == ("system", "update", case.id)
 
@@ -103,10 +109,8 @@ async def test_who_had_learnt_of_the_person_and_is_no_longer_concerned_is_told_t
 
     types = [event.type for event in await kit.events(referral_id)]
     assert ("referral.referral.consent_withdrawn.v1" in types) is is_told
-    readers = await kit.rows(
-        select(OutboxMessage.other_organisation_id).where(OutboxMessage.type == types[-1])
-    )
-    assert [row.other_organisation_id for row in readers] == ([SHELTER] if is_told else [None])
+    read = [e.type.split(".")[2] for e in await kit.feed(receiver(kit)) if e.subject == referral_id]
+    assert read == (["closed_to_receiver"] if is_told else [])
     shown = (await sender(kit).get(f"/v1/referrals/{referral_id}")).json()
     assert shown["status"] == ended.json()["status"]
     assert shown["consent_withdrawn_on"] == (TODAY.isoformat() if is_told else None)

@@ -8,6 +8,23 @@ from common.authz import Authorisation
 from common.clock import new_id
 from common.contracts.intake import CaseOpened, ConsentGranted
 from tests.kit import HOME, told
+from tests.surface.border import (
+    accept_cross_border_referral,
+    acknowledge_cross_border_referral,
+    cancel_cross_border_referral,
+    confirm_arrival,
+    decline_cross_border_referral,
+    depart,
+    draft_cross_border_referral,
+    fail_transfer,
+    get_cross_border_referral,
+    get_custody,
+    list_cross_border_referrals,
+    plan_transfer,
+    resubmit_cross_border_referral,
+    return_cross_border_referral,
+    submit_cross_border_referral,
+)
 from tests.surface.operations import authorisation
 from tests.surface.stage import (
     IDENTITIES,
@@ -23,6 +40,24 @@ from tests.surface.stage import (
     related,
     version_of,
 )
+
+__all__ = [
+    "accept_cross_border_referral",
+    "acknowledge_cross_border_referral",
+    "cancel_cross_border_referral",
+    "confirm_arrival",
+    "decline_cross_border_referral",
+    "depart",
+    "draft_cross_border_referral",
+    "fail_transfer",
+    "get_cross_border_referral",
+    "get_custody",
+    "list_cross_border_referrals",
+    "plan_transfer",
+    "resubmit_cross_border_referral",
+    "return_cross_border_referral",
+    "submit_cross_border_referral",
+]
 
 GROUPS = Authorisation.of_package("referral")
 COORDINATOR = Who("NATIONAL_COORDINATOR")

@@ -296,7 +296,9 @@ class CaseWork:
         return self._step(self._shelter, referral, "accept", version, "accepted", places)
 
     def _decline(self, case: UUID, consent: UUID, referral: UUID, version: int) -> None:
-        self._step(self._shelter, referral, "decline", version, "declined", reason="NO_CAPACITY")
+        shut = (referral, "referral.closed_to_receiver")
+        reason = "NO_CAPACITY"
+        self._step(self._shelter, referral, "decline", version, "declined", shut, reason=reason)
 
     def _ask_again(self, case: UUID, consent: UUID, referral: UUID, version: int) -> None:
         version = self._step(
@@ -308,15 +310,17 @@ class CaseWork:
             reason="NEEDS_UNCLEAR",
         )
         version = self._step(self._worker, referral, "resubmit", version, "submitted")
-        self._step(self._worker, referral, "cancel", version, "cancelled", reason="NEED_ENDED")
+        shut = (referral, "referral.closed_to_receiver")
+        reason = "NEED_ENDED"
+        self._step(self._worker, referral, "cancel", version, "cancelled", shut, reason=reason)
 
     def _call_off(self, case: UUID, consent: UUID, referral: UUID, version: int) -> None:
         """The person withdraws her consent: the service itself calls the referral off."""
         _withdraw(self._worker, case, consent)
         path = f"/v1/referrals/{referral}"
         poll(lambda: self._worker.get("referral", path)["status"] == "CANCELLED")
-        told = ((referral, "referral.cancelled"),)
-        self._site.done.append(Done("referral", "", told, version + 1))
+        told = ((referral, "referral.cancelled"), (referral, "referral.closed_to_receiver"))
+        self._site.done.append(Done("referral", "", told, version + 2))
 
 
 def run_load(site: Site, seed: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from prag.demo import telling
 from prag.demo.country import StoryError
-from prag.demo.story import STEPS, Story
+from prag.demo.story import Story
 
 pytestmark = pytest.mark.system
 
@@ -28,7 +28,7 @@ def test_every_step_of_the_story_holds_and_the_figure_changes(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["held"] is True
-    assert len(report["steps"]) == len(STEPS)
+    assert len(report["steps"]) == len(telling.STEPS)
     figures = report["figures"]
     assert figures["persons_assisted_after"] == figures["persons_assisted_before"] + 1
     assert set(report["ids"]) == {"service", "notice", "case", "referral", "plan"}

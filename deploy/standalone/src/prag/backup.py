@@ -98,6 +98,8 @@ def _copy_at_one_moment(files: Layout, into: Layout) -> None:
             into.databases()[name].chmod(FILE_MODE)
         for path in files.anchors.iterdir():
             shutil.copy2(path, into.anchors)
+    if files.peers.is_dir():
+        shutil.copytree(files.peers, into.peers)
     shutil.copy2(manifest_file(files.home), manifest_file(into.home))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from prag.cli_federation import add_federation
 from prag.manifest import TIME_ZONES, TroubleError, country_of, read_manifest
 
 # Each command loads what it needs: `prag token` must not wait for four services to be imported.
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--empty", action="store_true", help="load no sample cases at the first start")
     up.add_argument("--port-base", type=_port, metavar="N", help="first of the four ports (8001)")
+    up.add_argument(
+        "--hub", type=Path, metavar="DIR", help="the folder of a hub on this machine (prag hub)"
+    )
     up.set_defaults(command=_up, parser=up)
 
     token = commands.add_parser("token", help="print one access token and nothing else")
@@ -70,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")
     verify.set_defaults(command=_verify_audit, parser=verify)
 
+    add_federation(commands)
+
     kafka = commands.add_parser("kafka", help="make a Kafka cluster ready: topics, users, rights")
     kafka.add_argument("--bootstrap", required=True, metavar="HOST:PORT", help="the brokers")
     kafka.add_argument(
@@ -78,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="DIR",
         help="holds the file `admin`; each service's password is made beside it",
+    )
+    kafka.add_argument(
+        "--hub",
+        metavar="CC,CC",
+        help="the cluster is the hub of these countries; their users are rs-referral and so on",
     )
     kafka.add_argument("--ca-file", type=Path, help="PEM of who issued the brokers' certificates")
     kafka.add_argument("--replication", type=int, default=1, metavar="N", help="copies (1)")
@@ -117,7 +128,8 @@ def _up(options: argparse.Namespace) -> int:
     settings = read_settings()
     country = options.country or settings.country or country_of(settings.home) or DEFAULT_COUNTRY
     port_base = options.port_base or settings.port_base
-    return up(settings.home, country, port_base, empty=options.empty)
+    hub = options.hub or settings.hub
+    return up(settings.home, country, port_base, empty=options.empty, hub=hub)
 
 
 def _token(options: argparse.Namespace) -> int:
@@ -158,16 +170,27 @@ def _verify_audit(_: argparse.Namespace) -> int:
 
 
 def _kafka(options: argparse.Namespace) -> int:
-    from prag.kafka import provision  # noqa: PLC0415
+    from prag.kafka import hub_rights, provision  # noqa: PLC0415
 
     made = provision(
         options.bootstrap,
         options.passwords,
+        wanted=hub_rights(_countries(options.hub)) if options.hub else None,
         ca_file=options.ca_file,
         replication=options.replication,
     )
     print("\n".join([*made, "ready"]))
     return 0
+
+
+def _countries(text: str) -> list[str]:
+    found = [country.strip().upper() for country in text.split(",")]
+    unknown = sorted(set(found) - TIME_ZONES.keys())
+    if unknown:
+        raise TroubleError(
+            f"There is no country {unknown[0]} here; there are {', '.join(TIME_ZONES)}."
+        )
+    return found
 
 
 def _backup(options: argparse.Namespace) -> int:

@@ -26,13 +26,14 @@ _OURS = {
     "logs",
     "backups",
     "demo",
+    "peers",
     "samples.json",
     "starting.json",
     ".backup",
 }
 _DRAFT = re.compile(r"\.(instance|samples|starting)\.json\.[0-9]+")
 """What a process killed while it wrote one of our files leaves behind."""
-_PRIVATE_FOLDERS = ("keys", "data", "audit", "logs", "backups")
+_PRIVATE_FOLDERS = ("keys", "data", "audit", "logs", "backups", "peers")
 _PRIVATE_FILES = ("instance.json", "samples.json", "starting.json")
 
 
@@ -58,6 +59,15 @@ def claim(home: Path) -> IO[str]:
         raise TroubleError(
             f"{home} cannot be written to. Make the folder yours, or set PRAG_HOME to another."
         ) from None
+    return _held(home, descriptor)
+
+
+def hold(folder: Path) -> IO[str]:
+    """Hold a folder that is there until the returned file is closed; TroubleError if another does."""
+    return _held(folder, os.open(Layout(folder).lock, os.O_RDWR | os.O_CREAT, FILE_MODE))
+
+
+def _held(home: Path, descriptor: int) -> IO[str]:
     lock = os.fdopen(descriptor, "r+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

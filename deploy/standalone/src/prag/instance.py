@@ -37,10 +37,14 @@ class Instance:
     lost what it says about itself, and is refused.
     """
 
-    def __init__(self, home: Path, country: str, port_base: int) -> None:
+    def __init__(
+        self, home: Path, country: str, port_base: int, *, hub: Path | None = None
+    ) -> None:
+        """`hub` is the log of a hub on this machine, through which other countries are reached."""
         self.home = home.absolute()
         self.country = country.upper()
         self.port_base = port_base
+        self.hub = hub
         self.files = Layout(self.home)
         self.is_new = False
         """Whether this start is the first."""
@@ -145,6 +149,7 @@ class Instance:
 
     def settings(self, service: "ServiceName", part: "Part") -> "ServiceSettings":
         """Return the settings by which this folder's `service` starts."""
+        writes_abroad = service in {"intake", "referral"}
         return part.settings(
             country=self.country,
             database_url=f"sqlite:///{self.files.database(service)}",
@@ -155,4 +160,7 @@ class Instance:
             master_key_file=self.files.master_key,
             time_zone=TIME_ZONES[self.country],
             port_base=self.port_base,
+            peers_folder=self.files.peers if writes_abroad else None,
+            own_keys_file=self.files.own_keys(service) if writes_abroad else None,
+            hub_url=f"local://{self.hub}" if self.hub and service == "referral" else "",
         )

@@ -1,4 +1,4 @@
-"""Make a country's cluster ready: topics with their partitions, users, and what each user may do.
+"""Make a cluster ready, a country's or the hub's: topics with their partitions, users, and what each user may do.
 
 Run once by whoever operates the cluster, and again after a release that adds a topic. What is there
 already is left as it is; a topic whose partitions are other than ours is refused, for they can never
@@ -32,6 +32,7 @@ from common import contracts
 from common.bus.kafka import PARTITIONS
 from common.consumer import topics_of, with_audit_heads
 from common.events import topic_of
+from common.federation.mail import reader_of, topic_to
 from prag.files import write_private
 from prag.manifest import SERVICES, TroubleError
 
@@ -48,14 +49,14 @@ _TOPIC_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Which topics a service writes, and which it reads."""
+    """Which topics a user writes, and which it reads; its consumer group is called as it is."""
 
     writes: tuple[str, ...]
     reads: tuple[str, ...]
 
 
 def rights() -> Mapping[str, Rights]:
-    """Return what each service needs of the cluster, and nothing more."""
+    """Return what each service needs of its country's cluster, and nothing more."""
     written = sorted({topic_of(kind) for kind in contracts.kinds()})
     found = {}
     for name in SERVICES:
@@ -65,23 +66,37 @@ def rights() -> Mapping[str, Rights]:
     return found
 
 
+def hub_rights(countries: Iterable[str]) -> Mapping[str, Rights]:
+    """Return what each country needs of the hub's cluster: it reads what is for it, and no other."""
+    topics = {country: topic_to(country) for country in sorted(countries)}
+    return {
+        reader_of(country): Rights(
+            tuple(topic for other, topic in topics.items() if other != country), (mine,)
+        )
+        for country, mine in topics.items()
+    }
+
+
 def provision(
     bootstrap: str,
     passwords: Path,
     *,
+    wanted: Mapping[str, Rights] | None = None,
     ca_file: Path | None = None,
     replication: int = 1,
 ) -> list[str]:
     """Bring the cluster to what this release needs; return what was made.
 
-    `passwords` is a folder that holds the file `admin`; the password of each service is made there
-    under its name, if it is not there yet, with mode 0600.
+    `passwords` is a folder that holds the file `admin`; the password of each user is made there
+    under its name, if it is not there yet, with mode 0600. `wanted` are the users with their
+    rights; those of a country's services, where it is not given.
     """
+    wanted = rights() if wanted is None else wanted
     client = admin(bootstrap, _password(passwords, ADMIN), ca_file=ca_file)
     try:
-        made = _make_topics(client, replication)
-        made += _make_users(client, passwords)
-        _allow(client)
+        made = _make_topics(client, wanted, replication)
+        made += _make_users(client, wanted, passwords)
+        _allow(client, wanted)
     except KafkaException as error:
         raise TroubleError(f"The cluster at {bootstrap} refuses: {_words(error)}") from None
     return made
@@ -103,8 +118,8 @@ def admin(bootstrap: str, password: str, *, ca_file: Path | None = None) -> Admi
     return AdminClient(options)
 
 
-def _make_topics(client: AdminClient, replication: int) -> list[str]:
-    topics = sorted({topic for right in rights().values() for topic in right.writes})
+def _make_topics(client: AdminClient, wanted: Mapping[str, Rights], replication: int) -> list[str]:
+    topics = sorted({topic for right in wanted.values() for topic in (*right.writes, *right.reads)})
     there = client.list_topics(timeout=_SECONDS).topics
     for topic in topics:
         if topic in there and len(there[topic].partitions) != PARTITIONS:
@@ -114,29 +129,29 @@ def _make_topics(client: AdminClient, replication: int) -> list[str]:
             )
     new = [topic for topic in topics if topic not in there]
     if new:
-        wanted = [NewTopic(t, PARTITIONS, replication, config=_TOPIC_SETTINGS) for t in new]
-        _wait(client.create_topics(wanted, request_timeout=_SECONDS).values())
+        made = [NewTopic(t, PARTITIONS, replication, config=_TOPIC_SETTINGS) for t in new]
+        _wait(client.create_topics(made, request_timeout=_SECONDS).values())
     return [f"topic {topic}" for topic in new]
 
 
-def _make_users(client: AdminClient, passwords: Path) -> list[str]:
+def _make_users(client: AdminClient, wanted: Mapping[str, Rights], passwords: Path) -> list[str]:
     made = []
-    for name in SERVICES:
+    for name in wanted:
         if not (passwords / name).exists():
             write_private(passwords / name, secrets.token_urlsafe(32).encode())
             made.append(f"user {name}")
     scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
     changes: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(name, scram, _password(passwords, name).encode())
-        for name in SERVICES
+        for name in wanted
     ]
     _wait(client.alter_user_scram_credentials(changes, request_timeout=_SECONDS).values())
     return made
 
 
-def _allow(client: AdminClient) -> None:
+def _allow(client: AdminClient, wanted: Mapping[str, Rights]) -> None:
     entries = []
-    for name, right in rights().items():
+    for name, right in wanted.items():
         for topic in right.writes:
             entries += _entries(name, ResourceType.TOPIC, topic, "WRITE", "DESCRIBE")
         for topic in right.reads:

@@ -80,6 +80,15 @@ class Layout:
         return self.keys / "master.key"
 
     @property
+    def peers(self) -> Path:
+        """The descriptors of this country and of those it exchanges with."""
+        return self.home / "peers"
+
+    def own_keys(self, service: str) -> Path:
+        """Return the file with what a service opens with and signs with across the border."""
+        return self.keys / f"{service}.peer"
+
+    @property
     def data(self) -> Path:
         return self.home / "data"
 

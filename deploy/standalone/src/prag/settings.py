@@ -12,7 +12,7 @@ DEFAULT_HOME = Path(".prag")
 
 
 class StandaloneSettings(BaseSettings):
-    """PRAG_HOME, PRAG_PORT_BASE and PRAG_COUNTRY."""
+    """PRAG_HOME, PRAG_PORT_BASE, PRAG_COUNTRY and PRAG_HUB."""
 
     model_config = SettingsConfigDict(env_prefix="PRAG_", extra="ignore", frozen=True)
 
@@ -21,6 +21,8 @@ class StandaloneSettings(BaseSettings):
     port_base: int = Field(8001, ge=1, le=65532)
     """The first of four neighbouring ports."""
     country: str | None = None
+    hub: Path | None = None
+    """The folder of a hub on this machine (`prag hub`)."""
 
 
 def read_settings() -> StandaloneSettings:

@@ -20,7 +20,7 @@ from jose import jwk, jws
 from jose.exceptions import JOSEError
 
 from common.clock import monotonic, utcnow
-from common.codelists import codes
+from common.codelists import all_codes, codes
 from common.errors import UnauthorizedError, UnavailableError
 from common.unit import Actor
 
@@ -48,6 +48,14 @@ class Principal:
     """To which records the present operation is open for this role (see common.authz)."""
     data_groups: frozenset[str] = frozenset()
     """Which groups of personal data this role may know of a record that is open to it."""
+
+    @property
+    def may_read_texts(self) -> bool:
+        """Whether free texts of a record open to the caller may be opened: if it may know every group.
+
+        What stands in a text nobody knows before reading it.
+        """
+        return self.data_groups >= all_codes("data_groups")
 
     @property
     def actor(self) -> Actor:

@@ -179,14 +179,19 @@ class Consumer:
 
     async def catch_up(self) -> None:
         """Apply what waits although its turn has come: a crash came between two transactions."""
-        due = select(InboxPending.topic, InboxPending.subject).join(
-            InboxAggregate,
-            and_(
-                InboxAggregate.topic == InboxPending.topic,
-                InboxAggregate.subject == InboxPending.subject,
-                InboxAggregate.last_seq + 1 == InboxPending.seq,
-                InboxAggregate.parked_at.is_(None),
-            ),
+        # Of its own topics: another consumer may share the database, with handlers of its own.
+        due = (
+            select(InboxPending.topic, InboxPending.subject)
+            .join(
+                InboxAggregate,
+                and_(
+                    InboxAggregate.topic == InboxPending.topic,
+                    InboxAggregate.subject == InboxPending.subject,
+                    InboxAggregate.last_seq + 1 == InboxPending.seq,
+                    InboxAggregate.parked_at.is_(None),
+                ),
+            )
+            .where(InboxPending.topic.in_(self.topics))
         )
         for row in await self._database.fetch(due):
             await self._alone.drain(row.topic, row.subject)
@@ -210,7 +215,7 @@ class Consumer:
     async def retry_all_parked(self) -> None:
         """Take up every parked aggregate; one whose handler still fails is parked again."""
         parked = select(InboxAggregate.topic, InboxAggregate.subject).where(
-            InboxAggregate.parked_at.is_not(None)
+            InboxAggregate.parked_at.is_not(None), InboxAggregate.topic.in_(self.topics)
         )
         for row in await self._database.fetch(parked):
             await self.retry_parked(row.topic, row.subject)

@@ -1,11 +1,11 @@
 """The event envelope: CloudEvents 1.0, structured JSON mode, around a versioned payload."""
 
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 import rfc8785
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from common.clock import new_id, utcnow
 from common.telemetry import TRACEPARENT
@@ -26,8 +26,30 @@ class EventData(BaseModel):
 
     type: ClassVar[str]
 
-    def readers(self) -> list[UUID]:
-        """Return the organisations that may read the event in the change feed: those it names."""
+    _is_for_nobody: bool = PrivateAttr(default=False)
+
+    def concerned(self, owner: UUID | None, also: UUID | None) -> tuple[UUID | None, UUID | None]:
+        """Return who may read it in the change feed: the first two of its readers.
+
+        Of an event that names none, `owner`, whose record it is; `also` where the second is left open.
+        """
+        if self._is_for_nobody:
+            return None, None
+        named = self.readers() or [owner]
+        return named[0], named[1] if len(named) > 1 else None if also in named else also
+
+    def for_nobody(self) -> Self:
+        """Return it for the other services alone: no organisation reads it in the change feed."""
+        copy = self.model_copy()
+        copy._is_for_nobody = True  # noqa: SLF001  its own
+        return copy
+
+    def readers(self) -> list[UUID | None]:
+        """Return the organisations that may read the event in the change feed: those it names.
+
+        First the one whose record it is, then one it concerns besides; None keeps a place empty. No
+        places leave both to the record that is changed.
+        """
         fields = ("organisation_id", "sending_organisation_id", "receiving_organisation_id")
         return [named for field in fields if (named := getattr(self, field, None)) is not None]
 

@@ -2,8 +2,11 @@
 
 import re
 import unicodedata
-from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Annotated, Any, Self, TypeAlias, cast
 from uuid import UUID
 
 from pydantic import (
@@ -14,13 +17,17 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from common.clock import utcnow
+from common.errors import ForbiddenError
 
 _UNGUESSED = {"int", "float", "bool"}
 
@@ -187,6 +194,21 @@ PastInstant = Annotated[Instant, AfterValidator(_not_in_future)]
 """A time at which something happened: not more than five minutes ahead of this server."""
 
 
+def _only_a_day(value: object) -> object:
+    # pydantic would also read a time at midnight, and a number as seconds.
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise PydanticKnownError("date_parsing", {"error": "not YYYY-MM-DD"})
+    if not isinstance(value, str | date) or isinstance(value, datetime):
+        raise PydanticKnownError("date_type")
+    return value
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Day = Annotated[date, BeforeValidator(_only_a_day)]
+"""A calendar day of the country, as an RFC 3339 full-date."""
+
+
 def coded(codelist: str, description: str | None = None) -> Any:  # noqa: ANN401  as Field is typed
     """Return the field of an answer that holds a code of this list, or several of them."""
     return Field(description=description, json_schema_extra={"x-codelist": codelist})
@@ -195,3 +217,102 @@ def coded(codelist: str, description: str | None = None) -> Any:  # noqa: ANN401
 def examples(*bodies: dict[str, Any]) -> dict[str, Any]:
     """`json_schema_extra` with whole examples; every one runs as a test."""
     return {"examples": list(bodies)}
+
+
+# --- fields that are not for every reader
+
+Absent: TypeAlias = None
+"""In a PATCH body and in a GroupedRead, beside NotNull: the field may be absent, but not null."""
+
+
+class _NotNull:
+    # The default of an absent field is not validated: only an explicit null comes here. The union
+    # stays a plain optional one, because of any other pydantic names the branch in error pointers.
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_before_validator_function(_refuse_null, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        options = described.pop("anyOf", [])
+        for option in options:
+            if option != {"type": "null"}:
+                described |= option
+        return described
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise PydanticKnownError("string_type")  # told as field.type
+    return value
+
+
+NotNull = _NotNull()
+
+
+class InGroup:
+    """`json_schema_extra` of a field that belongs to a data group, a code of data_groups."""
+
+    def __init__(self, group: str, more: dict[str, str]) -> None:
+        self.group = group
+        self._more = more
+
+    def __call__(self, schema: dict[str, Any]) -> None:
+        schema.pop("default", None)
+        schema |= {"x-data-group": self.group, **self._more}
+
+
+def in_group(
+    group: str,
+    *,
+    codelist: str | None = None,
+    data_class: str | None = None,
+    description: str | None = None,
+) -> Any:  # noqa: ANN401  as `coded`
+    """Return the default of a field of a GroupedRead: absent for whom the data group is closed."""
+    more = {"x-codelist": codelist, "x-data-class": data_class}
+    return Field(
+        default=None,
+        description=description,
+        json_schema_extra=InGroup(group, {k: v for k, v in more.items() if v is not None}),
+    )
+
+
+class GroupedRead(ReadModel):
+    """An answer some of whose fields belong to data groups: `field: X | Absent = in_group(…)`.
+
+    A field of a group the reader may not know is not in the answer at all; its route names
+    `response_model_exclude_unset`. Which role knows which group stands in `data_groups.json`.
+    """
+
+    @classmethod
+    def of(cls, row: object, *, groups: AbstractSet[str], **given: Any) -> Self:
+        """Return what readers of these data groups may know of a row; `given` goes before it."""
+        shown = _shown(cls, frozenset(groups))
+        values = {name: given[name] if name in given else getattr(row, name) for name in shown}
+        return cls.model_validate(values)
+
+    @classmethod
+    def require_known(cls, fields: Iterable[str], *, groups: AbstractSet[str]) -> None:
+        """Refuse to write fields that are shown by these names but not to the writer.
+
+        Raises ForbiddenError `data_group.closed`: who may not know a group changes nothing in it.
+        """
+        for name in sorted(cls.model_fields.keys() & fields):
+            if cls.group_of(name) not in (None, *groups):
+                raise ForbiddenError("data_group.closed", pointer=f"/{name}")
+
+    @classmethod
+    def group_of(cls, field: str) -> str | None:
+        """Return the data group of a field; None for one that every reader may know."""
+        extra = cls.model_fields[field].json_schema_extra
+        return extra.group if isinstance(extra, InGroup) else None
+
+
+@cache
+def _shown(model: type[GroupedRead], groups: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in model.model_fields if model.group_of(name) in (None, *groups))

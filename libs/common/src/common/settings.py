@@ -55,6 +55,18 @@ class ServiceSettings(BaseSettings):
     kafka_password_file: Path = Path()
     kafka_ca_file: Path | None = None
     """PEM of who issued the brokers' certificates; needed unless the brokers are on this machine."""
+    hub_url: str = ""
+    """As `bus_url`, the log of a regional hub on this machine; or none, and `hub_bootstrap`. Without
+    either the country exchanges with nobody."""
+    hub_bootstrap: str = ""
+    """`host:port,host:port` of the hub's cluster, with login and certificates as for `kafka_…`."""
+    hub_user: str = ""
+    hub_password_file: Path = Path()
+    hub_ca_file: Path | None = None
+    peers_folder: Path | None = None
+    """Descriptors of this country (`own.json`) and of those it exchanges with (`prag peer add`)."""
+    own_keys_file: Path | None = None
+    """What this service opens letters and packages with, and signs with (`prag peer init`)."""
     oidc_issuer: str
     """The `iss` of its tokens, to the letter."""
     oidc_audience: str
@@ -79,6 +91,16 @@ class ServiceSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _reaches_its_hub(self) -> Self:
+        if self.hub_url and self.hub_bootstrap:
+            raise ValueError("only one of PRAG_HUB_URL and PRAG_HUB_BOOTSTRAP may be set")
+        if self.hub_bootstrap and not (self.hub_user and self.hub_password_file.name):
+            raise ValueError("PRAG_HUB_USER and PRAG_HUB_PASSWORD_FILE must be set")
+        if self.hub and (self.peers_folder is None or self.own_keys_file is None):
+            raise ValueError("PRAG_PEERS_FOLDER and PRAG_OWN_KEYS_FILE must be set")
+        return self
+
+    @model_validator(mode="after")
     def _knows_whence_keys_come(self) -> Self:
         if not self.oidc_jwks_file.name and not may_be_asked(self.oidc_issuer):
             raise ValueError(
@@ -90,15 +112,26 @@ class ServiceSettings(BaseSettings):
     @property
     def bus(self) -> str:
         """The URL by which `common.bus.open_bus` finds the bus."""
-        if self.bus_url:
-            return self.bus_url
-        files = {"password_file": self.kafka_password_file, "ca_file": self.kafka_ca_file}
-        query = urlencode({name: path for name, path in files.items() if path})
-        return f"kafka://{self.kafka_user}@{self.kafka_bootstrap}/?{query}"
+        return self.bus_url or _kafka(
+            self.kafka_user, self.kafka_bootstrap, self.kafka_password_file, self.kafka_ca_file
+        )
+
+    @property
+    def hub(self) -> str:
+        """The same for the hub; empty where there is none."""
+        if not self.hub_bootstrap:
+            return self.hub_url
+        return _kafka(self.hub_user, self.hub_bootstrap, self.hub_password_file, self.hub_ca_file)
 
     @property
     def here(self) -> Here:
         return Here(self.country, self.time_zone)
+
+
+def _kafka(user: str, bootstrap: str, password_file: Path, ca_file: Path | None) -> str:
+    files = {"password_file": password_file, "ca_file": ca_file}
+    query = urlencode({name: path for name, path in files.items() if path})
+    return f"kafka://{user}@{bootstrap}/?{query}"
 
 
 S = TypeVar("S", bound=ServiceSettings)

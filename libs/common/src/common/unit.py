@@ -194,8 +194,8 @@ class Unit:
         """Hand over a plain update of a projection's or aggregate's part."""
         self.steps.append(Step("update", _table(model), values, where, expect=expect))
 
-    def remove(self, model: type[T], **where: Any) -> None:
-        self.steps.append(Step("delete", _table(model), {}, where))
+    def remove(self, model: type[T], *, expect: int | None = None, **where: Any) -> None:
+        self.steps.append(Step("delete", _table(model), {}, where, expect))
 
     def require_unchanged(self, model: type[T], **where: Any) -> None:
         """Demand that a row on which the decision rests is still so when the Unit is written."""
@@ -248,13 +248,12 @@ class Unit:
         """Hand over events of `subject` numbered from `first_seq`; `create` and `change` do it.
 
         The first two of its `readers` may read an event in the change feed; of one that names none,
-        `organisation_id`, whose record it is. `also` is the second where the event names one or none.
+        `organisation_id`, whose record it is. `also` is the second where the event leaves that open.
         """
         trace = traceparent(self.trace_id)
         for seq, data in enumerate(events, first_seq):
             event = Event.of(data, subject=subject, seq=seq, source=self.source, traceparent=trace)
-            concerned: list[UUID | None] = [*data.readers()] or [organisation_id]
-            concerned.append(None if also in concerned else also)
+            first, second = data.concerned(organisation_id, also)
             self._insert(
                 OutboxMessage,
                 {
@@ -264,8 +263,8 @@ class Unit:
                     "type": event.type,
                     "topic": topic_of(event.type),
                     "payload": event.to_bytes(),
-                    "organisation_id": concerned[0],
-                    "other_organisation_id": concerned[1],
+                    "organisation_id": first,
+                    "other_organisation_id": second,
                 },
             )
 
@@ -302,6 +301,14 @@ class Unit:
             return None
         box = self._boxes[subject] = self._keys.unwrap(row.id, row.wrapped)
         return box
+
+    async def shred(self, subject: UUID) -> None:
+        """Hand over the end of the subject's key; StaleError at the writing where it may not go."""
+        row = await self.find(_KEY, subject=subject)
+        self._boxes.pop(subject, None)
+        if row is not None:
+            self._keys.forget(row.id)  # another process that has just used it does within a minute
+            self.remove(SubjectKey, expect=1, id=row.id)
 
     def disclose(
         self,

@@ -11,6 +11,7 @@ from intake.routes.identification import identification
 from intake.routes.identity import identity
 from intake.routes.markers import markers
 from intake.routes.notices import notices
+from intake.routes.transfers import transfers
 
 METADATA = Base.metadata
 
@@ -18,8 +19,8 @@ METADATA = Base.metadata
 def create_app(runtime: Runtime) -> FastAPI:
     return create_service(
         runtime,
-        [notices, cases, identity, consents, identification, markers, declarations],
+        [notices, cases, identity, consents, identification, markers, declarations, transfers],
         title="Prag intake",
-        description="Notices, cases, sealed identity, consent, identification and markers.",
+        description="Notices, cases, sealed identity, consent, identification, markers, handover.",
         handlers=HANDLERS,
     )

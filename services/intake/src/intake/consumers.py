@@ -1,16 +1,29 @@
+from functools import partial
+
 from common.contracts.intake import ConsentGranted
 from common.contracts.referral import (
     CONSENT_WITHDRAWN,
     REFERRAL_EVENTS,
+    CrossBorderChanged,
     OrganisationChanged,
     OrganisationEntry,
     OrganisationRegistered,
+    OwnershipHeard,
+    PackageReceived,
     ReferralEvent,
 )
 from common.events import Event
+from common.federation.peers import read_own_keys
 from common.inbox import Handlers
+from common.runtime import Runtime
 from common.unit import Unit
-from intake.models import KnownOrganisation, KnownReferral
+from intake.commands.erasure import erase_case
+from intake.commands.ownership import hear_of
+from intake.commands.reception import receive_package
+from intake.domain.transfer import ERASING, RECEIVED
+from intake.models import KnownOrganisation, KnownReferral, KnownTransfer
+from intake.queries.case import ownership_of
+from intake.queries.transfer import find_received
 
 
 async def on_referral(unit: Unit, event: Event) -> None:
@@ -39,8 +52,48 @@ async def on_organisation(unit: Unit, event: Event) -> None:
     unit.put(KnownOrganisation, organisation_id=entry.organisation_id, kind=entry.kind)
 
 
+async def on_cross_border_changed(unit: Unit, event: Event) -> None:
+    """Keep how far a referral across the border is; at its end, erase whoever did not come by it.
+
+    What was sent is erased unless the case has become this country's before.
+    """
+    changed = CrossBorderChanged.model_validate(event.data)
+    columns = changed.model_dump(exclude={"previous_status", "reason", "on", "data_groups"})
+    unit.put(KnownTransfer, **columns, data_groups=list(changed.data_groups))
+    if changed.direction != RECEIVED or changed.status not in ERASING:
+        return
+    case = await find_received(unit, changed.referral_id)
+    if case is not None and case.erased_on is None and not ownership_of(case).was_here:
+        await erase_case(unit, case, reason=changed.status, on=changed.on)
+
+
+async def on_ownership_heard(unit: Unit, event: Event) -> None:
+    """Hear what the other country says of who may edit a case."""
+    await hear_of(unit, OwnershipHeard.model_validate(event.data))
+
+
+async def on_package_received(unit: Unit, event: Event, *, runtime: Runtime) -> None:
+    """Open a case for a person whom another country sends, from her data."""
+    settings = runtime.settings
+    # Read each time: a key that was replaced opens what was sealed before, for a month.
+    keys = read_own_keys(settings.own_keys_file, runtime.master, runtime.name)
+    told = PackageReceived.model_validate(event.data)
+    await receive_package(unit, told, keys=keys, here=settings.here)
+
+
+def handlers_of(runtime: Runtime) -> Handlers:
+    """Return all handlers; what they need besides an event is the running service's."""
+    return {
+        **HANDLERS,
+        PackageReceived.type: partial(on_package_received, runtime=runtime),
+    }
+
+
 HANDLERS: Handlers = {
     OrganisationRegistered.type: on_organisation,
     OrganisationChanged.type: on_organisation,
     **{kind.type: on_referral for kind in REFERRAL_EVENTS},
+    CrossBorderChanged.type: on_cross_border_changed,
+    OwnershipHeard.type: on_ownership_heard,
 }
+"""Those that need nothing but the event."""

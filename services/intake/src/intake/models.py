@@ -1,4 +1,5 @@
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
@@ -13,6 +14,7 @@ from intake.domain.consent import Assent
 from intake.domain.identification import IdentificationStatus
 from intake.domain.marker import Marker
 from intake.domain.notice import NoticeQueue, NoticeStatus, Urgency
+from intake.domain.ownership import Holding
 from intake.domain.roles import DecidingAuthority
 
 Code = String(40)
@@ -103,8 +105,45 @@ class Case(Base):
     """The day of the first contact: of occurred_at, else of the opening."""
     note: Mapped[Sealed | None]
     opened_at: Mapped[datetime]
+    holding: Mapped[Holding] = mapped_column(default=Holding.OWNER, server_default="OWNER")
+    """With `epoch` and `refused` this country's view of who owns the case: see domain.ownership."""
+    epoch: Mapped[int] = mapped_column(default=1, server_default="1")
+    refused: Mapped[int] = mapped_column(default=0, server_default="0")
+    given_by: Mapped[UUID | None] = mapped_column(index=True)
+    """The referral by which the case was last given away: only its receiver answers for it."""
+    erased_on: Mapped[date | None]
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class CaseOrigin(Base):
+    """Of a case that came from another country: by which referral, and what was told in its codes."""
+
+    __tablename__ = "case_origin"
+
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), primary_key=True)
+    referral_id: Mapped[UUID] = mapped_column(unique=True)
+    sender_country: Mapped[str] = mapped_column(String(2))
+    purpose: Mapped[str] = mapped_column(Code)
+    data_groups: Mapped[list[str]]
+    exploitation_types: Mapped[list[str]]
+    unmapped: Mapped[dict[str, Any]]
+    """Field → codes of the other country that this register has no counterpart for."""
+    received_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class PackageRelease(Base):
+    """That a person's data left for another country, never changed: what, for what, by which referral."""
+
+    __tablename__ = "package_release"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID] = mapped_column(ForeignKey("case_file.id"), index=True)
+    referral_id: Mapped[UUID] = mapped_column(index=True)
+    recipient_country: Mapped[str] = mapped_column(String(2))
+    purpose: Mapped[str] = mapped_column(Code)
+    data_groups: Mapped[list[str]]
+    released_at: Mapped[datetime] = mapped_column(default=utcnow)
 
 
 class CaseIdentity(Base):
@@ -238,6 +277,24 @@ class KnownReferral(Base):
     status: Mapped[str] = mapped_column(Code)
     consent_withdrawn_on: Mapped[date | None]
     """Since when the consent the referral rested on is withdrawn: its receiver sees no more."""
+
+
+class KnownTransfer(Base):
+    """What this service has learnt of a referral to or from another country; see CrossBorderChanged."""
+
+    __tablename__ = "known_transfer"
+
+    referral_id: Mapped[UUID] = mapped_column(primary_key=True)
+    case_id: Mapped[UUID | None] = mapped_column(index=True)
+    direction: Mapped[str] = mapped_column(Code)
+    peer_country: Mapped[str] = mapped_column(String(2))
+    organisation_id: Mapped[UUID | None]
+    recipient_organisation_id: Mapped[UUID | None]
+    recipient_kind: Mapped[str | None] = mapped_column(Code)
+    purpose: Mapped[str | None] = mapped_column(Code)
+    data_groups: Mapped[list[str]]
+    urgency: Mapped[str] = mapped_column(Code)
+    status: Mapped[str] = mapped_column(Code)
 
 
 class KnownOrganisation(Base):

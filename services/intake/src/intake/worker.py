@@ -7,7 +7,7 @@ from common import worker
 from common.process import run_forever
 from common.runtime import Runtime
 from intake.commands.case import come_of_age
-from intake.consumers import HANDLERS
+from intake.consumers import HANDLERS, handlers_of
 from intake.queries.case import list_minors
 from intake.settings import Settings
 
@@ -16,7 +16,7 @@ SWEEP_SECONDS = 6 * 3600.0
 
 async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
     jobs = {"come_of_age": (SWEEP_SECONDS, sweep)}
-    await worker.run_worker(runtime, HANDLERS, jobs=jobs, anchor_file=anchor_file)
+    await worker.run_worker(runtime, handlers_of(runtime), jobs=jobs, anchor_file=anchor_file)
 
 
 async def sweep(runtime: Runtime) -> None:

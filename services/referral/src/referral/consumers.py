@@ -1,16 +1,29 @@
+from functools import partial
 from typing import Any
 
 from common.contracts.intake import (
     CaseAssigned,
+    CaseErased,
     CaseIdentityRecorded,
     CaseOpened,
+    CaseOwnershipSaid,
+    CasePackageReleased,
     CaseProfileChanged,
     ConsentGranted,
     ConsentWithdrawn,
 )
 from common.events import Event
+from common.here import Here
 from common.inbox import Handlers
+from common.runtime import Runtime
 from common.unit import Unit
+from referral.commands.crossing_news import (
+    link_case,
+    say_erased,
+    say_ownership,
+    send_package,
+    withdraw_from_cross_border,
+)
 from referral.commands.ending import withdraw_from_referrals
 from referral.models import KnownCase, KnownConsent
 from referral.queries.referral import find_case, find_consent
@@ -37,6 +50,8 @@ async def on_case_opened(unit: Unit, event: Event) -> None:
         is_minor=case.is_minor,
         urgency=case.urgency,
     )
+    if case.referral_id is not None:
+        await link_case(unit, case.referral_id, case.case_id, on=case.opened_on)
 
 
 async def on_profile_changed(unit: Unit, event: Event) -> None:
@@ -112,7 +127,24 @@ async def on_consent_withdrawn(unit: Unit, event: Event) -> None:
     case = await find_case(unit, known.case_id)
     if case is None:
         raise LookupError("a case's first event is its opening")
-    await withdraw_from_referrals(unit, case, known.id, on=withdrawn.withdrawn_on)
+    on = withdrawn.withdrawn_on
+    await withdraw_from_referrals(unit, case, known.id, on=on)
+    await withdraw_from_cross_border(unit, case.case_id, known.id, on=on, own=event.country)
+
+
+async def on_package_released(unit: Unit, event: Event, *, here: Here) -> None:
+    """Send the person's data on to the country that accepted her; this service cannot read them."""
+    released = CasePackageReleased.model_validate(event.data)
+    await send_package(unit, released, on=here.day_of(event.time), own=here.country)
+
+
+async def on_ownership_said(unit: Unit, event: Event, *, here: Here) -> None:
+    said = CaseOwnershipSaid.model_validate(event.data)
+    await say_ownership(unit, said, on=here.day_of(event.time), own=here.country)
+
+
+async def on_case_erased(unit: Unit, event: Event, *, here: Here) -> None:
+    await say_erased(unit, CaseErased.model_validate(event.data), own=here.country)
 
 
 def _change_case(unit: Unit, event: Event, **changed: Any) -> None:
@@ -127,3 +159,15 @@ HANDLERS: Handlers = {
     ConsentGranted.type: on_consent_granted,
     ConsentWithdrawn.type: on_consent_withdrawn,
 }
+"""Those that need nothing but the event."""
+
+
+def handlers_of(runtime: Runtime) -> Handlers:
+    """Return all handlers; what they need besides an event is the running service's."""
+    here = runtime.settings.here
+    return {
+        **HANDLERS,
+        CasePackageReleased.type: partial(on_package_released, here=here),
+        CaseOwnershipSaid.type: partial(on_ownership_said, here=here),
+        CaseErased.type: partial(on_case_erased, here=here),
+    }

@@ -1,11 +1,13 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Index, String
+from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.clock import utcnow
 from common.columns import COLUMN_TYPES, Sealed, new_metadata
+from common.federation.custody import GENESIS
+from referral.domain.cross_border import CrossBorderStatus, Direction
 from referral.domain.referral import ReferralStatus, Urgency
 
 Code = String(40)
@@ -107,6 +109,114 @@ class Referral(Base):
     """Edition of the deadlines that `respond_by` was computed by."""
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+# --- referrals to and from other countries
+
+
+class CrossBorderReferral(Base):
+    """A referral to another country, or from one, as this country has it.
+
+    What only the sender knows of the preparation is null in the receiving country.
+    """
+
+    __tablename__ = "cross_border_referral"
+    __table_args__ = (
+        Index("ix_cross_border_referral_organisation", "organisation_id", "recorded_at", "id"),
+        Index("ix_cross_border_referral_recorded_at", "recorded_at", "id"),
+        Index("ix_cross_border_referral_clock", "status", "respond_by"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    direction: Mapped[Direction]
+    peer_country: Mapped[str] = mapped_column(String(2))
+    status: Mapped[CrossBorderStatus]
+    organisation_id: Mapped[UUID | None]
+    """Who sends the person; in the receiving country who takes her in, None before that is said."""
+    case_id: Mapped[UUID | None] = mapped_column(index=True)
+    """The case of this country's own register."""
+    sex: Mapped[str | None] = mapped_column(Code)
+    age_group: Mapped[str | None] = mapped_column(String(8))
+    needs: Mapped[list[str]]
+    languages: Mapped[list[str]]
+    urgency: Mapped[str] = mapped_column(Code)
+    purpose: Mapped[str | None] = mapped_column(Code)
+    data_groups: Mapped[list[str]]
+    requested_kind: Mapped[str | None] = mapped_column(Code)
+    requested_organisation_id: Mapped[UUID | None]
+    recipient_kind: Mapped[str | None] = mapped_column(Code)
+    recipient_organisation_id: Mapped[UUID | None]
+    """Who takes the person in, as the receiving country said when it accepted."""
+    service_id: Mapped[UUID | None]
+    trm_stage: Mapped[str | None] = mapped_column(Code)
+    transfer_basis: Mapped[str | None] = mapped_column(Code)
+    risk_assessed_on: Mapped[date | None]
+    needs_assessed_on: Mapped[date | None]
+    guardian_appointed_on: Mapped[date | None]
+    consent_ids: Mapped[list[str]]
+    """The consents the offer, and the package after it, rest on."""
+    reason: Mapped[str | None] = mapped_column(Code)
+    """Of the last step."""
+    precondition: Mapped[str | None] = mapped_column(Code)
+    planned_on: Mapped[date | None]
+    arrived_on: Mapped[date | None]
+    submitted_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    respond_by: Mapped[datetime | None]
+    policy_version: Mapped[int | None]
+    packaged_at: Mapped[datetime | None]
+    """When the person's data were sent, or came."""
+    consent_withdrawn_on: Mapped[date | None]
+    erased_on: Mapped[date | None]
+    """When the receiving country had nothing of the person any more."""
+    said: Mapped[int] = mapped_column(default=0)
+    """Number of this country's newest statement in the chain of custody."""
+    said_hash: Mapped[str] = mapped_column(String(64), default=GENESIS)
+    heard: Mapped[int] = mapped_column(default=0)
+    """Number of the other country's newest statement that was taken here."""
+    heard_hash: Mapped[str] = mapped_column(String(64), default=GENESIS)
+    recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Letter(Base):
+    """A letter of this country, waiting for the courier or for the word that it was heard."""
+
+    __tablename__ = "letter"
+    __table_args__ = (Index("ix_letter_due", "heard_at", "sent_at", "written_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    referral_id: Mapped[UUID] = mapped_column(index=True)
+    number: Mapped[int]
+    receipt_of: Mapped[int] = mapped_column(default=0)
+    """As of the statement it carries; a receipt needs no answer."""
+    kind: Mapped[str] = mapped_column(Code)
+    recipient: Mapped[str] = mapped_column(String(2))
+    body: Mapped[Sealed | None]
+    """JSON under the key of the referral; gone once the letter was heard."""
+    written_at: Mapped[datetime] = mapped_column(default=utcnow)
+    sent_at: Mapped[datetime | None]
+    times_sent: Mapped[int] = mapped_column(default=0)
+    heard_at: Mapped[datetime | None]
+
+
+class Custody(Base):
+    """A statement of one country in the chain of custody of a referral, its own or the other's."""
+
+    __tablename__ = "custody"
+
+    referral_id: Mapped[UUID] = mapped_column(primary_key=True)
+    author: Mapped[str] = mapped_column(String(2), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    receipt_of: Mapped[int] = mapped_column(primary_key=True)
+    """0 of a link of the chain; of a receipt the number of the statement that was taken."""
+    statement: Mapped[str] = mapped_column(Text)
+    """Canonical JSON: the bytes that the hash and the signature are over."""
+    hash: Mapped[str] = mapped_column(String(64))
+    kid: Mapped[str | None] = mapped_column(String(32), index=True)
+    """The key that signed it; None while a statement of our own waits for the courier."""
+    signature: Mapped[str | None] = mapped_column(String(88))
 
 
 # --- what intake told us

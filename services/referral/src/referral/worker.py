@@ -1,30 +1,136 @@
 """The background process: `python -m referral.worker`."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
+
+import structlog
 
 from common import worker
+from common.bus import Bus, open_bus
 from common.clock import utcnow
+from common.consumer import Consumer
+from common.db import OUTAGE
+from common.federation.mail import Mail, reader_of
+from common.federation.peers import read_own_keys, read_peers
 from common.process import run_forever
+from common.recovery import resume
 from common.runtime import Runtime
+from referral.commands.crossing_news import expire_cross_border
 from referral.commands.ending import expire_referral
-from referral.consumers import HANDLERS
+from referral.consumers import HANDLERS, handlers_of
+from referral.courier import Courier
+from referral.domain.calendar import Calendar
+from referral.letters import Letters
+from referral.queries.cross_border import list_cross_border_overdue
 from referral.queries.referral import list_overdue
 from referral.settings import Settings
 
+logger = structlog.get_logger(__name__)
+
 SWEEP_SECONDS = 60.0
+_AGAIN_SECONDS = 30.0
 
 
 async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
     jobs = {"expire": (SWEEP_SECONDS, expire_overdue)}
-    await worker.run_worker(runtime, HANDLERS, jobs=jobs, anchor_file=anchor_file)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(
+            worker.run_worker(runtime, handlers_of(runtime), jobs=jobs, anchor_file=anchor_file)
+        )
+        if runtime.settings.hub:
+            tasks.create_task(exchange(runtime), name="referral-exchange")
 
 
 async def expire_overdue(runtime: Runtime) -> None:
     """Expire every referral nobody has decided on in time."""
-    overdue = await list_overdue(runtime.database, utcnow())
-    act = partial(expire_referral, here=runtime.settings.here)
+    here, now = runtime.settings.here, utcnow()
+    overdue = await list_overdue(runtime.database, now)
+    act = partial(expire_referral, here=here)
     await worker.sweep(runtime, overdue, act, operation="expire_referral")
+    abroad = await list_cross_border_overdue(runtime.database, now)
+    act = partial(expire_cross_border, here=here)
+    await worker.sweep(runtime, abroad, act, operation="expire_cross_border_referral")
+
+
+# --- the exchange with other countries
+
+
+async def exchange(runtime: Runtime) -> None:
+    """Send and take letters for ever. What goes wrong here never ends the country's own worker."""
+    while True:
+        try:
+            hub = open_bus(runtime.settings.hub)
+            try:
+                courier, postbox = courier_of(runtime, hub), postbox_of(runtime)
+                await read_on(runtime, hub, postbox.topics)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(courier.run(), name="referral-courier")
+                    tasks.create_task(
+                        postbox.run(mail_of(runtime, hub, courier)), name="referral-postbox"
+                    )
+            finally:
+                with suppress(*OUTAGE):
+                    await hub.close()
+        except Exception as error:  # noqa: BLE001  the country goes on without the others
+            logger.error(  # noqa: TRY400  its text may hold values
+                "exchange.begins_anew", error=type(_first_of(error)).__name__
+            )
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def read_on(runtime: Runtime, hub: Bus, topics: Collection[str]) -> None:
+    """Begin anew where the hub lost what it held: its senders send again what was not heard."""
+    for topic, _ in await resume(runtime.database, hub, topics, service=runtime.name):
+        logger.warning("exchange.log_was_lost", topic=topic)
+
+
+def courier_of(runtime: Runtime, hub: Bus) -> Courier:
+    settings = runtime.settings
+    return Courier(
+        runtime.database,
+        hub,
+        country=settings.country,
+        keys=partial(read_own_keys, settings.own_keys_file, runtime.master, runtime.name),
+        peers=partial(read_peers, settings.peers_folder),
+    )
+
+
+def mail_of(runtime: Runtime, hub: Bus, courier: Courier) -> Mail:
+    """Return the hub as this country reads it: what is sealed to it, opened."""
+    settings = runtime.settings
+    return Mail(
+        hub,
+        settings.country,
+        partial(read_own_keys, settings.own_keys_file, runtime.master, runtime.name),
+        partial(read_peers, settings.peers_folder),
+        courier.hear_again,
+    )
+
+
+def postbox_of(
+    runtime: Runtime, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> Consumer:
+    """Return the consumer of letters: the same inbox, parking and dead letters as for events."""
+    settings = cast(Settings, runtime.settings)
+    calendar = Calendar(settings.country, settings.time_zone, settings.public_holidays)
+    return Consumer(
+        runtime.database,
+        Letters(calendar),
+        service=reader_of(settings.country),
+        box=runtime.box,
+        source=runtime.source,
+        pause=pause,
+    )
+
+
+def _first_of(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from common.contracts.intake import (
     CaseProfileChanged,
 )
 from common.contracts.referral import (
+    CrossBorderChanged,
     ReferralAccepted,
     ReferralCancelled,
     ReferralCompleted,
@@ -13,7 +14,12 @@ from common.contracts.referral import (
 from common.events import Event
 from common.inbox import Handlers
 from common.unit import Unit
-from reintegration.commands.referral import end_referral, open_plan, show_plans
+from reintegration.commands.referral import (
+    end_referral,
+    open_plan,
+    open_received_plan,
+    show_plans,
+)
 from reintegration.models import KnownCase
 
 
@@ -66,6 +72,13 @@ async def on_referral_consent_withdrawn(unit: Unit, event: Event) -> None:
     await end_referral(unit, ReferralConsentWithdrawn.model_validate(event.data))
 
 
+async def on_cross_border_changed(unit: Unit, event: Event) -> None:
+    """Open a plan once the person's case was handed over to this country."""
+    changed = CrossBorderChanged.model_validate(event.data)
+    if (changed.direction, changed.status) == ("RECEIVED", "HANDED_OVER"):
+        await open_received_plan(unit, changed, country=event.country)
+
+
 HANDLERS: Handlers = {
     CaseOpened.type: on_case_opened,
     CaseProfileChanged.type: on_profile_changed,
@@ -75,4 +88,5 @@ HANDLERS: Handlers = {
     ReferralCompleted.type: on_referral_completed,
     ReferralCancelled.type: on_referral_cancelled,
     ReferralConsentWithdrawn.type: on_referral_consent_withdrawn,
+    CrossBorderChanged.type: on_cross_border_changed,
 }

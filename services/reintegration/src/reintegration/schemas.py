@@ -9,7 +9,18 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringC
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from common.codelists import code_of
-from common.schema import Instant, LongText, ReadModel, StrictModel, coded, examples
+from common.schema import (
+    Absent,
+    GroupedRead,
+    Instant,
+    LongText,
+    NotNull,
+    ReadModel,
+    StrictModel,
+    coded,
+    examples,
+    in_group,
+)
 from reintegration.domain.plan import Action, Direction
 
 PlanPhase = Annotated[str, code_of("plan_phases")]
@@ -118,31 +129,32 @@ class PlanReopen(StrictModel):
     note: LongText | None = Field(default=None, json_schema_extra=_SENSITIVE)
 
 
-class PlanRead(ReadModel):
+class PlanRead(GroupedRead):
     """A plan as of today. `month`, counted from entry, is null before the plan is started.
 
     From `due_on` on the plan is overdue in its phase; it is null for a phase without a window. The
-    `month` of a closed plan is that of its closure. `case_id`, `referral_id` and `phase` are null to
-    the organisation whose plan consent no longer carries.
+    `month` of a closed plan is that of its closure. Fields of a data group (`x-data-group`) are
+    absent for a role that may not know it, and for everybody of the organisation whose plan consent
+    no longer carries.
     """
 
     id: UUID
     version: int
-    case_id: UUID | None
-    referral_id: UUID | None
+    case_id: Annotated[UUID | Absent, NotNull] = in_group("IDENTITY")
+    referral_id: Annotated[UUID | Absent, NotNull] = in_group("SUPPORT")
     organisation_id: UUID
     country: str = coded("countries")
-    phase: str | None = coded("plan_phases")
+    phase: Annotated[str | Absent, NotNull] = in_group("SUPPORT", codelist="plan_phases")
     is_suspended: bool
     episode: int
     policy_version: int
     opened_on: date
     entered_on: date | None
-    month: int | None
-    due_on: date | None
-    is_overdue: bool
+    month: int | None = in_group("SUPPORT")
+    due_on: date | None = in_group("SUPPORT")
+    is_overdue: Annotated[bool | Absent, NotNull] = in_group("SUPPORT")
     closed_on: date | None
-    closure_reason: str | None = coded("closure_reasons")
+    closure_reason: str | None = in_group("SUPPORT", codelist="closure_reasons")
     consent_withdrawn_on: date | None = Field(
         description="The day from which the person's consent no longer carries the plan: no step "
         "is taken and no text is opened until a new referral is accepted."
@@ -180,8 +192,8 @@ class PlanStepRead(ReadModel):
 class PlanDetail(PlanRead):
     """A plan with its history, first step to last. It outlives closing and reopening."""
 
-    history: list[PlanStepRead]
-    referrals: list[PlanReferralRead]
+    history: Annotated[list[PlanStepRead] | Absent, NotNull] = in_group("SUPPORT")
+    referrals: Annotated[list[PlanReferralRead] | Absent, NotNull] = in_group("SUPPORT")
 
 
 class PlanNoteRead(ReadModel):
@@ -274,23 +286,26 @@ class MoneyRead(ReadModel):
     currency: str
 
 
-class AgreementRead(ReadModel):
+class AgreementRead(GroupedRead):
     """One version of an agreement. `effective_on` is the day of the last signature it needed.
 
-    `duties` and `money` are null for whoever is not of the plan's organisation, and for everybody
-    once consent was withdrawn; `duties` also once the person's data were erased.
+    Fields of a data group are absent as in the plan. `duties` and `money` are null for whoever is
+    not of the plan's organisation; `duties` also for a role that may not know every data group, as
+    any text, and once the person's data were erased.
     """
 
     id: UUID
     plan_id: UUID
     agreement_version: int
-    status: str = coded("agreement_statuses")
-    parties: list[str] = coded("agreement_parties")
-    duties: str | None = Field(json_schema_extra=_SENSITIVE)
-    money: MoneyRead | None
-    review_on: date
-    is_review_due: bool
-    signatures: list[SignatureRead]
+    status: Annotated[str | Absent, NotNull] = in_group("SUPPORT", codelist="agreement_statuses")
+    parties: Annotated[list[str] | Absent, NotNull] = in_group(
+        "SUPPORT", codelist="agreement_parties"
+    )
+    duties: str | None = in_group("SUPPORT", data_class="P1")
+    money: MoneyRead | None = in_group("SUPPORT")
+    review_on: Annotated[date | Absent, NotNull] = in_group("SUPPORT")
+    is_review_due: Annotated[bool | Absent, NotNull] = in_group("SUPPORT")
+    signatures: Annotated[list[SignatureRead] | Absent, NotNull] = in_group("SUPPORT")
     effective_on: date | None
 
 

@@ -27,10 +27,36 @@ class StoryError(Exception):
     """A step of the story did not hold."""
 
 
+class Hub:
+    """A hub as an outside program sees it: a command to start, a folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Hub"]:
+        process = subprocess.Popen(  # noqa: S603  our own command
+            [*_PRAG, "hub", str(self.home)], stdout=subprocess.PIPE, text=True
+        )
+        output: IO[str] = process.stdout  # type: ignore[assignment]  # it is piped
+        try:
+            if output.readline().strip() != "ready":
+                raise StoryError("the hub did not start")
+            yield self
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            output.close()
+
+    def files(self) -> Iterator[Path]:
+        return (path for path in sorted(self.home.iterdir()) if path.is_file())
+
+
 class Country:
     """One instance as an outside program sees it: a command to start, four ports to call."""
 
-    def __init__(self, home: Path, code: str) -> None:
+    def __init__(self, home: Path, code: str, hub: Hub | None = None) -> None:
+        self._hub = hub
         self.home = home
         self.code = code
         self.port_base = _free_ports()
@@ -41,6 +67,8 @@ class Country:
         """Start the process; return the seconds until it said `ready`."""
         started = monotonic()
         options = ["--country", self.code, "--empty", "--port-base", str(self.port_base)]
+        if self._hub is not None:
+            options += ["--hub", str(self._hub.home)]
         self._process = subprocess.Popen(  # noqa: S603  our own command
             [*_PRAG, "up", *options],
             env=self._environment(),
@@ -64,16 +92,26 @@ class Country:
         """Ask the process to end; return its exit code."""
         return self._end(signal.SIGTERM)
 
-    def verify_audit(self) -> tuple[int, str]:
-        """Run `prag verify-audit` on this country's folder; return its exit code and what it said."""
+    def run(self, *command: str) -> tuple[int, str]:
+        """Run a `prag` command on this country's folder; return its exit code and what it said."""
         done = subprocess.run(  # noqa: S603  our own command
-            [*_PRAG, "verify-audit"],
+            [*_PRAG, *command],
             env=self._environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout + done.stderr
+
+    def make_keys(self) -> tuple[str, str]:
+        """Make the country's keys; return its descriptor, and the fingerprint it says in person."""
+        root = str(self.home.with_name(f"{self.code}.root"))
+        code, said = self.run("peer", "init", "--root", root)
+        shown, descriptor = self.run("peer", "show")
+        if code or shown:
+            raise StoryError(f"the keys were not made: {said}")
+        words = descriptor.splitlines()
+        return words[0], words[-1].removeprefix("fingerprint ")
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PRAG_HOME": str(self.home)}  # noqa: TID251  a child's, not our settings
@@ -117,7 +155,6 @@ class Caller:
 
     def __init__(self, country: Country, role: str, organisation: str, user: str) -> None:
         self._country = country
-        self._issuer = LocalIssuer(country.home)
         self._who = (role, country.organisation(organisation), user)
         self._http = httpx.Client(timeout=PATIENCE)
 
@@ -154,7 +191,7 @@ class Caller:
         of: str | None = None,
     ) -> httpx.Response:
         """Send one request; StoryError if the answer has another status than `expect`."""
-        headers = {"Authorization": f"Bearer {self._issuer.token(*self._who)}"}
+        headers = {"Authorization": f"Bearer {LocalIssuer(self._country.home).token(*self._who)}"}
         if of is not None:
             headers["If-Match"] = self.ask("GET", service, of, 200).headers["ETag"]
         if method == "POST":
@@ -181,12 +218,18 @@ def wait_for(what: str, ask: Callable[[], Any]) -> Any:  # noqa: ANN401
     raise StoryError(f"waited {PATIENCE:.0f} seconds in vain for: {what}")
 
 
+_given: set[int] = set()
+
+
 def _free_ports() -> int:
-    """Return the first of four neighbouring ports that are free now."""
+    """Return the first of four neighbouring ports that are free now and of no other country here."""
     for base in range(18001, 19000, 10):
+        if base in _given:
+            continue
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             for port in range(base, base + len(SERVICES)):
                 held = stack.enter_context(socket.socket())
                 held.bind(("127.0.0.1", port))
+            _given.add(base)
             return base
     raise StoryError("no four neighbouring ports are free between 18001 and 19000")

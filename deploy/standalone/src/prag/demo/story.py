@@ -6,13 +6,16 @@ import sqlite3
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 from common.clock import new_id
 from common.here import Here
-from prag.demo.country import Caller, Country, StoryError, wait_for
+from prag.demo.checks import expect, search
+from prag.demo.country import Caller, Country, wait_for
 from prag.manifest import TIME_ZONES
+
+if TYPE_CHECKING:
+    from prag.demo.abroad import Abroad
 
 GIRL = {
     "given_name": {"value": "Милица", "script": "Cyrl"},
@@ -33,6 +36,9 @@ Step = Callable[["Story"], str]
 class Story:
     """The people and records of the story as it goes on; each step returns what it showed."""
 
+    abroad: "Abroad"
+    """The other country; the second half of the story sets it."""
+
     def __init__(self, country: Country) -> None:
         self.country = country
         self.today: date = Here(country.code, TIME_ZONES[country.code]).today
@@ -51,6 +57,18 @@ class Story:
     def path(self, record: str) -> str:
         """Return the path of a record of the story: `case`, `referral`, `plan`, `notice`."""
         return f"/v1/{record}s/{self.ids[record]}"
+
+    def consent(self, case: str, *, language: str = "sr-Cyrl", **terms: Any) -> None:
+        """Record that the child's guardian consents, and that she agrees."""
+        given = {
+            "given_by": "GUARDIAN",
+            "guardian": "APPOINTED",
+            "guardian_suspected": False,
+            "assent": "GIVEN",
+            "language": language,
+            "granted_on": self.today.isoformat(),
+        }
+        self.social.post("intake", f"{case}/consents", given | terms)
 
     def persons_assisted(self) -> int:
         total: int = self.ministry.get("analytics", "/v1/indicators/persons-assisted")["total"]
@@ -93,7 +111,7 @@ def directory(story: Story) -> str:
     found = story.social.get(
         "referral", "/v1/services?sex=FEMALE&age_group=12-17&has_free_places=true"
     )
-    _expect(len(found["items"]) == 1, "the shelter is found for a girl of that age")
+    expect(len(found["items"]) == 1, "the shelter is found for a girl of that age")
     return "a centre for social work and an organisation that runs a shelter; a search for a girl of 16 finds the shelter"
 
 
@@ -132,10 +150,10 @@ def triage(story: Story) -> str:
         of=story.path("notice"),
     )
     case = story.social.get("intake", story.path("case"))
-    _expect(case["is_minor"] and case["age_group"] == "12-17", "born in 2010 she is a child")
-    _expect(case["services_open"], "services are open to a presumed victim")
+    expect(case["is_minor"] and case["age_group"] == "12-17", "born in 2010 she is a child")
+    expect(case["services_open"], "services are open to a presumed victim")
     fate = story.hotline.get("intake", story.path("notice"))
-    _expect(fate["status"] != "AWAITING_TRIAGE", "the hotline sees that its notice was taken up")
+    expect(fate["status"] != "AWAITING_TRIAGE", "the hotline sees that its notice was taken up")
     return "a case of a presumed victim, a child; services are open to her from now on"
 
 
@@ -143,7 +161,7 @@ def unseen(story: Story) -> str:
     """Another centre for social work asks for the case, and for one that does not exist."""
     real = _refusal(story.stranger, f"/v1/cases/{story.ids['case']}")
     absent = _refusal(story.stranger, f"/v1/cases/{new_id()}")
-    _expect(real == absent, "a refusal looks like absence")
+    expect(real == absent, "a refusal looks like absence")
     return "both answers are the same; nobody learns that she is here"
 
 
@@ -152,25 +170,18 @@ def identity(story: Story) -> str:
     refused = story.social.ask(
         "PUT", "intake", f"{story.path('case')}/identity", 403, body=GIRL, of=story.path("case")
     )
-    _expect(refused.json()["code"] == "identity.consent_missing", "no name without consent")
-    _consent(story, scope="DATA_RECORD")
+    expect(refused.json()["code"] == "identity.consent_missing", "no name without consent")
+    story.consent(story.path("case"), scope="DATA_RECORD")
     story.social.put("intake", f"{story.path('case')}/identity", GIRL, of=story.path("case"))
     shown = story.social.get("intake", f"{story.path('case')}/identity?purpose=ASSISTANCE")
-    _expect(shown["family_name"]["value"] == "Ђорђевић", "her worker reads it back")
+    expect(shown["family_name"]["value"] == "Ђорђевић", "her worker reads it back")
     return "refused without consent; with it, her name is sealed under a key of her own"
 
 
 def disk(story: Story) -> str:
     """Somebody takes the disk and searches every file for her."""
-    searched, control = 0, False
-    for path in story.country.files():
-        content = path.read_bytes()
-        searched += len(content)
-        control = control or PUBLIC.encode() in content
-        for hint in HINTS:
-            for form in (hint.encode(), hint.encode("utf-16-le"), hint.upper().encode()):
-                _expect(form not in content, f"her data do not stand in clear in {path.name}")
-    _expect(control, "what is public does stand there, so the search can find")
+    searched, control = search(story.country.files(), HINTS, control=PUBLIC)
+    expect(control, "what is public does stand there, so the search can find")
     return f"{searched // 1024} KB of databases, bus and logs searched: the shelter's public name is there, of hers not a trace"
 
 
@@ -193,8 +204,8 @@ def identification(story: Story) -> str:
             of=story.path("case"),
         )
     case = story.social.get("intake", story.path("case"))
-    _expect(case["identification_status"] == "IDENTIFIED", "she is formally identified")
-    _expect(case["beneficiary_kind"] == "VICTIM", "and counted as a victim")
+    expect(case["identification_status"] == "IDENTIFIED", "she is formally identified")
+    expect(case["beneficiary_kind"] == "VICTIM", "and counted as a victim")
     return "identified, with the deciding authority and the legal basis on record"
 
 
@@ -215,14 +226,14 @@ def refused_referral(story: Story) -> str:
     code = story.social.post(
         "referral", f"{story.path('referral')}/submit", of=story.path("referral"), expect=403
     )["code"]
-    _expect(code == "consent.missing", "no referral without consent")
+    expect(code == "consent.missing", "no referral without consent")
     return "the shelter cannot be told of her: consent.missing"
 
 
 def referral(story: Story) -> str:
     """Her guardian consents, for this shelter and this purpose; the referral goes its way."""
-    _consent(
-        story,
+    story.consent(
+        story.path("case"),
         scope="SHARE_NATIONAL",
         recipient_organisation_id=str(story.country.organisation("kuca-praga")),
         purposes=["ASSISTANCE"],
@@ -233,9 +244,9 @@ def referral(story: Story) -> str:
         "the consent at referral", lambda: story.social.post("referral", f"{path}/submit", of=path)
     )
     preview = story.shelter.get("referral", path)
-    _expect("note" not in preview, "before it is acknowledged the shelter sees codes only")
+    expect("note" not in preview, "before it is acknowledged the shelter sees codes only")
     story.shelter.post("referral", f"{path}/acknowledge", of=path)
-    _expect(story.shelter.get("referral", path)["note"] is not None, "afterwards also the note")
+    expect(story.shelter.get("referral", path)["note"] is not None, "afterwards also the note")
     story.shelter.post("referral", f"{path}/accept", of=path)
     return "submitted, acknowledged, accepted"
 
@@ -245,7 +256,7 @@ def power_cut(story: Story) -> str:
     story.country.kill()
     seconds = story.country.start()
     status = story.social.get("referral", story.path("referral"))["status"]
-    _expect(status == "ACCEPTED", "the accepted referral survived")
+    expect(status == "ACCEPTED", "the accepted referral survived")
     story.figures["seconds_to_ready_after_kill"] = round(seconds, 1)
     return f"killed, and ready again after {seconds:.1f} s; nothing was lost"
 
@@ -264,7 +275,7 @@ def plan(story: Story) -> str:
         "reintegration", f"{path}/start", {"entered_on": story.today.isoformat()}, of=path
     )
     begun = story.shelter.get("reintegration", path)
-    _expect((begun["phase"], begun["month"]) == ("CRISIS", 1), "month 1 of crisis intervention")
+    expect((begun["phase"], begun["month"]) == ("CRISIS", 1), "month 1 of crisis intervention")
     return f"phase CRISIS, month 1; the next phase is due on {begun['due_on']}"
 
 
@@ -279,7 +290,7 @@ def phases(story: Story) -> str:
     )
     last = {"to_phase": "REINTEGRATION", "reason": _reason(story)}
     refused = story.shelter.post("reintegration", f"{path}/phase", last, of=path, expect=409)
-    _expect(refused["code"] == "plan.agreement_required", "no third phase without an agreement")
+    expect(refused["code"] == "plan.agreement_required", "no third phase without an agreement")
     today = story.today.isoformat()
     story.shelter.post(
         "reintegration",
@@ -309,7 +320,7 @@ def figure(story: Story) -> str:
     )
     shown = story.ministry.get("analytics", "/v1/indicators/persons-assisted")
     cell = next(c for c in shown["cells"] if c["year"] == story.today.year)
-    _expect((cell["sex"], cell["age_group"]) == ("FEMALE", "CHILD"), "counted as a girl, this year")
+    expect((cell["sex"], cell["age_group"]) == ("FEMALE", "CHILD"), "counted as a girl, this year")
     story.figures["persons_assisted_after"] = after
     return f"persons assisted: {before} → {after} (formula {shown['formula_version']}), a girl, in {cell['year']}"
 
@@ -322,7 +333,7 @@ def who_looked(story: Story) -> str:
     reads = [
         entry for entry in log if entry["action"] == "read" and "IDENTITY" in entry["data_groups"]
     ]
-    _expect(bool(reads), "the look at her name is on record")
+    expect(bool(reads), "the look at her name is on record")
     story.figures["access_entries"] = len(log)
     often = "once" if len(reads) == 1 else f"{len(reads)} times"
     return f"{len(log)} entries; her name was read {often}, by {reads[0]['actor']}, for {reads[0]['purpose']}"
@@ -330,40 +341,26 @@ def who_looked(story: Story) -> str:
 
 def trail(story: Story) -> str:
     """The country ends its day; the audit trail is verified, then one byte of a copy is changed."""
-    _expect(story.country.stop() == 0, "it ends with exit code 0")
-    code, said = story.country.verify_audit()
-    _expect(code == 0, "the chain is whole")
+    expect(story.country.stop() == 0, "it ends with exit code 0")
+    code, said = story.country.run("verify-audit")
+    expect(code == 0, "the chain is whole")
     story.figures["audit_entries"] = int(said.split()[0])
     copy = Country(story.country.home.with_name("tampered"), story.country.code)
     shutil.rmtree(copy.home, ignore_errors=True)
     shutil.copytree(story.country.home, copy.home)
     _change_one_entry(copy.home)
-    code, found = copy.verify_audit()
-    _expect(code == 1, "a changed entry is found")
+    code, found = copy.run("verify-audit")
+    expect(code == 1, "a changed entry is found")
     return f"{said.splitlines()[0]}; in the copy: {found.splitlines()[0]}"
 
 
-STEPS: tuple[Step, ...] = (
+HOME: tuple[Step, ...] = (
     directory, notice, triage, unseen, identity, disk, identification, refused_referral, referral, power_cut,
-    plan, phases, figure, who_looked, disk, trail,
+    plan, phases, figure, who_looked,
 )  # fmt: skip
+"""The first half, in one country."""
 
-
-def _consent(story: Story, **terms: Any) -> UUID:
-    given = story.social.post(
-        "intake",
-        f"{story.path('case')}/consents",
-        {
-            "given_by": "GUARDIAN",
-            "guardian": "APPOINTED",
-            "guardian_suspected": False,
-            "assent": "GIVEN",
-            "language": "sr-Cyrl",
-            "granted_on": story.today.isoformat(),
-            **terms,
-        },
-    )
-    return UUID(given["id"])
+END: tuple[Step, ...] = (disk, trail)
 
 
 def _reason(story: Story) -> str:
@@ -383,8 +380,3 @@ def _change_one_entry(home: Path) -> None:
         connection.execute(
             "UPDATE audit_entry SET actor = 'nobody' WHERE id = (SELECT min(id) + 3 FROM audit_entry)"
         )
-
-
-def _expect(holds: bool, what: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise StoryError(f"this did not hold: {what}")

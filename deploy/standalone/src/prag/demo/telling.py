@@ -5,8 +5,12 @@ import shutil
 from pathlib import Path
 
 from common.clock import monotonic, utcnow
-from prag.demo.country import Country, StoryError
-from prag.demo.story import STEPS, Story
+from prag.demo import abroad
+from prag.demo.country import Country, Hub, StoryError
+from prag.demo.story import END, HOME, Story
+
+NEIGHBOUR = "XK"
+STEPS = (*HOME, *abroad.STEPS, *END)
 
 
 def run(home: Path, country: str) -> int:
@@ -20,19 +24,19 @@ def run(home: Path, country: str) -> int:
         "started_at": utcnow().isoformat(),
         "steps": [],
     }
-    stage = Country(folder / country.lower(), country)
+    hub = Hub(folder / "hub")
+    stage = Country(folder / country.lower(), country, hub)
+    there = Country(folder / NEIGHBOUR.lower(), NEIGHBOUR, hub)
     code = 0
-    with stage.running():
-        try:
+    try:
+        with hub.running(), stage.running(), there.running():
             seconds = stage.start()
             print(f"A country starts: four services, ready after {seconds:.1f} s.\n", flush=True)
-            story = Story(stage)
-            _tell(story, report)
-            report |= {"ids": story.ids, "figures": story.figures}
-        except StoryError as error:
-            print(f"   FAILED: {error}", flush=True)
-            report["failed"] = str(error)
-            code = 1
+            _tell(stage, there, hub, report)
+    except StoryError as error:
+        print(f"   FAILED: {error}", flush=True)
+        report["failed"] = str(error)
+        code = 1
     report["seconds"] = round(monotonic() - started, 1)
     report["held"] = code == 0
     (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
@@ -43,9 +47,11 @@ def run(home: Path, country: str) -> int:
     return code
 
 
-def _tell(story: Story, report: dict[str, object]) -> None:
+def _tell(stage: Country, there: Country, hub: Hub, report: dict[str, object]) -> None:
+    story = Story(stage)
+    story.abroad = abroad.Abroad(story, there, hub)
     told: list[dict[str, str]] = []
-    report["steps"] = told
+    report |= {"steps": told, "ids": story.ids, "figures": story.figures}
     for number, step in enumerate(STEPS, 1):
         print(f"{number:2}. {(step.__doc__ or '').strip()}", flush=True)
         shown = step(story)

@@ -8,7 +8,9 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
-from common.contracts.types import AgeGroup, Code, Country, RuleVersion, SubjectId
+from pydantic import Field
+
+from common.contracts.types import AgeGroup, Code, Country, RuleVersion, SealedPackage, SubjectId
 from common.events import EventData
 
 
@@ -43,7 +45,11 @@ class NoticeTriaged(EventData):
 
 
 class CaseOpened(EventData):
-    """A case exists. `organisation_id` owns it."""
+    """A case exists. `organisation_id` owns it.
+
+    `referral_id` is set where it came from another country by that referral: it may not be edited
+    here before the other country has handed it over.
+    """
 
     type: ClassVar[str] = "intake.case.opened.v1"
 
@@ -58,6 +64,7 @@ class CaseOpened(EventData):
     urgency: Code
     legal_basis: Code
     notice_id: UUID | None = None
+    referral_id: UUID | None = None
     opened_on: date
 
 
@@ -166,3 +173,42 @@ class ConsentWithdrawn(EventData):
     consent_id: UUID
     scope: Code
     withdrawn_on: date
+
+
+class CasePackageReleased(EventData):
+    """The person's data leave for the country that accepted her, sealed to its intake service."""
+
+    type: ClassVar[str] = "intake.case.package_released.v1"
+
+    case_id: UUID
+    organisation_id: UUID
+    referral_id: UUID
+    recipient_country: Country
+    package: SealedPackage
+
+
+class CaseOwnershipSaid(EventData):
+    """What this country says of who may edit the case, for the other country of the referral.
+
+    `word` is GIVEN, RECALLED, TAKEN or REFUSED; `epoch` rises with every handover.
+    """
+
+    type: ClassVar[str] = "intake.case.ownership_said.v1"
+
+    case_id: UUID
+    organisation_id: UUID
+    referral_id: UUID
+    word: Code
+    epoch: int = Field(ge=1)
+
+
+class CaseErased(EventData):
+    """What was known of the person is gone; ids, codes and days are left. `reason` says why."""
+
+    type: ClassVar[str] = "intake.case.erased.v1"
+
+    case_id: UUID
+    organisation_id: UUID
+    referral_id: UUID | None = None
+    reason: Code
+    erased_on: date

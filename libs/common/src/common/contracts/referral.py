@@ -1,7 +1,7 @@
-"""What referral tells the others about the directory and about referrals inside the country.
+"""What referral tells the others about the directory and about referrals.
 
 The subject of `referral.directory.organisation_*` is the organisation, of `service_*` the service,
-of every `referral.referral.*` event the referral.
+of every `referral.referral.*` event the referral, inside the country or across its border.
 """
 
 from datetime import date
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from common.contracts.types import AgeGroup, Code, Country
+from common.contracts.types import AgeGroup, Code, Country, SealedPackage
 from common.events import EventData
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$", max_length=8)]
@@ -66,7 +66,8 @@ class ServiceChanged(ServiceEntry):
     type: ClassVar[str] = "referral.directory.service_changed.v1"
 
 
-_KNOWN_TO_RECEIVER = frozenset({"ACKNOWLEDGED", "ACCEPTED", "DECLINED", "COMPLETED"})
+_KNOWN_TO_RECEIVER = frozenset({"ACKNOWLEDGED", "ACCEPTED", "COMPLETED"})
+_CLOSED_TO_RECEIVER = frozenset({"DECLINED", "CANCELLED", "EXPIRED"})
 
 
 class ReferralEvent(EventData):
@@ -83,14 +84,16 @@ class ReferralEvent(EventData):
     reason: Code | None = None
     on: date
 
-    def readers(self) -> list[UUID]:
-        """Return both sides once the receiver has acknowledged; until then the sender alone.
+    def readers(self) -> list[UUID | None]:
+        """Return both sides while the receiver knows whose case it is, else the sender alone.
 
-        Before that a receiver sees a preview without the case, which the feed must not undo.
+        Before it has acknowledged, and once the referral is closed to it, a receiver sees a preview
+        without the case, which the feed must not undo; of the end ReferralClosedToReceiver tells it.
         """
-        if {self.status, self.previous_status} & _KNOWN_TO_RECEIVER:
+        is_known = bool({self.status, self.previous_status} & _KNOWN_TO_RECEIVER)
+        if is_known and self.status not in _CLOSED_TO_RECEIVER:
             return super().readers()
-        return [self.sending_organisation_id]
+        return [self.sending_organisation_id, None]
 
 
 class ReferralDrafted(ReferralEvent):
@@ -146,24 +149,42 @@ class ReferralConsentWithdrawn(ReferralEvent):
 
     type: ClassVar[str] = "referral.referral.consent_withdrawn.v1"
 
-    def readers(self) -> list[UUID]:
-        """Return both sides: it is told only of referrals that the receiver has acknowledged."""
-        return [self.sending_organisation_id, self.receiving_organisation_id]
+    def readers(self) -> list[UUID | None]:
+        """Return the sender alone, as of every event that closes a referral to its receiver."""
+        return [self.sending_organisation_id, None]
 
 
-class ReferralClosedToSender(ReferralEvent):
-    """The sender of a referral that has ended lost the case with a withdrawn consent.
+class ReferralClosedToReceiver(EventData):
+    """The receiver of a referral, which it had acknowledged, no longer sees whose case it is.
 
-    It had the case by another referral, and passed it on with this one. For the receiver nothing
-    changes; the sender keeps only the fact and the date. `on` is the day of the withdrawal,
-    `reason` CONSENT_WITHDRAWN; status and receiver are as they were.
+    Told beside the event that says why: the decline, cancellation, expiry, or withdrawal of consent
+    (which may follow one of these, and is then told again). It holds no more than the preview that
+    the receiver is left with. Its reader is the receiver; who that is stands in the events before.
+    """
+
+    type: ClassVar[str] = "referral.referral.closed_to_receiver.v1"
+
+    referral_id: UUID
+    status: Code
+
+
+class ReferralClosedToSender(EventData):
+    """The sender of a referral lost the case with a withdrawn consent, and sees it no longer.
+
+    It had the case by another referral, and passed it on with this one. It keeps only the fact and
+    the date; this is the last event it reads of it, and why the receiver may have lost it too is
+    told to nobody but the bus.
     """
 
     type: ClassVar[str] = "referral.referral.closed_to_sender.v1"
 
-    def readers(self) -> list[UUID]:
+    referral_id: UUID
+    sending_organisation_id: UUID
+    status: Code
+
+    def readers(self) -> list[UUID | None]:
         """Return the sender alone: why it lost the case is nothing the receiver has to know."""
-        return [self.sending_organisation_id]
+        return [self.sending_organisation_id, None]
 
 
 EVENT_BY_STATUS: dict[str, type[ReferralEvent]] = {
@@ -183,4 +204,59 @@ REFERRAL_EVENTS: tuple[type[ReferralEvent], ...] = (
     *EVENT_BY_STATUS.values(),
     ReferralConsentWithdrawn,
 )
-"""What concerns the receiver of a referral; ReferralClosedToSender does not."""
+"""What changes between a receiver and the case; what only tells a side that it is shut does not."""
+
+
+class CrossBorderChanged(EventData):
+    """A step of a referral to or from another country, `peer_country`, on the day `on`.
+
+    `direction` is SENT in the country of the person's case, RECEIVED in the other. `case_id` is the
+    case in the country that tells it, null where it has none yet; `organisation_id` the
+    organisation there that sends the person or takes her in. `recipient_organisation_id` and
+    `recipient_kind` say who takes her in, once accepted, `data_groups` and `purpose` what for.
+    """
+
+    type: ClassVar[str] = "referral.referral.cross_border_changed.v1"
+
+    referral_id: UUID
+    direction: Code
+    peer_country: Country
+    case_id: UUID | None = None
+    organisation_id: UUID | None = None
+    recipient_organisation_id: UUID | None = None
+    recipient_kind: Code | None = None
+    purpose: Code | None = None
+    data_groups: tuple[Code, ...] = ()
+    urgency: Code
+    status: Code
+    previous_status: Code | None = None
+    reason: Code | None = None
+    on: date
+
+
+class PackageReceived(EventData):
+    """The other country sent the person's data, sealed to the intake service of this one."""
+
+    type: ClassVar[str] = "referral.referral.package_received.v1"
+
+    referral_id: UUID
+    sender_country: Country
+    organisation_id: UUID
+    purpose: Code
+    data_groups: tuple[Code, ...]
+    urgency: Code
+    package: SealedPackage
+
+
+class OwnershipHeard(EventData):
+    """What the other country says of who may edit the case: GIVEN, RECALLED, TAKEN or REFUSED.
+
+    Under which `epoch`; it rises with every handover and every handover taken back.
+    """
+
+    type: ClassVar[str] = "referral.referral.ownership_heard.v1"
+
+    referral_id: UUID
+    organisation_id: UUID
+    word: Code
+    epoch: int = Field(ge=1)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from common.contracts.referral import CONSENT_WITHDRAWN
 from common.contracts.types import Code, Country
 from common.events import EventData
 
@@ -79,6 +80,24 @@ class PlanSuspended(EventData):
     case_id: UUID
     suspended_on: date
     reason: Code | None = None
+
+    def readers(self) -> list[UUID | None]:
+        """Leave the plan's organisation out once it may not know whose plan it is.
+
+        PlanClosedToOrganisation tells it. The owner of the case reads this one as any other.
+        """
+        return [None] if self.reason == CONSENT_WITHDRAWN else super().readers()
+
+
+class PlanClosedToOrganisation(EventData):
+    """The organisation of a plan that lost its consent keeps only the fact and the dates.
+
+    Told beside the PlanSuspended that says since when, and no more than the plan still shows it.
+    """
+
+    type: ClassVar[str] = "reintegration.plan.closed_to_organisation.v1"
+
+    plan_id: UUID
 
 
 class PlanResumed(EventData):

@@ -24,3 +24,12 @@ SubjectId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
 ]
 """The `sub` of a worker's token: an opaque id. An address with @ does not fit."""
+
+SealedPackage = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9a-f]{32}\.[A-Za-z0-9+/]+={0,2}$", min_length=5000, max_length=92_000
+    ),
+]
+"""A person's data sealed to another country's register: the id of the key, and base64. Filled up to
+4, 16 or 64 KiB before it was sealed, so no word is short enough to stand in its place."""

@@ -10,19 +10,19 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from common.contracts.types import Country
 from common.events import canonical
-from common.federation.envelope import Kid
+from common.federation.custody import GENESIS, Hash, Kid
 from common.federation.keys import SealTo, SigningKey, VerifyBy, kid_of
 
-GENESIS = "0" * 64
 GRACE = timedelta(days=30)
 """For so long after its end a sealing key still opens what was sealed to it before."""
-_Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Use = Literal["seal", "package", "sign", "revoke"]
+"""What a key is for: letters, the person's data inside them, signatures; or the end of one."""
 
 
 class DirectoryError(Exception):
@@ -52,8 +52,8 @@ class Entry(BaseModel):
     v: Literal[1] = 1
     country: Country
     seq: int = Field(ge=1)
-    previous: _Hash
-    use: Literal["seal", "sign", "revoke"]
+    previous: Hash
+    use: Use
     kid: Kid
     public: str | None = None
     not_before: AwareDatetime
@@ -124,10 +124,15 @@ class Directory:
         """Return how many entries of a country's chain are known; what is shorter is a roll-back."""
         return len(self._chains.get(country, ()))
 
-    def sealing_key(self, country: str, at: datetime) -> SealTo | None:
+    def sealing_key(self, country: str, at: datetime, *, use: Use = "seal") -> SealTo | None:
         """Return the newest key to seal to a country with; None if it has none just now."""
-        entry = self._newest(country, "seal", at)
+        entry = self._newest(country, use, at)
         return None if entry is None else SealTo(_decoded(entry.public or ""))
+
+    def signing_kid(self, country: str, at: datetime) -> str | None:
+        """Return the id of the key a country signs with now; None if it has none just now."""
+        entry = self._newest(country, "sign", at)
+        return None if entry is None else entry.kid
 
     def signer(self, country: str, kid: str, at: datetime) -> VerifyBy | None:
         """Return the key of this id if the country signed with it at that time."""
@@ -138,7 +143,7 @@ class Directory:
                 return None if is_over else VerifyBy(_decoded(entry.public or ""))
         return None
 
-    def _newest(self, country: str, use: str, at: datetime) -> Entry | None:
+    def _newest(self, country: str, use: Use, at: datetime) -> Entry | None:
         found = [
             signed.entry
             for signed in self._chains.get(country, ())
@@ -165,7 +170,7 @@ def _check(entry: Entry) -> None:
     public = _decoded(entry.public or "")
     if kid_of(public) != entry.kid:
         raise DirectoryError("kid")
-    if len(public) != {"seal": 1184 + 32, "sign": 32}[entry.use]:
+    if len(public) != (32 if entry.use == "sign" else 1184 + 32):
         raise DirectoryError("key_length")
     if entry.not_after <= entry.not_before:
         raise DirectoryError("validity")
@@ -181,7 +186,7 @@ def _decoded(text: str) -> bytes:
 def next_entry(
     chain: list[SignedEntry],
     country: str,
-    use: Literal["seal", "sign", "revoke"],
+    use: Use,
     kid: str,
     *,
     public: bytes | None,

@@ -7,21 +7,19 @@ country sent. HPKE opens the same envelope again and again: the receiver remembe
 
 import base64
 import binascii
-import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import timedelta
+from typing import Any, Literal
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from common.clock import new_id, utcnow
 from common.contracts.types import Country
 from common.events import canonical
-from common.federation.keys import SUITE, SealingKey, SealTo, SigningKey, Suite, VerifyBy
+from common.federation.custody import FindSigner, Kid, SignedStatement, digest_of
+from common.federation.keys import SUITE, SealingKey, SealTo, SigningKey, Suite
 
 SIZES = tuple(kib * 1024 for kib in (4, 16, 64, 256))
 """A letter is filled up to the next of these, so that its length tells a class and nothing else."""
@@ -30,7 +28,6 @@ MAX_AHEAD = timedelta(minutes=5)
 _SIGNATURE = 64
 _LENGTH = 4
 _NOTHING = bytes(_LENGTH + _SIGNATURE)
-Kid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 class EnvelopeError(Exception):
@@ -41,7 +38,10 @@ class EnvelopeError(Exception):
 
 
 class Letter(BaseModel):
-    """What one country tells another about one referral. `number` counts the sender's letters of it."""
+    """What one country tells another about one referral: a signed statement, and its words.
+
+    Sent again, a letter has another `id` and `sent_at` around the same statement and the same words.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,11 +49,14 @@ class Letter(BaseModel):
     id: UUID = Field(default_factory=new_id)
     sender: Country
     recipient: Country
-    referral_id: UUID
-    number: int = Field(ge=1)
-    kind: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
     sent_at: AwareDatetime = Field(default_factory=utcnow)
+    said: SignedStatement
     body: dict[str, Any]
+
+    @classmethod
+    def of(cls, said: SignedStatement, body: dict[str, Any]) -> "Letter":
+        statement = said.statement
+        return cls(sender=statement.author, recipient=statement.peer, said=said, body=body)
 
 
 class _Outer(BaseModel):
@@ -82,18 +85,6 @@ class _Outer(BaseModel):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A letter as it was read, with the mark by which the receiver knows it again."""
-
-    letter: Letter
-    digest: bytes
-
-
-FindSigner = Callable[[str, str, datetime], VerifyBy | None]
-"""(country, kid, when it was sent) → the key that country signed with then, if it did."""
-
-
 def seal(letter: Letter, *, by: SigningKey, to: SealTo) -> bytes:
     """Return the envelope of a letter; ValueError for one that is longer than the largest size."""
     inner = canonical(letter.model_dump(mode="json"))
@@ -117,11 +108,11 @@ def seal(letter: Letter, *, by: SigningKey, to: SealTo) -> bytes:
 
 def open_envelope(
     envelope: bytes, *, country: str, keys: dict[str, SealingKey], signer: FindSigner
-) -> Opened:
+) -> Letter:
     """Return the letter; EnvelopeError, and nothing more, for whatever is not whole and ours.
 
     `keys` are this country's sealing keys by kid. Whether the letter was opened before is for the
-    caller to know, by its digest.
+    caller to know, by its statement.
     """
     try:
         outer = _parse(envelope)
@@ -144,7 +135,9 @@ def open_envelope(
     letter = _letter(inner)
     if not is_genuine or letter is None or not _agree(letter, outer, country):
         raise EnvelopeError
-    return Opened(letter, hashlib.sha256(inner).digest())
+    if not letter.said.holds(signer):
+        raise EnvelopeError
+    return letter
 
 
 def _parse(envelope: bytes) -> _Outer:
@@ -172,9 +165,11 @@ def _agree(letter: Letter, outer: _Outer, country: str) -> bool:
 
     A receiver that seals a letter it was sent to a third country fails here: it names the first.
     """
-    now = utcnow()
+    now, statement = utcnow(), letter.said.statement
     return (
         (letter.id, letter.sender, letter.recipient) == (outer.id, outer.sender, outer.recipient)
+        and (statement.author, statement.peer) == (letter.sender, letter.recipient)
+        and statement.digest == digest_of(letter.body)
         and letter.recipient == country
         and letter.sent_at - now <= MAX_AHEAD
         and now - letter.sent_at <= MAX_AGE

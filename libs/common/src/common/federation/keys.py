@@ -46,6 +46,7 @@ class SealingKey:
     def __init__(self, raw: bytes) -> None:
         if len(raw) != _MLKEM_PRIVATE + _X25519:
             raise ValueError("no sealing key")
+        self.raw = raw
         mlkem = MLKEM768PrivateKey.from_seed_bytes(raw[:_MLKEM_PRIVATE])
         x25519 = X25519PrivateKey.from_private_bytes(raw[_MLKEM_PRIVATE:])
         self._key = hpke.MLKEM768X25519PrivateKey(mlkem, x25519)
@@ -86,6 +87,7 @@ class SigningKey:
     """The private half of a signing key."""
 
     def __init__(self, raw: bytes) -> None:
+        self.raw = raw
         self._key = Ed25519PrivateKey.from_private_bytes(raw)
         self.public = VerifyBy(self._key.public_key().public_bytes_raw())
 

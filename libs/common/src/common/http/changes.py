@@ -64,9 +64,11 @@ def changes_router() -> APIRouter:
         that it finds the preview in its list); whoever may read a plan, its organisation and the
         owner of the case, sees its steps; the organisation a consent names learns of its grant
         and withdrawal while it has the case in service (what was granted before the acceptance:
-        `GET` the consents). Whoever keeps only the fact and the date keeps here the event that
-        said so, and no earlier one. News from other services arrives with a short delay. An event
-        may come again after a restore; drop what you have seen by its `id`.
+        `GET` the consents). Whoever keeps only the fact and the dates finds here the event that said
+        so, and no earlier one: as the receiver of a referral `closed_to_receiver`, as the organisation
+        of a plan `closed_to_organisation`, which hold the id and no more than `GET` shows. News from
+        other services arrives with a short delay. An event may come again after a restore; drop what
+        you have seen by its `id`.
         """
         mine = principal.organisation_id
         after = 0 if cursor is None else _position(runtime.box, cursor, mine)

@@ -8,6 +8,7 @@ from typing import Any
 _TEXT: dict[str, Any] = {"type": "string"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _NUMBER: dict[str, Any] = {"type": "integer"}
+_PREPARATION = ["RISK_ASSESSMENT", "NEEDS_ASSESSMENT", "GUARDIAN", "TRANSFER_BASIS"]
 
 
 def _is(schema: dict[str, Any], description: str, *, codelist: str | None = None) -> dict[str, Any]:
@@ -55,6 +56,10 @@ MEMBERS: dict[str, dict[str, Any]] = {
     ),
     "identification_status": _is(
         _TEXT, "The status of identification the case has now.", codelist="identification_status"
+    ),
+    "lacking": _is(
+        {"type": "array", "items": {"type": "string", "enum": _PREPARATION}},
+        "What the referral to another country lacks before it may be sent.",
     ),
     "languages": _is(_TEXTS, "The BCP 47 tags that are answered."),
     "legal": _is(_TEXTS, "What is possible instead: statuses, phases or steps."),

@@ -147,7 +147,7 @@ async def assign_case(
 async def come_of_age(unit: Unit, case_id: UUID, *, here: Here) -> None:
     """Take note that the person of a case is a child no longer, if so."""
     case = await queries.load_case(unit, case_id)
-    if case is None or not case.is_minor:
+    if case is None or not case.is_minor or not queries.ownership_of(case).may_edit:
         return
     birth = (await queries.told_age(unit, case)).birth()
     if is_minor(birth, on=here.today):

@@ -60,9 +60,9 @@ async def withdraw_consent(
     """End a consent from `withdrawn_on` on. The consent's own row stays as it was.
 
     The receiver of a case may take the withdrawal too, of a consent that names its organisation or
-    all of its kind: a person says so where she is.
+    all of its kind: a person says so where she is. So it is taken whichever country owns the case.
     """
-    case, relation = await cases.see_for_step(unit, case_id, principal=principal)
+    case, relation = await cases.see_for_step(unit, case_id, principal=principal, wherever=True)
     consent = await queries.get_seen(unit, case_id, consent_id, relation, principal)
     domain.check_withdrawal(queries.as_domain(consent), withdrawn_on=withdrawn_on, today=here.today)
     withdrawn = ConsentWithdrawn(

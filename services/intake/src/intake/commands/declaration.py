@@ -57,8 +57,12 @@ async def record_declaration(
 async def withdraw_declaration(
     unit: Unit, case_id: UUID, declaration_id: UUID, *, principal: Principal
 ) -> DeclarationFact:
-    """Forget what a person declared; that there was something, and until when, stays."""
-    case = await cases.get_for_step(unit, case_id, principal=principal)
+    """Forget what a person declared; that there was something, and until when, stays.
+
+    It takes back her explicit consent (GDPR art. 7(3)) to what never left this country, so it is
+    taken whichever country owns the case.
+    """
+    case = await cases.get_for_step(unit, case_id, principal=principal, wherever=True)
     row = await queries.get_declaration(unit, case_id, declaration_id)
     domain.require_standing(is_withdrawn=row.withdrawn_at is not None)
     now = utcnow()

@@ -1,11 +1,10 @@
-"""The only places where sealed data are opened to leave, each with its entry in the audit trail.
+"""Where sealed data are opened to be read, each with its entry in the audit trail.
 
-The entry commits before the answer is sent: no entry, no data.
+They leave in one more way: commands.release. The entry commits before the answer is sent: no entry, no data.
 """
 
 import json
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from common.auth import Principal
@@ -13,7 +12,7 @@ from common.codelists import all_codes
 from common.errors import ForbiddenError, NotFoundError
 from common.here import Here
 from common.unit import Unit
-from intake.commands.sealing import case_box, open_sealed
+from intake.commands.sealing import case_box, open_identity, open_sealed
 from intake.domain import declaration, marker
 from intake.domain.identity import (
     DATA_GROUPS,
@@ -43,7 +42,6 @@ from intake.schemas.identification import IdentificationRead
 from intake.schemas.identity import IdentityRead
 from intake.schemas.marker import MarkerRead
 
-_LISTS = frozenset({"other_names", "phones", "documents"})
 _TEXTS = ("place_code", "place_text", "note", "contact", "triage_note")
 _REPORT_BASIS = "PUBLIC_TASK"
 """On which ground a report is read: nobody has yet asked the person (nrm.bg, measure 1)."""
@@ -72,11 +70,7 @@ async def disclose_identity(
         raise NotFoundError
     box = await case_box(unit, case_id)
     groups &= principal.data_groups
-    fields: dict[str, Any] = {}
-    for name in fields_in(groups):
-        text = open_sealed(box, CaseIdentity, case_id, name, getattr(identity, name))
-        value = None if text is None else json.loads(text)
-        fields[name] = (value or ()) if name in _LISTS else value
+    fields = open_identity(box, identity, fields_in(groups))
     unit.disclose(
         CaseIdentity.__tablename__,
         [str(case_id)],
@@ -125,7 +119,7 @@ def enter_notice(
 async def disclose_note(unit: Unit, case_id: UUID, *, principal: Principal) -> CaseNoteRead:
     """Open the note of a case; ForbiddenError `data_group.closed` to who may not know every group."""
     case = await cases.get_case(unit, case_id, principal=principal)
-    if not _may_read_texts(principal):
+    if not principal.may_read_texts:
         raise ForbiddenError("data_group.closed")
     note = open_sealed(await case_box(unit, case_id), Case, case_id, "note", case.note)
     unit.disclose(
@@ -155,7 +149,7 @@ async def disclose_decisions(
         if _EXPLOITATION in groups:
             purpose = await _purpose_opening(unit, case, _EXPLOITATION, principal, here)
         groups = groups if purpose is not None else groups - {_EXPLOITATION}
-    elif _may_read_texts(principal) and any(decision.note for decision in decisions):
+    elif principal.may_read_texts and any(decision.note for decision in decisions):
         box = await case_box(unit, case_id)
     if purpose is not None:
         # As for identity: a withdrawal that comes now stops this answer.
@@ -304,10 +298,6 @@ async def _recipient(unit: Unit, case: Case, principal: Principal, here: Here) -
         is_minor=await cases.is_minor(unit, case, on=here.today),
         on=here.today,
     )
-
-
-def _may_read_texts(principal: Principal) -> bool:
-    return principal.data_groups.issuperset(_any_group())
 
 
 def _any_group() -> Sequence[str]:

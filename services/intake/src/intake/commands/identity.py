@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from uuid import UUID
 
@@ -9,7 +8,7 @@ from common.here import Here
 from common.unit import Unit
 from intake.commands.marker import end_childhood
 from intake.commands.profile import age_columns
-from intake.commands.sealing import case_box, seal
+from intake.commands.sealing import case_box, seal, seal_identity
 from intake.domain.age import age_facts
 from intake.domain.case import require_open
 from intake.domain.consent import require_record
@@ -66,7 +65,7 @@ async def put_identity(
         CaseIdentity,
         case_id=case_id,
         recorded_at=utcnow(),
-        **seal(box, CaseIdentity, case_id, **_texts(body)),
+        **seal_identity(box, case_id, body.model_dump(mode="json")),
     )
     unit.audit(
         "write",
@@ -77,12 +76,3 @@ async def put_identity(
         legal_basis=case.legal_basis,
     )
     return changed
-
-
-def _texts(body: IdentityWrite) -> dict[str, str | None]:
-    """Return each field as JSON; None for one with nothing in it."""
-    fields = body.model_dump(mode="json")
-    return {
-        name: json.dumps(value, ensure_ascii=False) if value else None
-        for name, value in fields.items()
-    }

@@ -1,5 +1,7 @@
 """Sealing and opening the texts of one row, each for its own place in it."""
 
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +10,9 @@ from sqlalchemy.orm import DeclarativeBase
 from common.errors import NotFoundError
 from common.sealing import SubjectBox
 from common.unit import Sealed, Unit
+from intake.models import CaseIdentity
+
+_LISTS = frozenset({"other_names", "phones", "documents"})
 
 
 async def case_box(unit: Unit, case_id: UUID) -> SubjectBox:
@@ -36,3 +41,22 @@ def open_sealed(
     if sealed is None:
         return None
     return box.open(sealed, table=model.__tablename__, row=row, column=column)
+
+
+def seal_identity(box: SubjectBox, case_id: UUID, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of an identity, each field as JSON; None for one with nothing in it."""
+    texts = {
+        name: json.dumps(value, ensure_ascii=False) if value else None
+        for name, value in fields.items()
+    }
+    return seal(box, CaseIdentity, case_id, **texts)
+
+
+def open_identity(box: SubjectBox, identity: CaseIdentity, names: Iterable[str]) -> dict[str, Any]:
+    """Return the named fields of an identity; an empty list where there is none of a kind."""
+    fields = {}
+    for name in names:
+        text = open_sealed(box, CaseIdentity, identity.case_id, name, getattr(identity, name))
+        value = None if text is None else json.loads(text)
+        fields[name] = (value or ()) if name in _LISTS else value
+    return fields

@@ -12,9 +12,10 @@ from intake.commands.notice import conclude
 from intake.commands.profile import profile_changed
 from intake.domain.case import require_open
 from intake.domain.notice import TriageDecision, more_urgent, triage
+from intake.domain.ownership import require_here
 from intake.models import Case, Notice
 from intake.queries import notice as queries
-from intake.queries.case import get_named
+from intake.queries.case import get_named, ownership_of
 from intake.schemas.case import CaseCreate
 from intake.schemas.notice import NoticeTriage
 
@@ -64,9 +65,11 @@ async def _link(unit: Unit, notice: Notice, body: NoticeTriage, *, principal: Pr
     """Return the known case, made as urgent as the notice; HiddenReferenceError.
 
     It may be another organisation's. Who triages may not change such a case otherwise, but must see
-    to it that news of danger does not wait: a notice raises the urgency and never lowers it.
+    to it that news of danger does not wait: a notice raises the urgency and never lowers it. A case
+    that another country owns takes no notice: whoever is met here again needs a case here.
     """
     case = await get_named(unit, _named(body), principal=principal, pointer="/case_id")
+    require_here(ownership_of(case))
     require_open(case.status)
     urgency = more_urgent(case.urgency, notice.urgency)
     if urgency is case.urgency:

@@ -25,6 +25,7 @@ from common.unit import AnySelect, Unit
 from intake.domain import age
 from intake.domain.age import AgeBasis, ToldAge
 from intake.domain.case import CaseStatus
+from intake.domain.ownership import Holding, Ownership, require_here
 from intake.models import Case, KnownReferral
 from intake.queries.reference import HiddenReferenceError
 
@@ -71,11 +72,18 @@ async def see_case(
 
 
 async def see_for_step(
-    unit: Unit, case_id: UUID, *, principal: Principal, expected: int | None = None
+    unit: Unit,
+    case_id: UUID,
+    *,
+    principal: Principal,
+    expected: int | None = None,
+    wherever: bool = False,
 ) -> tuple[Case, Relation]:
     """Return a case for a step, as `see_case` does; ForbiddenError `step.not_yours`.
 
-    The refusal is for who may read the case, but does not stand to it as the step needs.
+    That refusal is for who may read the case, but does not stand to it as the step needs. A case
+    that another country owns is edited there: ConflictError `ownership.not_here`, unless the step
+    is one that is taken `wherever` the case is.
     """
     case = await unit.find(_SEEN, id=case_id, reader=principal.organisation_id)
     relation = None if case is None else _relation(case, principal)
@@ -83,15 +91,29 @@ async def see_for_step(
         readable = _AUTHORISATION.granted("get_case", principal.role)
         reader = replace(principal, relations=readable)
         refuse_step(may_read=case is not None and _relation(case, reader) is not None)
-    return unit.shows(case, expected), relation
+    unit.shows(case, expected)
+    if not wherever:
+        require_here(ownership_of(case))
+    return case, relation
 
 
 async def get_for_step(
-    unit: Unit, case_id: UUID, *, principal: Principal, expected: int | None = None
+    unit: Unit,
+    case_id: UUID,
+    *,
+    principal: Principal,
+    expected: int | None = None,
+    wherever: bool = False,
 ) -> Case:
     """Return a case for a step, as `see_for_step` does."""
-    case, _ = await see_for_step(unit, case_id, principal=principal, expected=expected)
+    case, _ = await see_for_step(
+        unit, case_id, principal=principal, expected=expected, wherever=wherever
+    )
     return case
+
+
+def ownership_of(case: Case) -> Ownership:
+    return Ownership(case.holding, case.epoch, case.refused)
 
 
 async def get_case(
@@ -140,12 +162,13 @@ def list_cases(principal: Principal) -> Select[Case]:
 
 
 async def list_minors(database: Database) -> Sequence[UUID]:
-    """Return the open cases treated as a child's of whose age something is known."""
+    """Return the open cases of ours treated as a child's of whose age something is known."""
     rows = await database.fetch(
         select(Case.id).where(
             Case.is_minor.is_(True),
             Case.age_basis != AgeBasis.UNKNOWN,
             Case.status.in_([CaseStatus.ACTIVE, CaseStatus.FOLLOW_UP]),
+            Case.holding == Holding.OWNER,
         )
     )
     return [row.id for row in rows]

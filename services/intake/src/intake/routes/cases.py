@@ -102,7 +102,9 @@ async def update_case(
     stand beside each other: the younger of both protects, until the estimate is cleared with
     `estimated_age: null`. A field of a data group your role may not know (`x-data-group` of the
     answer), and the note for a role that may not read it, is refused: 403 `data_group.closed`. A
-    notice linked to the case may raise its urgency too, see `triage_notice`.
+    notice linked to the case may raise its urgency too, see `triage_notice`. A case that another
+    country owns is edited there: 409 `ownership.not_here` here, as from every operation that changes
+    a case or a part of it.
     """
     case = await commands.update_case(
         unit, case_id, body, principal=principal, here=here, expected=expected

@@ -73,7 +73,7 @@ async def withdraw_consent(
 ) -> ConsentRead:
     """Withdraw a consent. It needs no reason, holds at once and is never refused as stale.
 
-    Every service that relied on the consent hears of it. The organisation a consent names may
+    Nor because the case is another country's by now (`ownership`): it is the person's right. Every service that relied on the consent hears of it. The organisation a consent names may
     record its withdrawal too.
     """
     withdrawn_on = body.withdrawn_on or here.today

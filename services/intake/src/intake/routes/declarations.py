@@ -68,5 +68,8 @@ async def get_declaration(
 async def withdraw_declaration(
     case_id: UUID, declaration_id: UUID, unit: UnitDep, principal: CurrentPrincipal
 ) -> DeclarationFact:
-    """Forget what a person declared. It needs no reason and is never refused as stale."""
+    """Forget what a person declared. It needs no reason and is never refused as stale.
+
+    Nor because the case is another country's by now: it is the person's right.
+    """
     return await commands.withdraw_declaration(unit, case_id, declaration_id, principal=principal)

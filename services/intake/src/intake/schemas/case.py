@@ -1,31 +1,41 @@
 from collections.abc import Set as AbstractSet
+from datetime import date
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, computed_field
 
 from common.contracts.types import SubjectId
-from common.schema import Instant, LongText, NewId, PastInstant, ReadModel, StrictModel, examples
+from common.schema import (
+    Absent,
+    GroupedRead,
+    Instant,
+    LongText,
+    NewId,
+    NotNull,
+    PastInstant,
+    ReadModel,
+    StrictModel,
+    examples,
+    in_group,
+)
 from intake.domain.age import AgeBasis, AgeGroup, AgeSource
 from intake.domain.case import BeneficiaryKind, CaseStatus
 from intake.domain.identification import IdentificationStatus, services_open
 from intake.domain.notice import Urgency
+from intake.domain.ownership import Holding
 from intake.schemas.fields import (
     P0,
     P1,
-    Absent,
     Citizenships,
-    GroupedRead,
     Language,
     Languages,
     Margin,
-    NotNull,
     OurCountry,
     PartialDate,
     ProcessingBasis,
     Sex,
     Years,
-    in_group,
     listed,
     patch_examples,
 )
@@ -139,6 +149,16 @@ class AssignCase(StrictModel):
     worker: SubjectId
 
 
+class OwnershipRead(ReadModel):
+    """Who may edit a case that goes from one country to another, as this country sees it."""
+
+    holding: Holding = Field(
+        description="OWNER: it is edited here and nowhere else. GIVING: offered to the other country, "
+        "whose answer is awaited; edited nowhere. NONE: another country's, or not yet taken over."
+    )
+    epoch: int = Field(description="Rises with every handover; `give` names it.")
+
+
 class CaseRead(GroupedRead):
     """The facts of a case. Who the person is stands elsewhere, sealed."""
 
@@ -173,8 +193,14 @@ class CaseRead(GroupedRead):
     primary_case_id: UUID | None
     worker: SubjectId | None
     has_identity: bool
+    ownership: OwnershipRead = Field(
+        description="Unless the holding is OWNER, every change is refused: 409 `ownership.not_here`."
+    )
     occurred_at: Instant | None = Field(description="The first contact.")
     opened_at: Instant
+    erased_on: date | None = Field(
+        description="Since when all that was known of the person is gone; ids, codes and days stay."
+    )
     recorded_at: Instant
     version: int
 
@@ -183,7 +209,8 @@ class CaseRead(GroupedRead):
         """Return what readers of these data groups may know of a row of Case."""
         told = {AgeSource.BIRTH_DATE: row.birth_date, AgeSource.ESTIMATE: row.estimated_age}
         sources = tuple(source for source, value in told.items() if value is not None)
-        return super().of(row, groups=groups, age_sources=sources, **given)
+        ownership = OwnershipRead(holding=row.holding, epoch=row.epoch)
+        return super().of(row, groups=groups, age_sources=sources, ownership=ownership, **given)
 
     @computed_field(  # type: ignore[prop-decorator]
         description="Help is given from the presumption on; it does not wait for the decision."

@@ -1,28 +1,21 @@
 """Field types the bodies of intake share."""
 
 import re
-from collections.abc import Callable, Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable
 from datetime import date
-from functools import cache
-from typing import Annotated, Any, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     StringConstraints,
     WithJsonSchema,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError
-from pydantic_core.core_schema import no_info_before_validator_function
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from common.codelists import code_of
-from common.errors import ForbiddenError, InvalidError
-from common.schema import ReadModel
+from common.errors import InvalidError
 from intake.domain import age
 
 P0 = Field(json_schema_extra={"x-data-class": "P0"})
@@ -34,96 +27,6 @@ Item = TypeVar("Item")
 def listed(codelist: str) -> Any:  # noqa: ANN401  (pydantic's own type for Field)
     """Name the code list an enum of the domain mirrors; a test holds them equal."""
     return Field(json_schema_extra={"x-codelist": codelist})
-
-
-Absent: TypeAlias = None
-"""In a PATCH body and in a GroupedRead, beside NotNull: the field may be absent, but not null."""
-
-
-class _NotNull:
-    # The default of an absent field is not validated: only an explicit null comes here. The union
-    # stays a plain optional one, because of any other pydantic names the branch in error pointers.
-
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return no_info_before_validator_function(_refuse_null, handler(source))
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        described = handler(schema)
-        options = described.pop("anyOf", [])
-        for option in options:
-            if option != {"type": "null"}:
-                described |= option
-        return described
-
-
-def _refuse_null(value: object) -> object:
-    if value is None:
-        raise PydanticKnownError("string_type")  # told as field.type
-    return value
-
-
-NotNull = _NotNull()
-
-
-class InGroup:
-    """`json_schema_extra` of a field that belongs to a data group, a code of data_groups."""
-
-    def __init__(self, group: str, more: dict[str, str]) -> None:
-        self.group = group
-        self._more = more
-
-    def __call__(self, schema: dict[str, Any]) -> None:
-        schema.pop("default", None)
-        schema |= {"x-data-group": self.group, **self._more}
-
-
-def in_group(group: str, *, codelist: str | None = None, data_class: str | None = None) -> Any:  # noqa: ANN401  as `listed`
-    """Return the default of a field of a GroupedRead: absent for whom the data group is closed."""
-    more = {"x-codelist": codelist, "x-data-class": data_class}
-    return Field(
-        default=None,
-        json_schema_extra=InGroup(group, {k: v for k, v in more.items() if v is not None}),
-    )
-
-
-class GroupedRead(ReadModel):
-    """An answer some of whose fields belong to data groups: `field: X | Absent = in_group(…)`.
-
-    A field of a group the reader may not know is not in the answer at all; its route names
-    `response_model_exclude_unset`. Which role knows which group stands in `data_groups.json`.
-    """
-
-    @classmethod
-    def of(cls, row: object, *, groups: AbstractSet[str], **given: Any) -> Self:
-        """Return what readers of these data groups may know of a row; `given` goes before it."""
-        shown = _shown(cls, frozenset(groups))
-        values = {name: given[name] if name in given else getattr(row, name) for name in shown}
-        return cls.model_validate(values)
-
-    @classmethod
-    def require_known(cls, fields: Iterable[str], *, groups: AbstractSet[str]) -> None:
-        """Refuse to write fields that are shown by these names but not to the writer.
-
-        Raises ForbiddenError `data_group.closed`: who may not know a group changes nothing in it.
-        """
-        for name in sorted(cls.model_fields.keys() & fields):
-            if cls.group_of(name) not in (None, *groups):
-                raise ForbiddenError("data_group.closed", pointer=f"/{name}")
-
-    @classmethod
-    def group_of(cls, field: str) -> str | None:
-        """Return the data group of a field; None for one that every reader may know."""
-        extra = cls.model_fields[field].json_schema_extra
-        return extra.group if isinstance(extra, InGroup) else None
-
-
-@cache
-def _shown(model: type[GroupedRead], groups: frozenset[str]) -> tuple[str, ...]:
-    return tuple(name for name in model.model_fields if model.group_of(name) in (None, *groups))
 
 
 def patch_examples(*bodies: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
@@ -187,11 +90,12 @@ Years = Annotated[int, Field(ge=0, le=age.OLDEST, strict=True)]
 Margin = Annotated[int, Field(ge=0, le=age.WIDEST_MARGIN, strict=True)]
 Yes = Annotated[bool, Field(strict=True)]
 
-Language = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$", max_length=11),
-]
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
+Language = Annotated[str, StringConstraints(pattern=rf"^{LANGUAGE.pattern}$", max_length=11)]
 """A BCP 47 tag of language, script where it matters, and region: `sq`, `sr-Cyrl`, `ro-MD`."""
+
+FOREIGN_CODE = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}"
+"""The form of a code that another country's register may have and ours has not; no sentence fits."""
 
 Languages = Annotated[tuple[Language, ...], Field(max_length=10), Distinct]
 

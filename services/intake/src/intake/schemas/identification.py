@@ -6,19 +6,20 @@ from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
 from common.contracts.types import RuleVersion
-from common.schema import Instant, LongText, ReadModel, StrictModel, examples
+from common.schema import (
+    Absent,
+    GroupedRead,
+    Instant,
+    LongText,
+    NotNull,
+    ReadModel,
+    StrictModel,
+    examples,
+    in_group,
+)
 from intake.domain.identification import IdentificationStatus
 from intake.domain.roles import ActorRole, DecidingAuthority
-from intake.schemas.fields import (
-    P1,
-    Absent,
-    Day,
-    Distinct,
-    GroupedRead,
-    NotNull,
-    in_group,
-    listed,
-)
+from intake.schemas.fields import P1, Day, Distinct, listed
 
 Roles = Annotated[
     tuple[Annotated[ActorRole, listed("actor_roles")], ...], Field(max_length=10), Distinct

@@ -7,26 +7,22 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from pydantic_core import PydanticKnownError
 
 from common.schema import (
+    Absent,
+    GroupedRead,
     Instant,
     LongText,
+    NotNull,
     ReadModel,
     ShortText,
     StrictModel,
     clean_text,
     examples,
+    in_group,
 )
 from intake.domain.document import is_likely
 from intake.domain.names import Script, script_of
 from intake.schemas.case import CaseRead
-from intake.schemas.fields import (
-    P0,
-    Absent,
-    AnyCountry,
-    GroupedRead,
-    NotNull,
-    PartialDate,
-    in_group,
-)
+from intake.schemas.fields import P0, AnyCountry, PartialDate
 
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$", max_length=16)]
 """E.164, as `+38164000000`."""
@@ -76,6 +72,14 @@ class Document(StrictModel):
     kind: DocumentKind
     number: Annotated[DocumentNumber, P0]
     country: Annotated[AnyCountry, P0]
+
+
+class DocumentRead(ReadModel):
+    """A number on a paper as it was written down; another country's codes may be none of ours."""
+
+    kind: DocumentKind
+    number: Annotated[str, P0]
+    country: Annotated[str, P0] = Field(json_schema_extra={"x-codelist": "iso_countries"})
 
 
 class IdentityWrite(StrictModel):
@@ -141,7 +145,7 @@ class IdentityRead(GroupedRead):
     address: str | None = in_group("CONTACT", data_class="P0")
     phones: Annotated[tuple[str, ...] | Absent, NotNull] = in_group("CONTACT", data_class="P0")
     email: str | None = in_group("CONTACT", data_class="P0")
-    documents: Annotated[tuple[Document, ...] | Absent, NotNull] = in_group("IDENTITY")
+    documents: Annotated[tuple[DocumentRead, ...] | Absent, NotNull] = in_group("IDENTITY")
     data_groups: tuple[str, ...] = Field(
         description="What the caller may know; the fields of other groups are absent.",
         json_schema_extra={"x-codelist": "data_groups"},

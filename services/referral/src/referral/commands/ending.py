@@ -7,13 +7,18 @@ from uuid import UUID
 from common.clock import utcnow
 from common.contracts.referral import (
     CONSENT_WITHDRAWN,
-    ReferralClosedToSender,
     ReferralConsentWithdrawn,
-    ReferralEvent,
 )
+from common.events import EventData
 from common.here import Here
 from common.unit import Unit
-from referral.commands.steps import event_of, release_places, take_step
+from referral.commands.steps import (
+    close_to_receiver,
+    close_to_sender,
+    event_of,
+    release_places,
+    take_step,
+)
 from referral.domain.onward import fall_with
 from referral.domain.referral import OPEN, Action, Side, has_expired, next_status
 from referral.models import KnownCase, Referral
@@ -55,24 +60,31 @@ async def withdraw_from_referrals(
     for referral in referrals:
         is_shut = referral.id in fallen.to_sender and referral.closed_to_sender_on is None
         shut: dict[str, Any] = {"closed_to_sender_on": on} if is_shut else {}
-        if is_shut:
-            unit.withhold(referral.id, organisation_id=referral.sending_organisation_id)
         if referral.id in fallen.to_receiver and referral.status in OPEN:
             # In the sender's name: it is the sender who asked the person, and who would cancel.
             status = next_status(
                 referral.status, Action.CANCEL, sides={Side.SENDER}, reason=CONSENT_WITHDRAWN
             )
-            take_step(unit, referral, status, on, CONSENT_WITHDRAWN, **shut)
+            take_step(unit, referral, status, on, CONSENT_WITHDRAWN, is_shut=is_shut, **shut)
         elif referral.id in fallen.to_receiver and referral.acknowledged_at is not None:
-            unit.withhold(referral.id, other_organisation_id=referral.receiving_organisation_id)
-            _tell(unit, referral, ReferralConsentWithdrawn, on, consent_withdrawn_on=on, **shut)
+            kind, status = ReferralConsentWithdrawn, referral.status
+            withdrawn = event_of(kind, referral, status, on, CONSENT_WITHDRAWN)
+            told: list[EventData] = [withdrawn, *close_to_receiver(unit, referral, status)]
+            if is_shut or referral.closed_to_sender_on is not None:
+                told = close_to_sender(unit, referral, status, told)
+            _tell(unit, referral, *told, consent_withdrawn_on=on, **shut)
         elif is_shut:
-            _tell(unit, referral, ReferralClosedToSender, on, **shut)
+            _tell(unit, referral, *close_to_sender(unit, referral, referral.status, []), **shut)
 
 
-def _tell(
-    unit: Unit, referral: Referral, kind: type[ReferralEvent], on: date, **changed: Any
-) -> None:
+def _tell(unit: Unit, referral: Referral, *told: EventData, **changed: Any) -> None:
     """Hand over what a withdrawal changes of a referral that has ended; its status stays."""
-    told = event_of(kind, referral, referral.status, on, CONSENT_WITHDRAWN)
-    unit.change(Referral, referral, told, about=referral.case_id, updated_at=utcnow(), **changed)
+    unit.change(
+        Referral,
+        referral,
+        *told,
+        also=referral.receiving_organisation_id,
+        about=referral.case_id,
+        updated_at=utcnow(),
+        **changed,
+    )

@@ -9,8 +9,15 @@ from uuid import UUID
 from common.auth import Principal
 from common.clock import utcnow
 from common.columns import Sealed
-from common.contracts.referral import CONSENT_WITHDRAWN, EVENT_BY_STATUS, ReferralEvent
+from common.contracts.referral import (
+    CONSENT_WITHDRAWN,
+    EVENT_BY_STATUS,
+    ReferralClosedToReceiver,
+    ReferralClosedToSender,
+    ReferralEvent,
+)
 from common.errors import ConflictError
+from common.events import EventData
 from common.unit import Unit
 from referral.commands.directory import change_service
 from referral.domain.directory import give_back_places, take_place
@@ -44,35 +51,63 @@ def take_step(
     status: ReferralStatus,
     on: date,
     reason: str | None = None,
+    *,
+    is_shut: bool = False,
     **changed: Any,
 ) -> Referral:
     """Hand over the referral in its new status with the event that tells of the step.
 
-    `reason` and `reason_note` are those of the last step: without new ones the old ones go. A receiver
-    that had acknowledged is told of every end. Why the sender called it off is then in no event:
-    the receiver keeps the fact and the date, and the sender reads the reason by GET.
+    `is_shut`: its sender loses it with the step, and is told that alone. `reason` and `reason_note` are those of the last step: without new ones the old ones go.
     """
-    had_it = referral.acknowledged_at is not None
-    is_called_off = status is ReferralStatus.CANCELLED and reason != CONSENT_WITHDRAWN
-    why = None if had_it and is_called_off else reason
-    also = None
     columns = {"reason_note": None, **changed}
     if reason == CONSENT_WITHDRAWN:
         columns["consent_withdrawn_on"] = on
+    told: list[EventData] = [event_of(EVENT_BY_STATUS[status], referral, status, on, reason)]
     if keeps_only_the_fact(status, is_withdrawn=reason == CONSENT_WITHDRAWN):
-        unit.withhold(referral.id, other_organisation_id=referral.receiving_organisation_id)
-        also = referral.receiving_organisation_id if had_it else None
+        told += close_to_receiver(unit, referral, status)
+    if is_shut:
+        told = close_to_sender(unit, referral, status, told)
     return unit.change(
         Referral,
         referral,
-        event_of(EVENT_BY_STATUS[status], referral, status, on, why),
-        also=also,
+        *told,
+        also=referral.receiving_organisation_id,
         about=referral.case_id,
         status=status,
         reason=reason,
         updated_at=utcnow(),
         **columns,
     )
+
+
+def close_to_receiver(
+    unit: Unit, referral: Referral, status: ReferralStatus
+) -> list[ReferralClosedToReceiver]:
+    """Take what was told of a referral out of the receiver's feed; return what it is told instead.
+
+    Nothing where it had not acknowledged: it was told nothing before.
+    """
+    unit.withhold(referral.id, other_organisation_id=referral.receiving_organisation_id)
+    if referral.acknowledged_at is None:
+        return []
+    return [ReferralClosedToReceiver(referral_id=referral.id, status=status)]
+
+
+def close_to_sender(
+    unit: Unit, referral: Referral, status: ReferralStatus, told: Sequence[EventData]
+) -> list[EventData]:
+    """Take what was told of a referral out of the sender's feed; return what is told from now on.
+
+    Of `told`, what the sender would read goes to the services alone. That it lost the case it is
+    told once.
+    """
+    sender = referral.sending_organisation_id
+    unit.withhold(referral.id, organisation_id=sender)
+    closed = ReferralClosedToSender(
+        referral_id=referral.id, sending_organisation_id=sender, status=status
+    )
+    hidden = [each.for_nobody() if sender in each.readers() else each for each in told]
+    return hidden if referral.closed_to_sender_on is not None else [*hidden, closed]
 
 
 def event_of(

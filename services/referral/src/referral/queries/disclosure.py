@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from common.auth import Principal
-from common.codelists import all_codes
 from common.consent import Disclosure, covers, national_scope
 from common.sealing import SubjectBox
 from common.unit import Sealed, Unit
@@ -69,7 +68,7 @@ def disclosure_of(
 
 
 async def _may_open(unit: Unit, referral: Referral, principal: Principal, on: date) -> bool:
-    if not principal.data_groups >= all_codes("data_groups"):
+    if not principal.may_read_texts:
         return False
     if Side.SENDER in sides_of(referral, principal):
         return True

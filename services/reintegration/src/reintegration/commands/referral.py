@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID, uuid5
 
-from common.contracts.referral import CONSENT_WITHDRAWN, ReferralEvent
+from common.contracts.referral import CONSENT_WITHDRAWN, CrossBorderChanged, ReferralEvent
 from common.contracts.reintegration import (
+    PlanClosedToOrganisation,
     PlanOpened,
     PlanReferralLinked,
     PlanResumed,
@@ -52,6 +53,28 @@ async def open_plan(unit: Unit, accepted: ReferralEvent, *, country: str) -> Non
     )
 
 
+async def open_received_plan(unit: Unit, changed: CrossBorderChanged, *, country: str) -> None:
+    """Open a plan for a person whose case this country has taken over from another one.
+
+    Where the case has an open plan that goes on. Nobody here referred her, so the plan rests on no
+    referral of this country, and no end of one stops it.
+    """
+    if changed.case_id is None or changed.organisation_id is None:
+        return
+    if await queries.find_open_plan(unit, changed.case_id) is not None:
+        return
+    if await queries.find_plan(unit, _id_of(changed.referral_id)) is not None:
+        return  # told again after the plan was closed
+    await _open(
+        unit,
+        changed.referral_id,
+        case_id=changed.case_id,
+        organisation_id=changed.organisation_id,
+        country=country,
+        on=changed.on,
+    )
+
+
 async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     """Note that a referral is over, and stop its plan when a withdrawn consent ended it.
 
@@ -69,9 +92,9 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     plan = await queries.find_plan(unit, referral.plan_id)
     if plan is None or ended.reason != CONSENT_WITHDRAWN or plan.consent_withdrawn_on is not None:
         return
-    receiver = plan.organisation_id
-    if referral.receiving_organisation_id != receiver:
+    if not await _rests_on(unit, plan, referral):
         return
+    receiver = plan.organisation_id
     others = [
         other
         for other in await queries.list_referrals(unit, plan.id)
@@ -90,6 +113,7 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
         unit,
         plan,
         told,
+        PlanClosedToOrganisation(plan_id=plan.id),
         is_suspended=True,
         overdue_phase=None,
         consent_withdrawn_on=ended.on,
@@ -97,6 +121,16 @@ async def end_referral(unit: Unit, ended: ReferralEvent) -> None:
     await record_step(unit, plan, changed, Action.SUSPEND, ended.on, reason=CONSENT_WITHDRAWN)
     if others and plan.phase is not Phase.CLOSED:
         await _hand_on(unit, plan, others, ended.on)
+
+
+async def _rests_on(unit: Unit, plan: Plan, referral: PlanReferral) -> bool:
+    """Tell whether a referral to the plan's organisation carries it.
+
+    None of this country does where the plan came with the case: see open_received_plan.
+    """
+    if referral.receiving_organisation_id != plan.organisation_id:
+        return False
+    return await queries.find_referral(unit, plan.referral_id) is not None
 
 
 async def show_plans(unit: Unit, case_id: UUID, *, owner: UUID) -> None:
@@ -113,7 +147,7 @@ async def _hand_on(unit: Unit, stopped: Plan, others: Sequence[PlanReferral], on
     """
     first = others[0]
     plan = await queries.find_stopped_plan(unit, stopped.case_id, first.receiving_organisation_id)
-    plan_id = uuid5(first.referral_id, "plan") if plan is None else plan.id
+    plan_id = _id_of(first.referral_id) if plan is None else plan.id
     linked = [
         PlanReferralLinked(
             plan_id=plan_id, case_id=stopped.case_id, referral_id=other.referral_id, linked_on=on
@@ -150,12 +184,8 @@ async def _open(
     country: str,
     on: date,
 ) -> UUID:
-    """Open a plan and return its id.
-
-    It follows from the referral's, so that hearing the same events again from the beginning makes
-    the same plans.
-    """
-    plan_id = uuid5(referral_id, "plan")
+    """Open a plan and return its id."""
+    plan_id = _id_of(referral_id)
     opened = PlanOpened(
         plan_id=plan_id,
         case_id=case_id,
@@ -203,3 +233,12 @@ async def _lift(unit: Unit, plan: Plan, *linked: PlanReferralLinked, on: date) -
         unit, plan, *linked, resumed, is_suspended=False, consent_withdrawn_on=None
     )
     await record_step(unit, plan, changed, Action.RESUME, on)
+
+
+def _id_of(referral_id: UUID) -> UUID:
+    """Return the id of the plan that a referral opens.
+
+    It follows from the referral's, so that hearing the same events again from the beginning makes
+    the same plans.
+    """
+    return uuid5(referral_id, "plan")

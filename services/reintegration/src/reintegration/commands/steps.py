@@ -14,8 +14,10 @@ from reintegration.queries.plan import find_owner
 async def change_plan(unit: Unit, plan: Plan, *events: EventData, **values: Any) -> Plan:
     """Hand over a change of a plan. Who owns its case may read of it in the feed, as by GET."""
     owner = await find_owner(unit, plan.case_id)
+    # Its own organisation is shut out of one that it reads as such, not let in as the owner again.
+    also = None if owner == plan.organisation_id else owner
     return unit.change(
-        Plan, plan, *events, about=plan.case_id, also=owner, updated_at=utcnow(), **values
+        Plan, plan, *events, about=plan.case_id, also=also, updated_at=utcnow(), **values
     )
 
 

@@ -1,9 +1,22 @@
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import date
+from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    and_,
+    bindparam,
+    case,
+    false,
+    null,
+    or_,
+    select,
+)
 
 from common.auth import Principal
 from common.authz import Authorisation, refuse_step
@@ -12,6 +25,8 @@ from common.errors import NotFoundError
 from common.unit import Unit
 from reintegration.domain.plan import require_consent
 from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
+
+T = TypeVar("T")
 
 DISCLOSED_ON = "CONSENT"
 """Legal basis on which a plan is read and, see `may_open`, its texts are opened.
@@ -86,40 +101,45 @@ async def get_carried(
     return plan
 
 
+def groups_of(plan: Plan, principal: Principal) -> AbstractSet[str]:
+    """Return the data groups of a plan that are open to a caller who may know of it.
+
+    The one answer for every route, for the plan and all its parts: those of the caller's role. When
+    consent was withdrawn none is open to the plan's organisation, which keeps only the fact and the
+    dates; the owner of the case reads on.
+    """
+    is_closed = is_of(plan, principal) and plan.consent_withdrawn_on is not None
+    return frozenset() if is_closed else principal.data_groups
+
+
+def is_of(plan: Plan, principal: Principal) -> bool:
+    """Say whether a plan is the caller's organisation's, whose terms with the person it holds.
+
+    The owner of the case follows the plan by codes and dates.
+    """
+    return plan.organisation_id == principal.organisation_id
+
+
 def may_open(plan: Plan, principal: Principal) -> bool:
     """Say whether the texts of a plan may be opened for a caller who may know of it.
 
-    They are the receiving organisation's, as long as the person's consent carries the plan. The
-    owner of the case follows the plan by codes and dates.
+    They are the receiving organisation's, as long as the person's consent carries the plan, and
+    there for those who may know every data group.
     """
-    return plan.organisation_id == principal.organisation_id and plan.consent_withdrawn_on is None
+    is_carried = plan.consent_withdrawn_on is None
+    return is_of(plan, principal) and is_carried and principal.may_read_texts
 
 
-def keeps_only_the_fact(plan: Plan, principal: Principal) -> bool:
-    """Say whether consent was withdrawn from the caller, who keeps only the fact and the dates."""
-    return (
-        plan.organisation_id == principal.organisation_id and plan.consent_withdrawn_on is not None
-    )
+def shown(column: SQLColumnExpression[T], reader: str) -> ColumnElement[T | None]:
+    """Return a column as the organisation named by the parameter `reader` may know it.
 
-
-def phase_shown(reader: str) -> ColumnElement[str | None]:
-    """Return the phase as the organisation named by the parameter `reader` may know it.
-
-    As `keeps_only_the_fact` says: a filter must not tell what the answer hides.
+    As `groups_of` says: a filter must not tell what the answer hides.
     """
-    return case((_is_hidden(reader), null()), else_=Plan.phase)
-
-
-def case_shown(reader: str) -> ColumnElement[UUID | None]:
-    """Return the case as the organisation named by the parameter `reader` may know it."""
-    return case((_is_hidden(reader), null()), else_=Plan.case_id)
-
-
-def _is_hidden(reader: str) -> ColumnElement[bool]:
-    return and_(
+    is_closed = and_(
         Plan.organisation_id == bindparam(reader, type_=Plan.organisation_id.type),
         Plan.consent_withdrawn_on.is_not(None),
     )
+    return case((is_closed, null()), else_=column)
 
 
 def list_plans(principal: Principal) -> Select[Plan]:

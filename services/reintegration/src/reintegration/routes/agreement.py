@@ -10,9 +10,9 @@ from common.unit import Unit
 from reintegration.commands import agreement as commands
 from reintegration.domain.agreement import Signature as SignatureGiven
 from reintegration.domain.agreement import is_review_due
-from reintegration.models import Agreement, AgreementSignature, Plan
+from reintegration.models import Agreement, Plan
 from reintegration.queries import agreement as queries
-from reintegration.queries.plan import DISCLOSED_ON, get_plan, may_open
+from reintegration.queries.plan import DISCLOSED_ON, get_plan, groups_of, is_of, may_open
 from reintegration.schemas import (
     AgreementCreate,
     AgreementRead,
@@ -25,7 +25,7 @@ from reintegration.schemas import (
 agreements = router(prefix="/v1/plans/{plan_id}/agreements", tags=["agreements"])
 
 
-@agreements.post("", status_code=201)
+@agreements.post("", status_code=201, response_model_exclude_unset=True)
 async def create_agreement(
     plan_id: UUID,
     body: AgreementCreate,
@@ -40,13 +40,14 @@ async def create_agreement(
     the person and of the interviewer). Signatures may come with the terms or later. A version in
     force replaces the ones before it. The ETag is the plan's.
     """
-    _, agreement, signatures = await commands.create_agreement(
+    plan, agreement, signatures = await commands.create_agreement(
         unit, plan_id, body, principal=principal, today=today
     )
-    return _read(agreement, signatures, body.duties, today)
+    duties = body.duties if may_open(plan, principal) else None
+    return _read(plan, agreement, signatures, principal, today, duties=duties)
 
 
-@agreements.get("")
+@agreements.get("", response_model_exclude_unset=True)
 async def list_agreements(
     plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
 ) -> Agreements:
@@ -54,15 +55,16 @@ async def list_agreements(
 
     The duties are kept sealed under the key of the case. That they were opened, and by whom, is
     recorded before they leave. The owner of the case that is not the plan's organisation reads
-    codes and dates only: `duties` and `money` are null, as they are for everybody once the person
-    has withdrawn consent.
+    codes and dates only: `duties` and `money` are null. `duties` are null too for a role that may
+    not know every data group: a text may hold anything. Once the person has withdrawn consent, the
+    plan's organisation keeps only the fact that there was an agreement, and since when it held.
     """
     plan = await get_plan(unit, plan_id, principal=principal)
     found = await queries.list_agreements(unit, plan.id)
     return Agreements(items=await _open(unit, plan, found, principal, today))
 
 
-@agreements.get("/{agreement_id}")
+@agreements.get("/{agreement_id}", response_model_exclude_unset=True)
 async def get_agreement(
     plan_id: UUID, agreement_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
 ) -> AgreementRead:
@@ -106,17 +108,29 @@ async def _open(
     unit: Unit, plan: Plan, found: Sequence[Agreement], principal: Principal, today: date
 ) -> list[AgreementRead]:
     signatures = await queries.list_signatures(unit, found)
+    duties = await _open_duties(unit, plan, found, principal)
+    return [
+        _read(
+            plan,
+            agreement,
+            [SignatureGiven(row.party, row.signed_on) for row in signatures[agreement.id]],
+            principal,
+            today,
+            duties=duties.get(agreement.id),
+        )
+        for agreement in found
+    ]
+
+
+async def _open_duties(
+    unit: Unit, plan: Plan, found: Sequence[Agreement], principal: Principal
+) -> dict[UUID, str]:
+    """Open the duties for a caller who may read them, and record who read what."""
     table = Agreement.__tablename__
     ids = [str(agreement.id) for agreement in found]
     if not may_open(plan, principal):
         unit.audit("read", table, ids, about=plan.case_id, legal_basis=DISCLOSED_ON)
-        return [
-            _read(agreement, _given(signatures[agreement.id]), None, today).model_copy(
-                update={"money": None}
-            )
-            for agreement in found
-        ]
-    box = await unit.box(plan.case_id)
+        return {}
     unit.disclose(
         table,
         ids,
@@ -125,39 +139,33 @@ async def _open(
         purpose="ASSISTANCE",
         legal_basis=DISCLOSED_ON,
     )
-    return [
-        _read(
-            agreement,
-            _given(signatures[agreement.id]),
-            box.open(agreement.duties, table=table, row=agreement.id, column="duties")
-            if box
-            else None,
-            today,
-        )
+    box = await unit.box(plan.case_id)
+    if box is None:
+        return {}
+    return {
+        agreement.id: box.open(agreement.duties, table=table, row=agreement.id, column="duties")
         for agreement in found
-    ]
-
-
-def _given(rows: Sequence[AgreementSignature]) -> list[SignatureGiven]:
-    return [SignatureGiven(row.party, row.signed_on) for row in rows]
+    }
 
 
 def _read(
-    agreement: Agreement, signatures: Sequence[SignatureGiven], duties: str | None, today: date
+    plan: Plan,
+    agreement: Agreement,
+    signatures: Sequence[SignatureGiven],
+    principal: Principal,
+    today: date,
+    *,
+    duties: str | None,
 ) -> AgreementRead:
+    """Return what the caller may know of an agreement: the same from every route."""
     money = None
-    if agreement.amount is not None and agreement.currency is not None:
+    if is_of(plan, principal) and agreement.amount is not None and agreement.currency is not None:
         money = MoneyRead(amount=Decimal(agreement.amount), currency=agreement.currency)
-    return AgreementRead(
-        id=agreement.id,
-        plan_id=agreement.plan_id,
-        agreement_version=agreement.agreement_version,
-        status=agreement.status,
-        parties=agreement.parties,
+    return AgreementRead.of(
+        agreement,
+        groups=groups_of(plan, principal),
         duties=duties,
         money=money,
-        review_on=agreement.review_on,
         is_review_due=is_review_due(agreement.status, agreement.review_on, today),
         signatures=[SignatureRead.model_validate(signature) for signature in signatures],
-        effective_on=agreement.effective_on,
     )

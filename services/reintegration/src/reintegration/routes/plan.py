@@ -1,4 +1,5 @@
 from datetime import date
+from typing import Any, TypeVar
 from uuid import UUID
 
 from fastapi import Request
@@ -41,20 +42,22 @@ from reintegration.schemas import (
 
 plans = router(prefix="/v1/plans", tags=["plans"])
 
+T = TypeVar("T", bound=PlanRead)
+
 _IS_OVERDUE = case(
     (and_(Plan.due_on <= bindparam("today", type_=Plan.due_on.type), ~Plan.is_suspended), true()),
     else_=false(),
 )
 FILTERS = Filters(
-    phase=Filter(queries.phase_shown("reader"), "code", all_codes("plan_phases")),
-    case_id=Filter(queries.case_shown("reader"), "id"),
+    phase=Filter(queries.shown(Plan.phase, "reader"), "code", all_codes("plan_phases")),
+    case_id=Filter(queries.shown(Plan.case_id, "reader"), "id"),
     is_suspended=Filter(Plan.is_suspended, "flag"),
-    is_overdue=Filter(_IS_OVERDUE, "flag"),
+    is_overdue=Filter(queries.shown(_IS_OVERDUE, "reader"), "flag"),
     entered_on=Filter(Plan.entered_on, "date"),
 )
 
 
-@plans.get("", openapi_extra=FILTERS.openapi)
+@plans.get("", openapi_extra=FILTERS.openapi, response_model_exclude_unset=True)
 async def list_plans(
     request: Request,
     unit: UnitDep,
@@ -74,13 +77,13 @@ async def list_plans(
         unit,
         statement,
         page_request,
-        lambda plan: _shown(plan, principal, today),
+        lambda plan: _read(PlanRead, plan, principal, today),
         time=Plan.recorded_at,
         id=Plan.id,
     )
 
 
-@plans.get("/{plan_id}")
+@plans.get("/{plan_id}", response_model_exclude_unset=True)
 async def get_plan(
     plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal, today: Today
 ) -> PlanDetail:
@@ -89,15 +92,18 @@ async def get_plan(
     Months count from entry into the programme, the month of entry being month 1, and are never set
     back: not by a step back, a suspension, or closing and reopening. Once the person has withdrawn
     consent (`consent_withdrawn_on`), its organisation keeps only the fact and the dates: no case,
-    phase, history, month, term or reason, and no referrals.
+    phase, history, month, term or reason, and no referrals. These are absent, as a field of a data
+    group your role may not know (`x-data-group`).
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
-    hidden = queries.keeps_only_the_fact(plan, principal)
-    steps = [] if hidden else await queries.list_steps(unit, plan.id)
-    referrals = [] if hidden else await queries.list_referrals(unit, plan.id)
+    steps = await queries.list_steps(unit, plan.id)
+    referrals = await queries.list_referrals(unit, plan.id)
     _enter_reading(unit, plan)
-    return PlanDetail(
-        **_shown(plan, principal, today).model_dump(),
+    return _read(
+        PlanDetail,
+        plan,
+        principal,
+        today,
         history=[_read_step(step) for step in steps],
         referrals=[PlanReferralRead.model_validate(referral) for referral in referrals],
     )
@@ -108,7 +114,8 @@ async def list_notes(plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal) 
     """Read the notes written at the steps of a plan of your own organisation.
 
     Notes are kept sealed under the key of the case. That they were opened, and by whom, is recorded
-    before they leave. Once the person has withdrawn consent, none is opened: the list is empty.
+    before they leave. Once the person has withdrawn consent none is opened, nor for a role that may
+    not know every data group: the list is empty.
     """
     plan = await queries.get_plan(unit, plan_id, principal=principal)
     if not queries.may_open(plan, principal):
@@ -137,7 +144,7 @@ async def list_notes(plan_id: UUID, unit: UnitDep, principal: CurrentPrincipal) 
     return PlanNotes(items=items)
 
 
-@plans.post("/{plan_id}/start")
+@plans.post("/{plan_id}/start", response_model_exclude_unset=True)
 async def start_plan(
     plan_id: UUID,
     body: PlanStart,
@@ -163,10 +170,10 @@ async def start_plan(
         entered_on=body.entered_on,
         today=today,
     )
-    return _read(plan, today)
+    return _read(PlanRead, plan, principal, today)
 
 
-@plans.post("/{plan_id}/phase")
+@plans.post("/{plan_id}/phase", response_model_exclude_unset=True)
 async def change_phase(
     plan_id: UUID,
     body: PhaseChange,
@@ -192,10 +199,10 @@ async def change_phase(
         note=body.note,
         today=today,
     )
-    return _read(plan, today)
+    return _read(PlanRead, plan, principal, today)
 
 
-@plans.post("/{plan_id}/suspend")
+@plans.post("/{plan_id}/suspend", response_model_exclude_unset=True)
 async def suspend_plan(
     plan_id: UUID,
     body: PlanSuspend,
@@ -209,10 +216,10 @@ async def suspend_plan(
     plan = await commands.suspend_plan(
         unit, plan_id, principal=principal, expected=expected, note=body.note, today=today
     )
-    return _read(plan, today)
+    return _read(PlanRead, plan, principal, today)
 
 
-@plans.post("/{plan_id}/resume")
+@plans.post("/{plan_id}/resume", response_model_exclude_unset=True)
 async def resume_plan(
     plan_id: UUID,
     body: PlanResume,
@@ -226,10 +233,10 @@ async def resume_plan(
     plan = await commands.resume_plan(
         unit, plan_id, principal=principal, expected=expected, note=body.note, today=today
     )
-    return _read(plan, today)
+    return _read(PlanRead, plan, principal, today)
 
 
-@plans.post("/{plan_id}/close")
+@plans.post("/{plan_id}/close", response_model_exclude_unset=True)
 async def close_plan(
     plan_id: UUID,
     body: PlanClose,
@@ -254,10 +261,10 @@ async def close_plan(
         note=body.note,
         today=today,
     )
-    return _read(plan, today)
+    return _read(PlanRead, plan, principal, today)
 
 
-@plans.post("/{plan_id}/reopen")
+@plans.post("/{plan_id}/reopen", response_model_exclude_unset=True)
 async def reopen_plan(
     plan_id: UUID,
     body: PlanReopen,
@@ -281,7 +288,7 @@ async def reopen_plan(
         note=body.note,
         today=today,
     )
-    return _read(plan, today)
+    return _read(PlanRead, plan, principal, today)
 
 
 def _enter_reading(unit: Unit, plan: Plan) -> None:
@@ -289,23 +296,14 @@ def _enter_reading(unit: Unit, plan: Plan) -> None:
     unit.audit("read", table, [str(plan.id)], about=plan.case_id, legal_basis=basis)
 
 
-def _shown(plan: Plan, principal: Principal, today: date) -> PlanRead:
-    read = _read(plan, today)
-    if not queries.keeps_only_the_fact(plan, principal):
-        return read
-    hidden = {
-        "case_id": None,
-        "referral_id": None,
-        "phase": None,
-        "month": None,
-        "due_on": None,
-        "is_overdue": False,
-        "closure_reason": None,
-    }
-    return read.model_copy(update=hidden)
-
-
-def _read(plan: Plan, today: date) -> PlanRead:
+def _read(
+    model: type[T],
+    plan: Plan,
+    principal: Principal,
+    today: date,
+    **parts: Any,
+) -> T:
+    """Return what the caller may know of a plan: the same from every route."""
     found = plan.entered_on and overdue(
         plan.phase,
         is_suspended=plan.is_suspended,
@@ -314,8 +312,8 @@ def _read(plan: Plan, today: date) -> PlanRead:
         policy=PHASE_POLICIES[plan.policy_version],
     )
     month = month_of(plan.entered_on, plan.closed_on or today) if plan.entered_on else None
-    stored = {name: getattr(plan, name) for name in PlanRead.model_fields if hasattr(plan, name)}
-    return PlanRead(**stored, month=month, is_overdue=bool(found))
+    groups = queries.groups_of(plan, principal)
+    return model.of(plan, groups=groups, month=month, is_overdue=bool(found), **parts)
 
 
 def _read_step(step: PlanStep) -> PlanStepRead:

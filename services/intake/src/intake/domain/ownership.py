@@ -57,6 +57,11 @@ class Ownership:
     def may_edit(self) -> bool:
         return self.holding is Holding.OWNER
 
+    @property
+    def was_here(self) -> bool:
+        """Whether this country has ever owned the case."""
+        return self.epoch > 0
+
 
 FOUND = Ownership(Holding.OWNER, 1)
 """Of the country that opened the case."""
@@ -64,21 +69,25 @@ HEARD_OF = Ownership(Holding.NONE, 0)
 """Of a country that was only offered it."""
 
 
+def require_here(view: Ownership) -> None:
+    """Refuse a change of a case that another country owns, or is about to: `ownership.not_here`."""
+    if not view.may_edit:
+        raise ConflictError("ownership.not_here")
+
+
 def require_epoch(view: Ownership, epoch: int) -> None:
     """Refuse a change that was decided under another epoch, or by who no longer owns the case.
 
     ConflictError `ownership.stale_epoch` or `ownership.not_here`.
     """
-    if not view.may_edit:
-        raise ConflictError("ownership.not_here")
+    require_here(view)
     if epoch != view.epoch:
         raise ConflictError("ownership.stale_epoch")
 
 
 def give(view: Ownership) -> tuple[Ownership, Saying]:
     """Let go of the case and offer it under the next epoch; ConflictError if it is not here."""
-    if not view.may_edit:
-        raise ConflictError("ownership.not_here")
+    require_here(view)
     given = replace(view, holding=Holding.GIVING, epoch=view.epoch + 1)
     return given, Saying(Word.GIVEN, given.epoch)
 

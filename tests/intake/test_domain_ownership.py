@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from common.errors import ConflictError
-from referral.domain.ownership import (
+from intake.domain.ownership import (
     FOUND,
     HEARD_OF,
     Holding,

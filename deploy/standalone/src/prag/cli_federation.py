@@ -1,0 +1,151 @@
+"""The commands of a country among others: `prag peer`, `prag hub`, `prag verify-custody`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prag.manifest import TIME_ZONES, TroubleError
+
+if TYPE_CHECKING:
+    from common.federation.peers import Descriptor
+    from prag.peer import Place
+
+
+def add_federation(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    hub = commands.add_parser("hub", help="run a hub for the countries of this machine")
+    hub.add_argument("folder", type=Path, metavar="DIR")
+    hub.set_defaults(command=_hub, parser=hub)
+
+    verify = commands.add_parser("verify-custody", help="verify the chain of custody of a referral")
+    verify.add_argument(
+        "file", type=Path, metavar="FILE", help="what GET …/custody answered, on either side"
+    )
+    verify.set_defaults(command=_verify_custody, parser=verify)
+
+    peer = commands.add_parser("peer", help="keys for other countries, and who they are")
+    peer.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="DIR",
+        help="of a country in containers, with PRAG_COUNTRY set; else the data folder is used",
+    )
+    acts = peer.add_subparsers(metavar="ACT", required=True)
+    for name, act, text in (
+        ("init", _init, "make this country's root and its first keys"),
+        ("rotate", _rotate, "publish new keys; give the new descriptor to every peer"),
+    ):
+        made = acts.add_parser(name, help=text)
+        made.add_argument(
+            "--root",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="on a medium that is taken away",
+        )
+        made.set_defaults(command=act, parser=made)
+    show = acts.add_parser("show", help="print this country's descriptor, to be given to others")
+    show.set_defaults(command=_show, parser=show)
+    listed = acts.add_parser("list", help="who this country exchanges with, and until when")
+    listed.set_defaults(command=_list, parser=listed)
+    added = acts.add_parser("add", help="take a country's descriptor in, or its newer one")
+    added.add_argument("file", type=Path, metavar="FILE")
+    added.add_argument("--fingerprint", help="what the country said in person that it is")
+    added.set_defaults(command=_add, parser=added)
+    removed = acts.add_parser("remove", help="exchange no more with a country")
+    removed.add_argument("country", type=str.upper, metavar="CC")
+    removed.set_defaults(command=_remove, parser=removed)
+
+
+def _home() -> Path:
+    from prag.settings import read_settings  # noqa: PLC0415
+
+    return read_settings().home
+
+
+def _place(options: argparse.Namespace) -> "Place":
+    from prag.peer import place_of, place_of_secrets  # noqa: PLC0415
+    from prag.settings import read_settings  # noqa: PLC0415
+
+    settings = read_settings()
+    if options.secrets is None:
+        return place_of(settings.home)
+    if settings.country not in TIME_ZONES:
+        raise TroubleError("PRAG_COUNTRY must say whose secrets these are, as RS.")
+    return place_of_secrets(options.secrets, settings.country)
+
+
+def _hub(options: argparse.Namespace) -> int:
+    from prag.hub import run_hub  # noqa: PLC0415
+
+    return run_hub(options.folder)
+
+
+def _verify_custody(options: argparse.Namespace) -> int:
+    from prag.verify_custody import report  # noqa: PLC0415
+
+    return report(_home(), options.file)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    _tell(peer.init(_place(options), options.root))
+    print(
+        f"The root is in {options.root}. Take it away from this machine, and keep a second copy: "
+        "without it no new key can be made.",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _rotate(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    _tell(peer.rotate(_place(options), options.root))
+    print(
+        "Give the new descriptor to every peer: prag peer show",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    descriptor = peer.own_descriptor(_place(options))
+    print(descriptor.to_bytes().decode())
+    print(f"fingerprint {descriptor.fingerprint}", file=sys.stderr)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    for each in peer.list_peers(_place(options)):
+        print(f"{each.country}  until {peer.ends(each):%Y-%m-%d}  {each.fingerprint}")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    _tell(peer.add(_place(options), options.file, options.fingerprint))
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    peer.remove(_place(options), options.country)
+    print(f"{options.country} is no peer any more; what is under way with it waits.")
+    return 0
+
+
+def _tell(descriptor: "Descriptor") -> None:
+    from prag.peer import ends  # noqa: PLC0415
+
+    print(
+        f"{descriptor.country}  until {ends(descriptor):%Y-%m-%d}  "
+        f"fingerprint {descriptor.fingerprint}"
+    )

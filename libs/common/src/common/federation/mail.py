@@ -1,0 +1,143 @@
+"""Letters as a consumer reads them: opened and verified, and each as an event of its referral.
+
+What does not open is handed on so that the inbox buries it. So order, doubles, waiting, parking and
+position are the inbox's, as for every other event.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from common.bus import Bus, Delivery, Record, Subscription, Waiting
+from common.bus.base import PositionOf
+from common.events import Event
+from common.federation.custody import RECEIPT
+from common.federation.envelope import EnvelopeError, Letter, open_envelope
+from common.federation.peers import OwnKeys, Peers
+
+_IDS = UUID("6f8f3c1e-0d1b-5c44-9a55-2f6a1e1d9c77")
+"""Names that are made of what a letter says about itself, the same at each time it is sent."""
+
+
+def topic_to(country: str) -> str:
+    """Return the topic on which a country is written to."""
+    return f"region.referral.{country.lower()}"
+
+
+def reader_of(country: str) -> str:
+    """Return as whom a country's referral service speaks to the hub; its consumer group, too."""
+    return f"{country.lower()}-referral"
+
+
+def type_of(kind: str, recipient: str) -> str:
+    """Return the type under which a letter of a kind reaches its recipient's handlers."""
+    return f"{topic_to(recipient)}.{kind}.v1"
+
+
+def event_of(letter: Letter) -> Event:
+    """Return the letter as an event; sent again it is the same event.
+
+    Its letters of one referral are an aggregate of their sender's, numbered by it, so that nobody
+    else can take a place in that order. A receipt stands alone.
+    """
+    said = letter.said.statement
+    is_receipt = said.kind == RECEIPT
+    line = f"{letter.sender}/{said.referral_id}"
+    return Event(
+        id=letter.id if is_receipt else uuid5(_IDS, f"{line}/{said.number}"),
+        source=f"/{letter.sender}/referral",
+        type=type_of(said.kind, letter.recipient),
+        subject=uuid5(_IDS, f"{letter.id}") if is_receipt else uuid5(_IDS, line),
+        time=said.said_at,
+        seq=1 if is_receipt else said.number,
+        data={"said": letter.said.model_dump(mode="json"), "body": letter.body},
+    )
+
+
+OnLetter = Callable[[Letter], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The hub's bus as one country reads it. `keys` and `peers` are asked anew for every letter.
+
+    `on_letter` is told of each letter that opens before it is handed on, first time or not.
+    """
+
+    bus: Bus
+    country: str
+    keys: Callable[[], OwnKeys]
+    peers: Callable[[], Peers]
+    on_letter: OnLetter
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await self.bus.publish(records)
+
+    async def subscribe(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str,  # noqa: ARG002  at home this country's services are told apart, here countries are
+        position_of: PositionOf,
+    ) -> "Opened":
+        """Read on, as the reader that this country is to the hub.
+
+        A hub that lost its log, or the part of it that follows, is read from the beginning of what it
+        has: senders send again what was not heard.
+        """
+        bounds = await self.bus.bounds(topics)
+
+        async def within(topic: str, partition: int) -> int:
+            position = await position_of(topic, partition)
+            begin, end = bounds.get((topic, partition), (position, position))
+            return position if begin <= position <= end else begin
+
+        mine = reader_of(self.country)
+        inner = await self.bus.subscribe(topics, group=mine, position_of=within)
+        return Opened(inner, self)
+
+    async def waiting(
+        self, topics: Collection[str], *, position_of: PositionOf
+    ) -> Sequence[Waiting]:
+        return await self.bus.waiting(topics, position_of=position_of)
+
+    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
+        return await self.bus.bounds(topics)
+
+    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
+        await self.bus.check(reads=reads, writes=writes)
+
+    async def close(self) -> None:
+        await self.bus.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A subscription whose envelopes are opened."""
+
+    inner: Subscription
+    mail: Mail
+
+    async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
+        found = await self.inner.poll(limit=limit, seconds=seconds)
+        return [await self._open(delivery) for delivery in found]
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def _open(self, delivery: Delivery) -> Delivery:
+        mail = self.mail
+        try:
+            letter = open_envelope(
+                delivery.value,
+                country=mail.country,
+                keys=mail.keys().opening,
+                signer=mail.peers().directory.signer,
+            )
+        except EnvelopeError:
+            # Behind a byte with which no event begins: an event that nobody sealed is none here.
+            unopened = b"\0" + delivery.value
+            return Delivery(delivery.topic, delivery.partition, delivery.offset, unopened)
+        await mail.on_letter(letter)
+        value = event_of(letter).to_bytes()
+        return Delivery(delivery.topic, delivery.partition, delivery.offset, value)

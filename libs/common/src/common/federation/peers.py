@@ -1,0 +1,165 @@
+"""The countries this one exchanges referrals with: their descriptors in a folder, and our own keys.
+
+A descriptor says which root a country signs with and carries its chain of keys. It comes from the
+country itself, and whoever takes it in compares the root's fingerprint with what was said in person.
+"""
+
+import base64
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.contracts.types import Country
+from common.events import canonical
+from common.federation.directory import Directory, DirectoryError, SignedEntry
+from common.federation.keys import SealingKey, SigningKey, VerifyBy, kid_of
+from common.sealing import MasterKey
+
+_NONCE = 12
+OWN = "own.json"
+"""The file of a folder of descriptors that holds this country's own."""
+
+
+class Descriptor(BaseModel):
+    """A country as its peers know it. The root's signature is in every entry of the chain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    country: Country
+    root: str
+    entries: tuple[SignedEntry, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """What two people read to each other: 128 bits of the root's hash, in groups of four."""
+        kid = kid_of(base64.b64decode(self.root))
+        return " ".join(kid[start : start + 4] for start in range(0, len(kid), 4))
+
+    def to_bytes(self) -> bytes:
+        return canonical(self.model_dump(mode="json"))
+
+
+def read_descriptor(raw: bytes) -> Descriptor:
+    """Return a descriptor whose chain holds; DirectoryError says why not."""
+    try:
+        descriptor = Descriptor.model_validate_json(raw)
+        directory_of([descriptor])
+    except (ValidationError, ValueError):
+        raise DirectoryError("malformed") from None
+    return descriptor
+
+
+def directory_of(descriptors: list[Descriptor]) -> Directory:
+    roots = {each.country: VerifyBy(base64.b64decode(each.root)) for each in descriptors}
+    directory = Directory(roots)
+    for each in descriptors:
+        directory.add_all(entry.to_bytes() for entry in each.entries)
+    return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """Who may be written to. `countries` does not hold our own, whose keys the directory knows too."""
+
+    countries: frozenset[str]
+    directory: Directory
+
+
+def read_peers(folder: Path | None) -> Peers:
+    """Return the peers of a folder of descriptors; nobody where there is none.
+
+    It is read again when a file was added, replaced or removed. ValueError names a file whose chain
+    does not hold: it was put there by hand, and `prag peer add` would have refused it.
+    """
+    if folder is None or not folder.is_dir():
+        return _NOBODY
+    files = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    return _read(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+
+
+@lru_cache(maxsize=16)
+def _read(files: tuple[tuple[Path, int, int], ...]) -> Peers:
+    found: dict[str, Descriptor] = {}
+    for path, _, _ in files:
+        try:
+            found[path.name] = read_descriptor(path.read_bytes())
+        except DirectoryError as error:
+            raise ValueError(f"{path} is no descriptor that holds: {error.reason}") from None
+    countries = frozenset(each.country for name, each in found.items() if name != OWN)
+    return Peers(countries, directory_of([*found.values()]))
+
+
+_NOBODY = Peers(frozenset(), Directory({}))
+
+
+@dataclass(slots=True)
+class OwnKeys:
+    """The private halves one service holds: what it opens with by key id, and what it signs with."""
+
+    opening: dict[str, SealingKey] = field(default_factory=dict)
+    signing: dict[str, SigningKey] = field(default_factory=dict)
+
+    def signing_now(self, directory: Directory, country: str, at: datetime) -> SigningKey | None:
+        """Return the key the directory names for this country now, if it is ours."""
+        kid = directory.signing_kid(country, at)
+        return None if kid is None else self.signing.get(kid)
+
+
+def write_own_keys(
+    path: Path, master: MasterKey, service: str, *, opening: list[bytes], signing: list[bytes]
+) -> None:
+    """Write a service's private halves, sealed under its master key, readable by its owner only."""
+    words = {
+        "opening": [base64.b64encode(raw).decode() for raw in opening],
+        "signing": [base64.b64encode(raw).decode() for raw in signing],
+    }
+    nonce = os.urandom(_NONCE)
+    sealed = nonce + _aead(master, service).encrypt(nonce, canonical(words), _PLACE)
+    new = path.with_suffix(".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(sealed)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def read_own_keys(path: Path | None, master: MasterKey, service: str) -> OwnKeys:
+    """Return a service's private halves; none where there is no file. Read again when it changed.
+
+    ValueError names a file that another master key sealed, or that is damaged.
+    """
+    if path is None or not path.exists():
+        return OwnKeys()
+    state = path.stat()
+    return _read_own(path, state.st_mtime_ns, state.st_ino, master, service)
+
+
+@lru_cache(maxsize=16)
+def _read_own(path: Path, _at: int, _file: int, master: MasterKey, service: str) -> OwnKeys:
+    sealed = path.read_bytes()
+    try:
+        plain = _aead(master, service).decrypt(sealed[:_NONCE], sealed[_NONCE:], _PLACE)
+    except (InvalidTag, ValueError):
+        raise ValueError(f"{path} is not sealed under this master key") from None
+    words = json.loads(plain)
+    opening = [SealingKey(base64.b64decode(text)) for text in words["opening"]]
+    signing = [SigningKey(base64.b64decode(text)) for text in words["signing"]]
+    return OwnKeys(
+        {key.public.kid: key for key in opening}, {key.public.kid: key for key in signing}
+    )
+
+
+_PLACE = b"prag-own-keys-v1"
+
+
+def _aead(master: MasterKey, service: str) -> AESGCM:
+    return AESGCM(master.derive(f"{service}/federation"))

@@ -1,0 +1,125 @@
+"""What becomes of referrals between countries when the clock, a consent or intake says so."""
+
+from datetime import date
+from uuid import UUID
+
+from common.clock import utcnow
+from common.contracts.intake import CaseErased, CaseOwnershipSaid, CasePackageReleased
+from common.contracts.referral import CONSENT_WITHDRAWN
+from common.here import Here
+from common.unit import Unit
+from referral.commands.crossing import change, rest_package_on_consent, say
+from referral.commands.letters import write_letter
+from referral.domain.cross_border import (
+    ERASING,
+    OPEN,
+    WAITING,
+    WITH_PACKAGE,
+    CrossBorderStatus,
+    Direction,
+    Kind,
+    status_after_taken,
+)
+from referral.queries import cross_border as queries
+from referral.schemas.letters import OwnershipWord, Package
+
+_TAKEN = "TAKEN"
+"""What intake says once its register has taken the case."""
+
+
+async def expire_cross_border(unit: Unit, referral_id: UUID, *, here: Here) -> None:
+    """End a sent referral whose time to decide is over; nothing happens if it was decided meanwhile."""
+    row = await queries.find_cross_border(unit, referral_id)
+    if row is None or row.direction is not Direction.SENT or row.respond_by is None:
+        return
+    if row.status in WAITING and utcnow() >= row.respond_by:
+        chain = await write_letter(unit, row, Kind.EXPIRED, own=here.country)
+        change(unit, row, CrossBorderStatus.EXPIRED, on=here.today, **chain)
+
+
+async def withdraw_from_cross_border(
+    unit: Unit, case_id: UUID, consent_id: UUID, *, on: date, own: str
+) -> None:
+    """Call off what rests on a consent that was withdrawn on the day `on`; the receiver will erase.
+
+    As inside the country another consent that covers the same does not keep it. What was handed over
+    is the other country's, whom the person then asks.
+    """
+    for row in await queries.list_sent_of_case(unit, case_id):
+        if row.status in OPEN and str(consent_id) in row.consent_ids:
+            chain = await write_letter(unit, row, Kind.WITHDRAWN, own=own)
+            change(
+                unit,
+                row,
+                CrossBorderStatus.CONSENT_WITHDRAWN,
+                on=on,
+                reason=CONSENT_WITHDRAWN,
+                consent_withdrawn_on=on,
+                **chain,
+            )
+
+
+async def send_package(unit: Unit, released: CasePackageReleased, *, on: date, own: str) -> None:
+    """Send on what intake sealed for the other country's register.
+
+    Nothing is sent of a referral that was called off while it was released.
+    """
+    row = await queries.find_cross_border(unit, released.referral_id)
+    if (
+        row is None
+        or row.case_id != released.case_id
+        or row.direction is not Direction.SENT
+        or row.status not in WITH_PACKAGE
+        or row.purpose is None
+    ):
+        return
+    package = Package(
+        purpose=row.purpose, data_groups=tuple(row.data_groups), package=released.package
+    )
+    resting = await rest_package_on_consent(unit, row, on=on)
+    chain = await write_letter(unit, row, Kind.PACKAGE, package, own=own)
+    change(unit, row, row.status, on=on, consent_ids=resting, packaged_at=utcnow(), **chain)
+
+
+async def link_case(unit: Unit, referral_id: UUID, case_id: UUID, *, on: date) -> None:
+    """Learn which case this country's register opened for a referral."""
+    row = await queries.find_cross_border(unit, referral_id)
+    if row is not None and row.direction is Direction.RECEIVED and row.case_id is None:
+        change(unit, row, row.status, on=on, reason=row.reason, case_id=case_id)
+
+
+async def say_ownership(unit: Unit, said: CaseOwnershipSaid, *, on: date, own: str) -> None:
+    """Tell the other country what this one's register says of who may edit the case.
+
+    Where that is the receiver's word that it took the case, the referral is handed over.
+    """
+    row = await queries.find_cross_border(unit, said.referral_id)
+    if row is None or row.case_id != said.case_id:
+        return
+    body = OwnershipWord(word=said.word, epoch=said.epoch)
+    is_taken = said.word == _TAKEN and row.direction is Direction.RECEIVED
+    status = status_after_taken(row.status) if is_taken else row.status
+    if status is row.status:
+        await say(unit, row, Kind.OWNERSHIP, body, own=own)
+        return
+    chain = await write_letter(unit, row, Kind.OWNERSHIP, body, own=own)
+    change(unit, row, status, on=on, **chain)
+
+
+async def say_erased(unit: Unit, erased: CaseErased, *, own: str) -> None:
+    """Tell the sender that what came of the person is gone from this country's register."""
+    row = await queries.find_cross_border(unit, erased.referral_id) if erased.referral_id else None
+    if row is None or row.direction is not Direction.RECEIVED or row.erased_on is not None:
+        return
+    # For a reason of its own the register needs to tell nobody.
+    is_awaited = row.status in ERASING
+    chain = await write_letter(unit, row, Kind.ERASED, own=own) if is_awaited else {}
+    change(
+        unit,
+        row,
+        row.status,
+        on=erased.erased_on,
+        reason=row.reason,
+        erased_on=erased.erased_on,
+        **chain,
+    )

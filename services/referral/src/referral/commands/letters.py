@@ -1,0 +1,174 @@
+"""Letters to another country and the chain of custody they are links of."""
+
+import json
+from typing import Any
+
+from common.clock import new_id, utcnow
+from common.errors import ConflictError
+from common.events import canonical
+from common.federation.custody import (
+    RECEIPT,
+    CustodyError,
+    SignedStatement,
+    Statement,
+    digest_of,
+    require_next,
+)
+from common.sealing import SubjectBox
+from common.unit import Unit
+from referral.domain.cross_border import Kind
+from referral.models import CrossBorderReferral, Custody, Letter
+from referral.queries import letters as queries
+from referral.schemas.letters import Body, Fact
+
+Columns = dict[str, Any]
+"""What a letter changes in the row of its referral, to be handed over with the rest of the change."""
+
+
+async def write_letter(
+    unit: Unit,
+    row: CrossBorderReferral,
+    kind: Kind,
+    body: Body | None = None,
+    *,
+    own: str,
+    heard: Statement | None = None,
+) -> Columns:
+    """Hand over a letter of this country, `own`, and the link it adds to the chain.
+
+    `heard` is the other country's statement that is taken in the same Unit. The link's place is
+    fixed here: whoever takes it at the same time meets the key of its row, and is done again.
+    """
+    words = (body or Fact()).model_dump(mode="json")
+    statement = Statement(
+        referral_id=row.id,
+        author=own,
+        peer=row.peer_country,
+        number=row.said + 1,
+        kind=kind,
+        digest=digest_of(words),
+        previous=row.said_hash,
+        **_heard_of(row, heard),
+    )
+    await _add(unit, row, statement, words)
+    return {"said": statement.number, "said_hash": statement.hash}
+
+
+async def take(unit: Unit, row: CrossBorderReferral, signed: SignedStatement) -> Columns:
+    """Keep the other country's next statement, and mark as heard what it says it has taken.
+
+    ConflictError `custody.broken` for one that does not follow what this country has of it, or names
+    a statement that this country never made.
+    """
+    statement = signed.statement
+    try:
+        require_next(statement, number=row.heard, previous=row.heard_hash)
+    except CustodyError:
+        raise ConflictError("custody.broken") from None
+    await mark_heard(unit, row, statement)
+    keep(unit, signed)
+    return {"heard": statement.number, "heard_hash": statement.hash}
+
+
+def keep(unit: Unit, signed: SignedStatement) -> None:
+    """Keep a statement of the other country as it was signed; a receipt may come again."""
+    statement = signed.statement
+    unit.put(
+        Custody,
+        referral_id=statement.referral_id,
+        author=statement.author,
+        number=statement.number,
+        receipt_of=_receipt_of(statement),
+        statement=_text(statement),
+        hash=statement.hash,
+        kid=signed.kid,
+        signature=signed.signature,
+    )
+
+
+async def mark_heard(unit: Unit, row: CrossBorderReferral, statement: Statement) -> None:
+    """Mark this country's letters up to the one that `statement` says was taken; their words go."""
+    if statement.heard == 0:
+        return
+    own = await queries.find_link(unit, row.id, author=statement.peer, number=statement.heard)
+    if own is None or own.hash != statement.heard_hash:
+        raise ConflictError("custody.broken")
+    for letter in await queries.list_unheard(unit, row.id, upto=statement.heard):
+        unit.update(Letter, {"id": letter.id}, heard_at=utcnow(), body=None)
+
+
+async def write_receipt(
+    unit: Unit, row: CrossBorderReferral, heard: Statement, *, own: str
+) -> None:
+    """Hand over the word that a letter was taken, where no letter of ours says so.
+
+    It repeats this country's newest number and adds no link.
+    """
+    statement = Statement(
+        referral_id=row.id,
+        author=own,
+        peer=row.peer_country,
+        number=row.said,
+        kind=RECEIPT,
+        digest=digest_of({}),
+        previous=row.said_hash,
+        **_heard_of(row, heard),
+    )
+    await _add(unit, row, statement, {})
+
+
+async def _add(
+    unit: Unit, row: CrossBorderReferral, statement: Statement, words: dict[str, Any]
+) -> None:
+    id_ = new_id()
+    box = await _box(unit, row)
+    body = box.seal(canonical(words).decode(), table=Letter.__tablename__, row=id_, column="body")
+    unit.add(
+        Custody,
+        referral_id=row.id,
+        author=statement.author,
+        number=statement.number,
+        receipt_of=_receipt_of(statement),
+        statement=_text(statement),
+        hash=statement.hash,
+    )
+    unit.add(
+        Letter,
+        id=id_,
+        referral_id=row.id,
+        number=statement.number,
+        receipt_of=_receipt_of(statement),
+        kind=statement.kind,
+        recipient=statement.peer,
+        body=body,
+    )
+
+
+async def _box(unit: Unit, row: CrossBorderReferral) -> SubjectBox:
+    box = await unit.box(row.id)
+    if box is None:
+        raise LookupError("the key of a referral is made with it")
+    return box
+
+
+def open_words(box: SubjectBox, letter: Letter) -> dict[str, Any]:
+    """Return the words of a letter that is about to leave."""
+    if letter.body is None:
+        raise LookupError("a letter that was heard is not sent again")
+    text = box.open(letter.body, table=Letter.__tablename__, row=letter.id, column="body")
+    words: dict[str, Any] = json.loads(text)
+    return words
+
+
+def _heard_of(row: CrossBorderReferral, heard: Statement | None) -> dict[str, Any]:
+    if heard is None:
+        return {"heard": row.heard, "heard_hash": row.heard_hash}
+    return {"heard": heard.number, "heard_hash": heard.hash}
+
+
+def _receipt_of(statement: Statement) -> int:
+    return statement.heard if statement.kind == RECEIPT else 0
+
+
+def _text(statement: Statement) -> str:
+    return canonical(statement.model_dump(mode="json")).decode()

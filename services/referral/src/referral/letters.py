@@ -1,0 +1,285 @@
+"""One function for what each kind of letter from another country does here."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from common.clock import utcnow
+from common.contracts.referral import (
+    CONSENT_WITHDRAWN,
+    CrossBorderChanged,
+    OwnershipHeard,
+    PackageReceived,
+)
+from common.errors import ConflictError
+from common.events import Event, EventData, topic_of
+from common.federation.custody import (
+    GENESIS,
+    RECEIPT,
+    CustodyError,
+    SignedStatement,
+    Statement,
+    require_next,
+)
+from common.federation.mail import topic_to, type_of
+from common.inbox import Handler
+from common.unit import Unit
+from referral.commands.crossing import answer_receipt, change
+from referral.commands.letters import keep, mark_heard, take, write_letter, write_receipt
+from referral.domain.calendar import Calendar
+from referral.domain.cross_border import (
+    CrossBorderStatus,
+    Direction,
+    Kind,
+    status_after,
+    status_after_taken,
+)
+from referral.domain.referral import RESPONSE_POLICY, Urgency, respond_by
+from referral.models import CrossBorderReferral
+from referral.queries.cross_border import find_cross_border
+from referral.schemas.letters import (
+    BODIES,
+    Accepted,
+    Arrived,
+    Body,
+    Offer,
+    OwnershipWord,
+    Package,
+    Planned,
+    Reasoned,
+)
+
+_TAKEN = "TAKEN"
+
+
+@dataclass(slots=True)
+class Effect:
+    """What a letter changes: columns, events besides that of the step, and a letter in answer."""
+
+    status: CrossBorderStatus
+    columns: dict[str, Any]
+    told: list[EventData] = field(default_factory=list)
+    answer: Kind | None = None
+    reason: str | None = None
+
+
+class Letters(Mapping[str, Handler]):
+    """The handlers of the letters to one country, also of kinds that a newer release may write."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        country = calendar.country
+        self._topic = topic_to(country)
+        self._unknown = partial(on_unknown_letter, calendar=calendar)
+        self._known: dict[str, Handler] = {type_of(RECEIPT, country): on_receipt}
+        for kind in Kind:
+            handler = partial(_take_letter, kind=kind, calendar=calendar)
+            self._known[type_of(kind, country)] = handler
+
+    def __getitem__(self, event_type: str) -> Handler:
+        if topic_of(event_type) != self._topic:
+            raise KeyError(event_type)
+        return self._known.get(event_type, self._unknown)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+async def on_unknown_letter(unit: Unit, event: Event, *, calendar: Calendar) -> None:
+    """Take a letter of a kind that this release does not know: it changes nothing but the chain."""
+    signed = SignedStatement.model_validate(event.data["said"])
+    row = await _known(unit, signed.statement)
+    columns = await take(unit, row, signed)
+    await answer_receipt(unit, row, signed.statement, own=calendar.country, columns=columns)
+
+
+async def on_receipt(unit: Unit, event: Event) -> None:
+    """Mark what the other country says it has taken."""
+    signed = SignedStatement.model_validate(event.data["said"])
+    row = await _known(unit, signed.statement)
+    await mark_heard(unit, row, signed.statement)
+    keep(unit, signed)
+
+
+async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calendar) -> None:
+    signed = SignedStatement.model_validate(event.data["said"])
+    said = signed.statement
+    body = BODIES[kind].model_validate(event.data["body"])
+    row = await find_cross_border(unit, said.referral_id)
+    if row is None and isinstance(body, Offer):
+        await _receive(unit, signed, body, calendar)
+        return
+    row = await _known(unit, said)
+    status = status_after(row.direction, kind, row.status)
+    columns = await take(unit, row, signed)
+    if status is None:
+        await answer_receipt(unit, row, said, own=calendar.country, columns=columns)
+        return
+    effect = _effect(row, kind, body, status, calendar)
+    if isinstance(body, Offer):
+        effect.columns = _offered(body, said, calendar)
+    if effect.answer is not None:
+        columns |= await write_letter(unit, row, effect.answer, own=calendar.country, heard=said)
+    else:
+        await write_receipt(unit, row, said, own=calendar.country)
+    change(
+        unit,
+        row,
+        effect.status,
+        *effect.told,
+        on=calendar.today,
+        reason=effect.reason,
+        **columns,
+        **effect.columns,
+    )
+
+
+async def _known(unit: Unit, said: Statement) -> CrossBorderReferral:
+    """Return the referral a letter is about; ConflictError unless it is one with its author.
+
+    `letter.unknown_referral`: whether another country has it is told to nobody.
+    """
+    row = await find_cross_border(unit, said.referral_id)
+    if row is None or row.peer_country != said.author:
+        raise ConflictError("letter.unknown_referral")
+    return row
+
+
+async def _receive(unit: Unit, signed: SignedStatement, offer: Offer, calendar: Calendar) -> None:
+    """Make the row of a referral that another country sends; nobody here has it yet."""
+    said = signed.statement
+    try:
+        require_next(said, number=0, previous=GENESIS)
+    except CustodyError:
+        raise ConflictError("custody.broken") from None
+    await unit.new_box(said.referral_id)
+    columns = _offered(offer, said, calendar)
+    told = CrossBorderChanged(
+        referral_id=said.referral_id,
+        direction=Direction.RECEIVED,
+        peer_country=said.author,
+        urgency=offer.urgency,
+        status=CrossBorderStatus.SUBMITTED,
+        on=calendar.today,
+    )
+    keep(unit, signed)
+    row = unit.create(
+        CrossBorderReferral,
+        told,
+        id=said.referral_id,
+        direction=Direction.RECEIVED,
+        peer_country=said.author,
+        status=CrossBorderStatus.SUBMITTED,
+        data_groups=[],
+        consent_ids=[],
+        heard=said.number,
+        heard_hash=said.hash,
+        **columns,
+    )
+    await write_receipt(unit, row, said, own=calendar.country)
+
+
+def _offered(offer: Offer, said: Statement, calendar: Calendar) -> dict[str, Any]:
+    """Return the columns of an offer; its time to decide runs from when it was sent."""
+    known = Urgency(offer.urgency) if offer.urgency in set(Urgency) else Urgency.NORMAL
+    deadline = respond_by(said.said_at, known, zone=calendar.time_zone, holidays=calendar.holidays)
+    return {
+        "sex": offer.sex,
+        "age_group": offer.age_group,
+        "needs": list(offer.needs),
+        "languages": list(offer.languages),
+        "urgency": offer.urgency,
+        "submitted_at": said.said_at,
+        "respond_by": deadline,
+        "policy_version": RESPONSE_POLICY.version,
+    }
+
+
+def _effect(
+    row: CrossBorderReferral,
+    kind: Kind,
+    body: Body,
+    status: CrossBorderStatus,
+    calendar: Calendar,
+) -> Effect:
+    effect = Effect(status, _columns(kind, body, calendar), reason=_reason(row, kind, body, status))
+    if isinstance(body, Package):
+        effect.told.append(_package(row, body))
+    elif isinstance(body, OwnershipWord):
+        effect.told.append(_heard(row, body))
+        if row.direction is Direction.SENT and body.word == _TAKEN:
+            effect.status = status_after_taken(row.status)
+    if kind in {Kind.WITHDRAWN, Kind.CANCELLED}:
+        _forget(row, kind, effect, calendar)
+    return effect
+
+
+def _columns(kind: Kind, body: Body, calendar: Calendar) -> dict[str, Any]:
+    match body:
+        case Package():
+            return {
+                "purpose": body.purpose,
+                "data_groups": list(body.data_groups),
+                "packaged_at": utcnow(),
+            }
+        case Accepted():
+            return {
+                "recipient_organisation_id": body.organisation_id,
+                "recipient_kind": body.recipient_kind,
+            }
+        case Planned():
+            return {"planned_on": body.planned_on}
+        case Arrived():
+            return {"arrived_on": body.on}
+    days: dict[Kind, dict[str, Any]] = {
+        Kind.ACKNOWLEDGED: {"acknowledged_at": utcnow()},
+        Kind.ERASED: {"erased_on": calendar.today},
+    }
+    return days.get(kind, {})
+
+
+def _reason(
+    row: CrossBorderReferral, kind: Kind, body: Body, status: CrossBorderStatus
+) -> str | None:
+    """Return the reason of the step; why a sender calls off stays with the sender."""
+    if isinstance(body, Reasoned):
+        return None if kind is Kind.CANCELLED else body.reason
+    return row.reason if status is row.status or kind is Kind.ERASED else None
+
+
+def _forget(row: CrossBorderReferral, kind: Kind, effect: Effect, calendar: Calendar) -> None:
+    """Say at once that nothing is left where no data of the person came; else intake says so."""
+    if kind is Kind.WITHDRAWN and effect.status is not row.status:
+        effect.columns["consent_withdrawn_on"] = calendar.today
+        effect.reason = CONSENT_WITHDRAWN
+    if row.packaged_at is None or row.erased_on is not None:
+        effect.columns["erased_on"] = calendar.today
+        effect.answer = Kind.ERASED
+
+
+def _package(row: CrossBorderReferral, body: Package) -> PackageReceived:
+    return PackageReceived(
+        referral_id=row.id,
+        sender_country=row.peer_country,
+        organisation_id=_party(row),
+        purpose=body.purpose,
+        data_groups=body.data_groups,
+        urgency=row.urgency,
+        package=body.package,
+    )
+
+
+def _heard(row: CrossBorderReferral, body: OwnershipWord) -> OwnershipHeard:
+    return OwnershipHeard(
+        referral_id=row.id, organisation_id=_party(row), word=body.word, epoch=body.epoch
+    )
+
+
+def _party(row: CrossBorderReferral) -> UUID:
+    if row.organisation_id is None:  # it was never accepted
+        raise ConflictError("letter.out_of_place")
+    return row.organisation_id

@@ -1,0 +1,131 @@
+"""Letters on their way, and the chain of custody."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Select, and_, or_, select
+
+from common.db.base import Store
+from common.federation.custody import SignedStatement, Statement
+from common.unit import Unit
+from referral.models import CrossBorderReferral, Custody, Letter
+
+AGAIN_AFTER: Final = timedelta(hours=6)
+"""So long after the first sending a letter that nobody has heard is sent again."""
+THEN_EVERY: Final = timedelta(hours=24)
+
+
+async def find_link(unit: Unit, referral_id: UUID, *, author: str, number: int) -> Custody | None:
+    return await unit.find(
+        select(Custody).where(
+            Custody.referral_id == referral_id,
+            Custody.author == author,
+            Custody.number == number,
+            Custody.receipt_of == 0,
+        )
+    )
+
+
+async def list_unheard(unit: Unit, referral_id: UUID, *, upto: int) -> Sequence[Letter]:
+    """Return the letters of a referral that wait to be heard, up to a number; no receipts."""
+    return await unit.list(
+        select(Letter).where(
+            Letter.referral_id == referral_id,
+            Letter.number <= upto,
+            Letter.receipt_of == 0,
+            Letter.heard_at.is_(None),
+        )
+    )
+
+
+async def list_custody(unit: Unit, referral_id: UUID) -> list[SignedStatement]:
+    """Return what both countries have said of a referral, as it was signed.
+
+    What waits to be signed by the courier is not there yet.
+    """
+    rows = await unit.list(
+        select(Custody)
+        .where(Custody.referral_id == referral_id, Custody.kid.is_not(None))
+        .order_by(Custody.author, Custody.number, Custody.receipt_of)
+    )
+    return [signed_of(row) for row in rows]
+
+
+async def find_sent_receipt(unit: Unit, referral_id: UUID, of: int) -> Letter | None:
+    """Return the receipt by which this country said that it has taken a statement, if it was sent."""
+    return await unit.find(
+        select(Letter)
+        .where(
+            Letter.referral_id == referral_id,
+            Letter.receipt_of == of,
+            Letter.sent_at.is_not(None),
+        )
+        .limit(1)
+    )
+
+
+def signed_of(row: Custody) -> SignedStatement:
+    statement = Statement.model_validate_json(row.statement)
+    return SignedStatement(statement=statement, kid=row.kid or "", signature=row.signature or "")
+
+
+# --- for the courier
+
+
+async def list_unsigned(store: Store, author: str, limit: int) -> Sequence[Any]:
+    return await store.fetch(
+        select(Custody).where(Custody.author == author, Custody.kid.is_(None)).limit(limit)
+    )
+
+
+async def list_due(
+    store: Store, recipients: Collection[str], now: datetime, limit: int
+) -> Sequence[Any]:
+    """Return (Letter, Custody, CrossBorderReferral) columns of the letters to be sent, oldest first."""
+    return await store.fetch(_due(recipients, now).limit(limit))
+
+
+def _due(recipients: Collection[str], now: datetime) -> Select[*tuple[Any, ...]]:
+    never_sent = Letter.sent_at.is_(None)
+    unheard = and_(
+        Letter.receipt_of == 0,
+        Letter.heard_at.is_(None),
+        or_(
+            and_(Letter.times_sent == 1, Letter.sent_at <= now - AGAIN_AFTER),
+            Letter.sent_at <= now - THEN_EVERY,
+        ),
+    )
+    return (
+        select(
+            Letter.id,
+            Letter.referral_id,
+            Letter.kind,
+            Letter.recipient,
+            Letter.body,
+            Letter.sent_at,
+            Letter.times_sent,
+            Custody.statement,
+            Custody.kid,
+            Custody.signature,
+            CrossBorderReferral.case_id,
+            CrossBorderReferral.purpose,
+        )
+        .join(
+            Custody,
+            and_(
+                Custody.referral_id == Letter.referral_id,
+                Custody.number == Letter.number,
+                Custody.receipt_of == Letter.receipt_of,
+                Custody.author != Letter.recipient,
+            ),
+        )
+        .join(CrossBorderReferral, CrossBorderReferral.id == Letter.referral_id)
+        .where(
+            Letter.recipient.in_(recipients),
+            Custody.kid.is_not(None),
+            or_(never_sent, unheard),
+        )
+        .order_by(Letter.written_at, Letter.number)
+    )

@@ -1,0 +1,135 @@
+"""Whom a country exchanges with is what lies in its folder; its own keys are sealed there too."""
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from common import clock
+from common.clock import utcnow
+from common.federation.directory import Directory, DirectoryError
+from common.federation.peers import (
+    OWN,
+    Descriptor,
+    read_descriptor,
+    read_own_keys,
+    read_peers,
+    write_own_keys,
+)
+from common.sealing import MasterKey
+from tests.federation.countries import land
+
+SERBIA, KOSOVO, BOSNIA = land("RS"), land("XK"), land("BA")
+MASTER = MasterKey(bytes(32))
+
+
+def put(folder: Path, name: str, descriptor: Descriptor) -> None:
+    (folder / name).write_bytes(descriptor.to_bytes())
+
+
+def test_the_folder_says_who_is_a_peer(tmp_path: Path) -> None:
+    put(tmp_path, OWN, SERBIA.descriptor)
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+    (tmp_path / "notes.txt").write_text("Pristina: by phone on Monday")
+
+    peers = read_peers(tmp_path)
+
+    assert peers.countries == {"XK"}
+    now = utcnow()
+    assert peers.directory.signing_kid("RS", now) == SERBIA.signing.public.kid
+    to = peers.directory.sealing_key("XK", now)
+    assert to is not None
+    assert to.kid == KOSOVO.sealing.public.kid
+    assert peers.directory.sealing_key("BA", now) is None
+
+
+def test_without_a_folder_there_is_nobody(tmp_path: Path) -> None:
+    for folder in (None, tmp_path / "none", tmp_path):
+        assert read_peers(folder).countries == frozenset()
+
+
+def test_a_file_that_comes_or_goes_is_seen_at_once(tmp_path: Path) -> None:
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+    assert read_peers(tmp_path).countries == {"XK"}
+
+    put(tmp_path, "BA.json", BOSNIA.descriptor)
+    assert read_peers(tmp_path).countries == {"XK", "BA"}
+
+    (tmp_path / "XK.json").unlink()
+    assert read_peers(tmp_path).countries == {"BA"}
+
+
+def test_a_newer_descriptor_replaces_the_older(tmp_path: Path) -> None:
+    country = land("MK")
+    put(tmp_path, "MK.json", country.descriptor)
+    assert read_peers(tmp_path).directory.height("MK") == 2
+    later = utcnow() + timedelta(days=1)
+    country.extend("seal", BOSNIA.sealing.public.kid, BOSNIA.sealing.public.raw, not_before=later)
+
+    put(tmp_path, "MK.json", country.descriptor)
+
+    directory = read_peers(tmp_path).directory
+    assert directory.height("MK") == 3
+    clock.set_source(lambda: later)
+    newest = directory.sealing_key("MK", utcnow())
+    assert newest is not None
+    assert newest.kid == BOSNIA.sealing.public.kid
+
+
+def test_a_descriptor_whose_chain_does_not_hold_is_refused(tmp_path: Path) -> None:
+    """Seeded: take a descriptor for what its name says, without its root's signatures."""
+    kosovo, bosnia = KOSOVO.descriptor, BOSNIA.descriptor
+    for bad in (
+        kosovo.model_copy(update={"country": "BA"}),
+        kosovo.model_copy(update={"root": bosnia.root}),
+        kosovo.model_copy(update={"entries": kosovo.entries[1:]}),
+        kosovo.model_copy(update={"entries": kosovo.entries[::-1]}),
+        kosovo.model_copy(update={"entries": (*kosovo.entries, bosnia.entries[0])}),
+    ):
+        with pytest.raises(DirectoryError):
+            read_descriptor(bad.to_bytes())
+        put(tmp_path, "XK.json", bad)
+        with pytest.raises(ValueError, match=r"XK\.json"):
+            read_peers(tmp_path)
+    with pytest.raises(DirectoryError):
+        read_descriptor(b"{}")
+
+
+def test_a_fingerprint_is_the_root_s_alone() -> None:
+    renewed = land("XK")
+
+    assert KOSOVO.descriptor.fingerprint.count(" ") == 7
+    assert KOSOVO.descriptor.fingerprint != renewed.descriptor.fingerprint
+    only_root = KOSOVO.descriptor.model_copy(update={"entries": ()})
+    assert only_root.fingerprint == KOSOVO.descriptor.fingerprint
+
+
+def test_own_keys_open_under_the_master_key_of_their_service_only(tmp_path: Path) -> None:
+    path = tmp_path / "referral.peer"
+    opening, signing = SERBIA.private
+
+    write_own_keys(path, MASTER, "referral", opening=[opening], signing=[signing])
+
+    keys = read_own_keys(path, MASTER, "referral")
+    assert set(keys.opening) == {SERBIA.sealing.public.kid}
+    directory = read_peers_of(tmp_path)
+    assert keys.signing_now(directory, "RS", utcnow()) is not None
+    assert keys.signing_now(directory, "XK", utcnow()) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert opening not in path.read_bytes()
+    for master, service in ((MasterKey(bytes(range(32))), "referral"), (MASTER, "intake")):
+        with pytest.raises(ValueError, match="master key"):
+            read_own_keys(path, master, service)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="master key"):
+        read_own_keys(path, MASTER, "referral")
+    assert read_own_keys(tmp_path / "none", MASTER, "referral").opening == {}
+
+
+def read_peers_of(tmp_path: Path) -> Directory:
+    folder = tmp_path / "peers"
+    folder.mkdir()
+    put(folder, OWN, SERBIA.descriptor)
+    put(folder, "XK.json", KOSOVO.descriptor)
+    return read_peers(folder).directory

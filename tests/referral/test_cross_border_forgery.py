@@ -1,0 +1,225 @@
+"""Letters from the wrong hands, and from a peer that says what is not true: nothing changes (F41)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.federation.custody import GENESIS, SignedStatement, digest_of
+from common.federation.envelope import Letter, seal
+from common.federation.mail import event_of
+from tests.conftest import fixed_id
+from tests.referral.crossing import (
+    Crossing,
+    known_land,
+    open_crossing,
+)
+from tests.referral.forging import put_again, state, statement_to_r, write_as
+from tests.referral.story import NOW, now_is
+
+BOSNIA = known_land("BA")
+
+
+@pytest.fixture
+async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
+    now_is(NOW)
+    async with open_crossing(tmp_path) as opened:
+        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
+        yield opened
+
+
+# --- from the wrong hands
+
+
+async def test_a_third_country_cannot_speak_of_a_referral_between_two(crossing: Crossing) -> None:
+    """Seeded: look the referral up without comparing its country with the letter's author."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    body = {"reason": "OTHER"}
+    offer = {"age_group": "35+", "sex": "MALE", "needs": ["SHELTER"], "languages": []}
+    offer["urgency"] = "LOW"
+
+    await write_as(crossing, BOSNIA, await statement_to_r(crossing, referral_id, BOSNIA), body)
+    second = await statement_to_r(
+        crossing, referral_id, BOSNIA, number=2, kind="offer", digest=digest_of(offer)
+    )
+    await write_as(crossing, BOSNIA, second, offer)
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == ["letter.unknown_referral"] * 2
+
+
+async def test_a_stranger_s_letter_is_not_opened(crossing: Crossing) -> None:
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    stranger = known_land("MK")
+    forged = await statement_to_r(crossing, referral_id, stranger)
+
+    await write_as(crossing, stranger, forged, {"reason": "OTHER"})
+    in_anothers_name = SignedStatement.of(
+        await statement_to_r(crossing, referral_id, crossing.s.land), BOSNIA.signing
+    )
+    letter = Letter.of(in_anothers_name, {"reason": "OTHER"})
+    to = crossing.r.land.sealing.public
+    await put_again(crossing, crossing.r, seal(letter, by=BOSNIA.signing, to=to))
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == ["malformed"] * 2
+
+
+async def test_an_event_that_nobody_sealed_is_no_letter(crossing: Crossing) -> None:
+    """Seeded: hand on what does not open as it came; whoever writes to the hub cancels at will."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    true_next = await statement_to_r(crossing, referral_id, crossing.s.land)
+    unsigned = SignedStatement(statement=true_next, kid="0" * 32, signature="")
+    letter = Letter.of(unsigned, {"reason": "OTHER"})
+
+    await put_again(crossing, crossing.r, event_of(letter).to_bytes())
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == ["malformed"]
+
+
+async def test_a_letter_replayed_under_another_number_is_not_opened(crossing: Crossing) -> None:
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    [said] = [s for s in await crossing.r.custody(referral_id) if s.statement.kind == "offer"]
+    renumbered = said.statement.model_copy(
+        update={"number": 2, "previous": said.statement.hash, "kind": "cancelled"}
+    )
+    replayed = said.model_copy(update={"statement": renumbered})
+    words = {"age_group": "25-34"}  # even whoever sealed it could say nothing by it
+    letter = Letter.of(replayed, words)
+    to = crossing.r.land.sealing.public
+    await put_again(crossing, crossing.r, seal(letter, by=crossing.s.land.signing, to=to))
+
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == ["malformed"]
+
+
+# --- signed by the peer itself, and yet not true
+
+
+@pytest.mark.row("F41")
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"previous": "a" * 64},
+        {"previous": GENESIS},
+        {"heard": 1, "heard_hash": "b" * 64},
+        {"heard": 9, "heard_hash": "c" * 64},
+    ],
+)
+async def test_a_forged_link_of_the_chain_is_not_taken(
+    crossing: Crossing, forged: dict[str, Any]
+) -> None:
+    """Seeded: keep a peer's statement without `require_next`; do not compare what it says it heard."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    said = await statement_to_r(crossing, referral_id, crossing.s.land, **forged)
+
+    await write_as(crossing, crossing.s.land, said, {"reason": "OTHER"})
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == ["custody.broken"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("departed", {}),
+        ("package", {}),
+        ("erased", {}),
+        ("acknowledged", {}),
+        ("ownership", {"word": "GIVEN", "epoch": 2}),
+    ],
+)
+async def test_what_no_honest_country_says_now_changes_nothing(
+    crossing: Crossing, kind: str, body: dict[str, Any]
+) -> None:
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    said = await statement_to_r(
+        crossing, referral_id, crossing.s.land, kind=kind, digest=digest_of(body)
+    )
+
+    await write_as(crossing, crossing.s.land, said, body)
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    reason = "payload_invalid" if kind == "package" else "letter.out_of_place"
+    assert await crossing.r.dead() == [reason]
+
+
+@pytest.mark.row("F37")
+async def test_an_offer_that_says_more_is_not_taken(crossing: Crossing) -> None:
+    """Seeded: pass over what an offer says besides; a name would be kept in the inbox for ever."""
+    offer = {"age_group": "35+", "sex": "MALE", "needs": ["SHELTER"], "languages": ["sq"]}
+    body = {**offer, "urgency": "LOW", "name": "Ana Marković"}
+    referral_id = fixed_id(4711)
+    said = await statement_to_r(
+        crossing, referral_id, crossing.s.land, kind="offer", digest=digest_of(body)
+    )
+
+    await write_as(crossing, crossing.s.land, said, body)
+    await crossing.r.collect()
+
+    assert await crossing.r.row(referral_id) is None
+    assert await crossing.r.dead() == ["payload_invalid"]
+
+
+async def test_a_need_that_this_release_does_not_know_is_taken(crossing: Crossing) -> None:
+
+    body = {"age_group": "35+", "sex": "MALE", "needs": ["NEW_KIND_OF_HELP"], "languages": []}
+    body["urgency"] = "AT_DAWN"
+    referral_id = fixed_id(4712)
+    said = await statement_to_r(
+        crossing, referral_id, crossing.s.land, kind="offer", digest=digest_of(body)
+    )
+
+    await write_as(crossing, crossing.s.land, said, body)
+    await crossing.r.collect()
+    await crossing.r.do(referral_id, "acknowledge")
+
+    read = await crossing.r.see(referral_id)
+    assert (read["needs"], read["urgency"]) == (["NEW_KIND_OF_HELP"], "AT_DAWN")
+
+
+@pytest.mark.row("F40")
+async def test_a_letter_of_a_newer_release_is_kept_and_breaks_no_chain(crossing: Crossing) -> None:
+    """Seeded: pass a letter of an unknown kind over; nothing its country writes later is taken."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    words = {"milestone": "FIRST_VISIT"}
+    said = await statement_to_r(
+        crossing, referral_id, crossing.s.land, kind="milestone", digest=digest_of(words)
+    )
+
+    await write_as(crossing, crossing.s.land, said, words)
+    cancelled = said.model_copy(
+        update={
+            "number": said.number + 1,
+            "previous": said.hash,
+            "kind": "cancelled",
+            "digest": digest_of({"reason": "OTHER"}),
+        }
+    )
+    await write_as(crossing, crossing.s.land, cancelled, {"reason": "OTHER"})
+    await crossing.r.collect()
+
+    assert await crossing.r.status(referral_id) == "CANCELLED"
+    assert await crossing.r.dead() == []

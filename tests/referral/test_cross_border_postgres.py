@@ -1,0 +1,98 @@
+"""The way between two countries on PostgreSQL, as the roles and the row-level security of production."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from common.db.caller import CALLER, NOBODY, SERVICE, Caller
+from common.federation.custody import verify
+from common.process import Introducing
+from common.tables import SubjectKey
+from referral.models import Letter
+from tests.conftest import PostgresUrls
+from tests.federation.countries import directory_of
+from tests.kit import ELSEWHERE, HOME
+from tests.postgres import Logins, copy, migrate, set_up
+from tests.referral.crossing import REFUGE, Country, Crossing, open_crossing
+from tests.referral.story import NOW, now_is, withdrawn
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres_urls: PostgresUrls, tmp_path_factory: pytest.TempPathFactory) -> Logins:
+    login = set_up(postgres_urls, tmp_path_factory.mktemp("crossing"))["referral"]
+    migrate("referral", login)
+    return login
+
+
+@pytest.fixture
+async def crossing(tmp_path: Path, migrated: Logins) -> AsyncIterator[Crossing]:
+    now_is(NOW)
+    urls = (copy(migrated).application, copy(migrated).application)
+    async with open_crossing(tmp_path, urls=urls) as opened:
+        for country in (opened.s, opened.r):
+            rows = country.kit.runtime.authorisation
+            country.kit.app.add_middleware(Introducing, authorisation=rows)
+        with asking(SERVICE):
+            yield opened
+
+
+@contextmanager
+def asking(caller: Caller) -> Iterator[None]:
+    before = CALLER.set(lambda: caller)
+    try:
+        yield
+    finally:
+        CALLER.reset(before)
+
+
+async def found(country: Country, caller: Caller, referral_id: UUID) -> tuple[bool, bool]:
+    """Tell whether a query without any condition finds the referral's key, and its letters."""
+    with asking(caller):
+        keys = await country.kit.rows(select(SubjectKey))
+        letters = await country.kit.rows(select(Letter))
+    return any(k.subject == referral_id for k in keys), bool(letters)
+
+
+async def test_the_whole_way_and_who_finds_the_keys_of_its_letters(crossing: Crossing) -> None:
+    """Seeded: leave the letters' condition out of the policy of the keys; ENABLE left out."""
+    case, _ = await crossing.ready()
+
+    referral_id = await crossing.handed_over(case)
+
+    assert await crossing.s.status(referral_id) == "HANDED_OVER"
+    assert await crossing.r.status(referral_id) == "HANDED_OVER"
+    assert (await crossing.s.dead(), await crossing.r.dead()) == ([], [])
+    directory = directory_of(crossing.s.land, crossing.r.land)
+    assert verify(await crossing.r.custody(referral_id), directory.signer) == {"RS": 5, "XK": 4}
+    nothing, all_of_it = (False, False), (True, True)
+    s, r = crossing.s, crossing.r
+    for country, caller, expected in (
+        (s, Caller(HOME), all_of_it),
+        (s, Caller(ELSEWHERE), nothing),
+        (s, Caller(ELSEWHERE, "all"), nothing),
+        (s, Caller(ELSEWHERE, "facts"), nothing),
+        (s, NOBODY, nothing),
+        (r, Caller(REFUGE), all_of_it),
+        (r, Caller(ELSEWHERE, "all"), all_of_it),
+        (r, Caller(ELSEWHERE), nothing),
+        (r, NOBODY, nothing),
+    ):
+        assert await found(country, caller, referral_id) == expected, (country.code, caller)
+
+
+async def test_a_withdrawal_is_erased_and_closed(crossing: Crossing) -> None:
+    case, consent = await crossing.ready()
+    referral_id = await crossing.departed(case)
+
+    await case.tell(crossing.s.kit, withdrawn(consent))
+    await crossing.post()
+    await crossing.erase(referral_id)
+
+    assert await crossing.s.status(referral_id) == "CLOSED"
+    assert (await crossing.r.row(referral_id)).needs == []

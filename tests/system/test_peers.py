@@ -1,0 +1,341 @@
+"""A country's keys and its peers: made once, renewed, exchanged; nothing is taken that does not hold."""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from common import clock
+from common.bus import LocalBus, Record
+from common.clock import utcnow
+from common.federation.custody import GENESIS, SignedStatement, Statement, digest_of
+from common.federation.directory import GRACE
+from common.federation.package import PackageError, open_package, seal_package
+from common.federation.peers import OwnKeys, read_descriptor, read_own_keys, read_peers
+from common.sealing import MasterKey
+from prag import hub, peer
+from prag.backup import backup
+from prag.cli import main
+from prag.instance import Instance
+from prag.manifest import Layout, TroubleError
+
+REFERRAL = UUID("00000000-0000-4000-8000-000000000077")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two countries that have exchanged their descriptors, and their roots beside them."""
+    place = tmp_path_factory.mktemp("peers")
+    for country in ("RS", "XK"):
+        with Instance(place / country, country, 8001) as instance:
+            instance.prepare()
+        peer.init(peer.place_of(place / country), place / f"{country}.root")
+    for country, other in (("RS", "XK"), ("XK", "RS")):
+        descriptor = peer.own_descriptor(peer.place_of(place / other))
+        (place / f"{other}.json").write_bytes(descriptor.to_bytes())
+        peer.add(peer.place_of(place / country), place / f"{other}.json", descriptor.fingerprint)
+    return place
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "place"))
+
+
+def keys_of(home: Path, service: str) -> OwnKeys:
+    files = Layout(home)
+    return read_own_keys(files.own_keys(service), MasterKey.from_file(files.master_key), service)
+
+
+def later(days: float) -> None:
+    at = utcnow() + timedelta(days=days)
+    clock.set_source(lambda: at)
+
+
+def test_what_one_country_seals_only_the_other_opens(place: Path) -> None:
+    """Seeded: give both services one key; seal to the sender's own key."""
+    at_home, abroad = read_peers(Layout(place / "RS").peers), place / "XK"
+    key = at_home.directory.sealing_key("XK", utcnow(), use="package")
+    assert key is not None
+    assert at_home.countries == {"XK"}
+    sealed = seal_package({"v": 1}, to=key, sender="RS", recipient="XK", referral_id=REFERRAL)
+    ours: dict[str, Any] = {"sender": "RS", "recipient": "XK", "referral_id": REFERRAL}
+
+    assert open_package(sealed, keys=keys_of(abroad, "intake").opening, **ours) == {"v": 1}
+    for home, service in ((abroad, "referral"), (place / "RS", "intake")):
+        with pytest.raises(PackageError):
+            open_package(sealed, keys=keys_of(home, service).opening, **ours)
+    assert not keys_of(abroad, "intake").signing
+
+
+def test_own_keys_open_under_their_own_master_key_only(place: Path) -> None:
+    shutil.copy2(Layout(place / "RS").own_keys("referral"), Layout(place / "XK").own_keys("intake"))
+
+    with pytest.raises(ValueError, match="not sealed under this master key"):
+        keys_of(place / "XK", "intake")
+
+
+def test_the_keys_are_made_once(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(TroubleError, match="has its keys already"):
+        peer.init(peer.place_of(place / "RS"), tmp_path / "second.root")
+    assert not (tmp_path / "second.root").exists()
+
+
+@pytest.mark.parametrize(
+    ("root", "refusal"),
+    [("RS/keys/root", "must not lie beside the keys"), ("XK.root", "exists already")],
+)
+def test_a_root_lies_apart_and_overwrites_nothing(place: Path, root: str, refusal: str) -> None:
+    shutil.rmtree(Layout(place / "RS").peers)
+    before = (place / "XK.root").read_bytes()
+
+    with pytest.raises(TroubleError, match=refusal):
+        peer.init(peer.place_of(place / "RS"), place / root)
+
+    assert (place / "XK.root").read_bytes() == before
+    assert not (place / "RS/keys/root").exists()
+
+
+@pytest.mark.parametrize("said", [None, "", "0000 0000 0000 0000 0000 0000 0000 0000"])
+def test_a_country_is_taken_only_by_what_it_said_in_person(place: Path, said: str | None) -> None:
+    """Seeded: take a missing fingerprint for agreement."""
+    peer.remove(peer.place_of(place / "RS"), "XK")
+
+    with pytest.raises(TroubleError, match="Ask XK in person"):
+        peer.add(peer.place_of(place / "RS"), place / "XK.json", said)
+
+    assert peer.list_peers(peer.place_of(place / "RS")) == []
+
+
+def test_another_root_of_a_known_country_is_asked_for_anew(place: Path) -> None:
+    """Seeded: compare the chains only: whoever writes the file would be XK from then on."""
+    shutil.rmtree(Layout(place / "XK").peers)
+    (place / "XK.json").write_bytes(
+        peer.init(peer.place_of(place / "XK"), place / "new.root").to_bytes()
+    )
+    known = peer.list_peers(peer.place_of(place / "RS"))
+
+    with pytest.raises(TroubleError, match="is not the one known so far"):
+        peer.add(peer.place_of(place / "RS"), place / "XK.json", None)
+
+    assert peer.list_peers(peer.place_of(place / "RS")) == known
+
+
+def test_a_descriptor_that_was_changed_is_not_taken(place: Path) -> None:
+    content = json.loads((place / "XK.json").read_bytes())
+    content["entries"][0]["entry"]["not_after"] = "2099-01-01T00:00:00Z"
+    (place / "XK.json").write_text(json.dumps(content))
+
+    with pytest.raises(TroubleError, match="not signed by the root it names"):
+        peer.add(peer.place_of(place / "RS"), place / "XK.json", None)
+
+
+def test_new_keys_are_known_before_they_are_used_and_old_ones_destroyed_after_their_time(
+    place: Path,
+) -> None:
+    """Seeded: use a new key at once; keep old private halves; drop them before their grace is over."""
+    old = keys_of(place / "XK", "intake")
+    renewed = peer.rotate(peer.place_of(place / "XK"), place / "XK.root")
+    (place / "XK.json").write_bytes(renewed.to_bytes())
+    peer.add(peer.place_of(place / "RS"), place / "XK.json", None)  # the root is known
+    directory = read_peers(Layout(place / "RS").peers).directory
+    both = keys_of(place / "XK", "intake")
+    now = directory.sealing_key("XK", utcnow(), use="package")
+    then = directory.sealing_key("XK", utcnow() + timedelta(days=15), use="package")
+    assert now is not None
+    assert then is not None
+    assert now.kid != then.kid
+    assert set(old.opening) == {now.kid}
+    assert set(both.opening) == {now.kid, then.kid}
+
+    later(peer.SEALING_DAYS + GRACE.days + 1)
+    peer.rotate(peer.place_of(place / "XK"), place / "XK.root")
+
+    assert now.kid not in keys_of(place / "XK", "intake").opening
+    assert then.kid in keys_of(place / "XK", "intake").opening
+
+
+def test_a_descriptor_cannot_be_turned_back(place: Path) -> None:
+    before = (place / "XK.json").read_bytes()
+    (place / "XK.json").write_bytes(
+        peer.rotate(peer.place_of(place / "XK"), place / "XK.root").to_bytes()
+    )
+    peer.add(peer.place_of(place / "RS"), place / "XK.json", None)
+    (place / "XK.json").write_bytes(before)
+
+    with pytest.raises(TroubleError, match="older than what is known"):
+        peer.add(
+            peer.place_of(place / "RS"), place / "XK.json", read_descriptor(before).fingerprint
+        )
+
+
+def test_who_was_removed_is_nobody_until_taken_in_again(place: Path) -> None:
+    peers = Layout(place / "RS").peers
+
+    peer.remove(peer.place_of(place / "RS"), "XK")
+    assert read_peers(peers).directory.sealing_key("XK", utcnow()) is None
+    with pytest.raises(TroubleError, match="no peer"):
+        peer.remove(peer.place_of(place / "RS"), "XK")
+
+    peer.add(
+        peer.place_of(place / "RS"),
+        place / "XK.json",
+        read_descriptor((place / "XK.json").read_bytes()).fingerprint,
+    )
+    assert read_peers(peers).countries == {"XK"}
+
+
+def test_a_country_in_containers_keeps_its_keys_with_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    (secrets / "master.key").write_bytes(bytes(range(32)))
+    (secrets / "master.key").chmod(0o600)
+    init = ["peer", "--secrets", str(secrets), "init", "--root", str(tmp_path / "root")]
+    monkeypatch.delenv("PRAG_COUNTRY", raising=False)
+
+    assert main(init) == 1
+    assert "PRAG_COUNTRY" in capsys.readouterr().err
+    monkeypatch.setenv("PRAG_COUNTRY", "BA")
+    assert main(init) == 0
+
+    made = {path.name: oct(path.stat().st_mode & 0o777) for path in secrets.iterdir()}
+    assert made["intake.peer"] == made["referral.peer"] == "0o600"
+    assert read_peers(secrets / "peers").directory.signing_kid("BA", utcnow()) is not None
+
+
+def test_keys_that_end_soon_are_told_at_a_start(place: Path) -> None:
+    assert peer.warnings(Layout(place / "RS").peers) == []
+
+    later(peer.SEALING_DAYS - peer.WARN_DAYS + 1)
+
+    ours, theirs = sorted(peer.warnings(Layout(place / "RS").peers))
+    assert "keys of RS end" in ours
+    assert "prag peer rotate" in ours
+    assert "keys of XK end" in theirs
+    assert "new descriptor" in theirs
+
+
+def test_a_backup_holds_the_peers_and_the_keys_apart(place: Path, tmp_path: Path) -> None:
+    archive, keys = backup(place / "RS", tmp_path / "rs.tar.gz")
+    into = tmp_path / "again"
+    into.mkdir()
+    shutil.unpack_archive(archive, into, filter="data")
+    assert not Layout(into).keys.exists()
+    shutil.unpack_archive(keys, into, filter="data")
+
+    assert read_peers(Layout(into).peers).countries == {"XK"}
+    assert (
+        keys_of(into, "referral").signing.keys() == keys_of(place / "RS", "referral").signing.keys()
+    )
+
+
+def test_the_commands_say_who_is_who(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRAG_HOME", str(place / "RS"))
+
+    assert main(["peer", "show"]) == 0
+    shown, fingerprint = capsys.readouterr()
+    assert read_descriptor(shown.encode()).fingerprint in fingerprint
+    assert main(["peer", "list"]) == 0
+    assert capsys.readouterr().out.startswith("XK  until ")
+    assert main(["peer", "remove", "xk"]) == 0
+    assert main(["peer", "add", str(place / "XK.json")]) == 1
+
+
+# --- the chain of custody
+
+
+def chain(place: Path) -> list[SignedStatement]:
+    """RS offers, XK acknowledges and names what it heard."""
+    said: list[SignedStatement] = []
+    for author, other in (("RS", "XK"), ("XK", "RS")):
+        [key] = keys_of(place / author, "referral").signing.values()
+        heard = said[-1].statement.hash if said else GENESIS
+        statement = Statement(
+            referral_id=REFERRAL, author=author, peer=other, number=1, kind="offer",
+            digest=digest_of({}), previous=GENESIS, heard=len(said), heard_hash=heard,
+        )  # fmt: skip
+        said.append(SignedStatement.of(statement, key))
+    return said
+
+
+@pytest.mark.row("F41")
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("nothing", "RS 1, XK 1"),
+        ("a word", "statement 1 of RS is not signed"),
+        ("one left out", "statement 1 of XK names a statement of the other country"),
+    ],
+)
+def test_the_chain_of_custody_is_verified(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    broken: str,
+    told: str,
+) -> None:
+    """Seeded: do not look at the signatures, or not at what was heard."""
+    statements = [each.model_dump(mode="json") for each in chain(place)]
+    if broken == "a word":
+        statements[0]["statement"]["kind"] = "declined"
+    if broken == "one left out":
+        del statements[0]
+    (place / "custody.json").write_text(json.dumps({"statements": statements}))
+    monkeypatch.setenv("PRAG_HOME", str(place / "RS"))
+
+    code = main(["verify-custody", str(place / "custody.json")])
+
+    assert code == (0 if broken == "nothing" else 1)
+    assert told in "".join(capsys.readouterr())
+
+
+# --- the hub
+
+
+def test_a_hub_keeps_no_letter_longer_than_thirty_days(tmp_path: Path) -> None:
+    """Seeded: trim by the newest mark; trim a topic to nothing, so that its places begin anew."""
+    log = tmp_path / hub.LOG
+
+    async def publish(*values: bytes) -> None:
+        bus = LocalBus(log)
+        await bus.publish([Record("region.referral.xk", "key", value) for value in values])
+        await bus.close()
+
+    def held() -> list[tuple[int, bytes]]:
+        with closing(sqlite3.connect(log)) as database:
+            return database.execute('SELECT "offset", value FROM record ORDER BY 1').fetchall()
+
+    asyncio.run(publish(b"one", b"two"))
+    hub.trim(tmp_path, utcnow())
+    asyncio.run(publish(b"three"))
+    assert hub.trim(tmp_path, utcnow() + timedelta(days=29)) == 0
+    assert hub.trim(tmp_path, utcnow() + timedelta(days=31)) == 2
+    assert held() == [(2, b"three")]
+
+    assert hub.trim(tmp_path, utcnow() + timedelta(days=90)) == 0
+    asyncio.run(publish(b"four"))
+    assert held() == [(2, b"three"), (3, b"four")]
+    assert b"one" not in log.read_bytes()
+
+
+def test_a_hub_takes_no_folder_of_somebody_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+
+    assert main(["hub", str(tmp_path)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_country_is_not_started_on_a_hub_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TroubleError, match="no hub's folder"):
+        hub.log_of(tmp_path)

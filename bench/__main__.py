@@ -120,7 +120,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=[*GROUPS], help="these groups; latest.json stays as it is"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("at least one round is needed")
+    return options
 
 
 if __name__ == "__main__":

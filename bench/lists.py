@@ -8,6 +8,7 @@ import json
 from http.client import HTTPConnection
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from bench.creating import ORGANISATION, Caller
 from bench.load import LoadProcess
@@ -62,10 +63,14 @@ def _fill(ours: Intake, server: Server, caller: Caller) -> str:
     began = perf_counter()
     before = round(ROWS * (1 - _DEEP))
     ours.run(_filling(1, before))
-    cursor = _second_page(server, caller)
+    deep = f"{_PAGE}&cursor={_page(server, caller, _PAGE)['next']}"
     ours.run(_filling(before + 1, ROWS), "VACUUM ANALYZE case_file", "CHECKPOINT")
+    shown = _page(server, caller, deep)["items"][0]["opened_at"]
+    [(depth,)] = ours.rows(f"SELECT count(*) FROM case_file WHERE opened_at > '{shown}'")  # noqa: S608  ours
+    if not _DEEP <= depth / ROWS < _DEEP + 0.01:  # noqa: PLR2004
+        raise RuntimeError(f"the page lies behind {depth} of {ROWS} cases")
     print(f"{ROWS} cases made in {perf_counter() - began:.0f} s", flush=True)
-    return f"{_PAGE}&cursor={cursor}"
+    return deep
 
 
 def _filling(begin: int, end: int) -> str:
@@ -73,9 +78,9 @@ def _filling(begin: int, end: int) -> str:
     return _FILL.format(stem=stem, first=first, tenants=_TENANTS, begin=begin, end=end)
 
 
-def _second_page(server: Server, caller: Caller) -> str:
+def _page(server: Server, caller: Caller, path: str) -> dict[str, Any]:
     connection = HTTPConnection("127.0.0.1", server.port)
-    connection.request("GET", _PAGE, headers=caller.headers)
-    cursor: str = json.loads(connection.getresponse().read())["next"]
+    connection.request("GET", path, headers=caller.headers)
+    page: dict[str, Any] = json.loads(connection.getresponse().read())
     connection.close()
-    return cursor
+    return page

@@ -104,6 +104,7 @@ def test_a_root_lies_apart_and_overwrites_nothing(place: Path, root: str, refusa
 
 
 @pytest.mark.parametrize("said", [None, "", "0000 0000 0000 0000 0000 0000 0000 0000"])
+@pytest.mark.row("F89")
 def test_a_country_is_taken_only_by_what_it_said_in_person(place: Path, said: str | None) -> None:
     """Seeded: take a missing fingerprint for agreement."""
     peer.remove(peer.place_of(place / "RS"), "XK")

@@ -67,7 +67,7 @@ def _fill(ours: Intake, server: Server, caller: Caller) -> str:
     ours.run(_filling(before + 1, ROWS), "VACUUM ANALYZE case_file", "CHECKPOINT")
     shown = _page(server, caller, deep)["items"][0]["opened_at"]
     [(depth,)] = ours.rows(f"SELECT count(*) FROM case_file WHERE opened_at > '{shown}'")  # noqa: S608  ours
-    if not _DEEP <= depth / ROWS < _DEEP + 0.01:  # noqa: PLR2004
+    if not _DEEP <= depth / ROWS < _DEEP + 0.01:
         raise RuntimeError(f"the page lies behind {depth} of {ROWS} cases")
     print(f"{ROWS} cases made in {perf_counter() - began:.0f} s", flush=True)
     return deep

@@ -4,6 +4,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -34,7 +35,14 @@ def real_clock_afterwards() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A real PostgreSQL server from a wheel; its superuser URL without a database name.
+    """A real PostgreSQL server from a wheel; its superuser URL without a database name."""
+    with running_postgres() as url:
+        yield url
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """Start a PostgreSQL server from a wheel; give its superuser URL without a database name.
 
     Not under pytest's own folder: the server may run as another user, and the start of any other
     pytest run closes that folder to all but one.

@@ -5,7 +5,7 @@ import secrets
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
@@ -15,7 +15,7 @@ from confluent_kafka.admin import NewTopic
 
 from common.bus.kafka import PARTITIONS
 from common.clock import monotonic
-from prag.kafka import ADMIN, admin, provision
+from prag.kafka import ADMIN, admin, hub_rights, provision
 from tests.system.processes import PATIENCE, free_ports
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "kafka"
@@ -86,8 +86,10 @@ class Broker:
             )
         self._wait_until_up()
 
-    def provision(self) -> None:
-        provision(self.address, self.passwords)
+    def provision(self, hub_of: Iterable[str] = ()) -> None:
+        """Make it ready for a country's services, or as the hub of these countries."""
+        wanted = hub_rights(hub_of) if hub_of else None
+        provision(self.address, self.passwords, wanted=wanted)
 
     @property
     def process(self) -> psutil.Process:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ import httpx
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
 
+from common.federation.mail import reader_of
+from common.sealing import MasterKey
 from prag.files import write_private
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
+from prag.peer import Place
 from tests import postgres
 from tests.conftest import PostgresUrls
 from tests.system.processes import PATIENCE, SERVICES, free_ports, poll
@@ -24,15 +28,30 @@ if TYPE_CHECKING:
 class Parts:
     """The processes of a country, and their supervisor: whatever dies is started again."""
 
-    def __init__(self, home: Path, urls: PostgresUrls, broker: "Broker | None" = None) -> None:
-        """On Kafka where there is a broker, else on the embedded log."""
+    def __init__(
+        self,
+        home: Path,
+        urls: PostgresUrls,
+        broker: "Broker | None" = None,
+        *,
+        country: str = "RS",
+        services: Sequence[str] = SERVICES,
+        hub: "Broker | None" = None,
+    ) -> None:
+        """On Kafka where there is a broker, else on the embedded log; `hub` is the regional one."""
         self.home = home
+        self.country = country
+        self.services = services
         self._broker = broker
+        self._hub = hub
         self.port_base = free_ports()
         self.logins = postgres.set_up(urls, home)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._jwks = LocalIssuer(home).jwks_file
         write_private(home / "keys" / "master.key", os.urandom(32))
+        master = MasterKey.from_file(home / "keys" / "master.key")
+        self.place = Place(country, master, home / "keys", home / "peers")
+        """Where its keys for other countries go, and their descriptors."""
 
     def migrate(self, service: str) -> int:
         return self._start(service, "migrate").wait(PATIENCE)
@@ -41,11 +60,12 @@ class Parts:
         """Run a process that ends by itself; return its exit code."""
         return self._start(service, part, option).wait(PATIENCE)
 
-    def start(self, service: str, part: str, *, again: bool = False) -> None:
-        """Start a process; `again`, beside one of its kind that runs."""
-        self._running[_name(service, part, again)] = self._start(service, part)
+    def start(self, service: str, part: str, *, again: bool = False, crash_at: str = "") -> None:
+        """Start a process; `again`, beside one of its kind that runs; to die at `crash_at`."""
+        started = self._start(service, part, crash_at=crash_at)
+        self._running[_name(service, part, again)] = started
         if part == "api":
-            poll(lambda: self._is_ready(service))
+            poll(lambda: self._is_ready(service) or started.poll() is not None)
 
     def restart(self, service: str, part: str) -> None:
         """Kill a process and start it again."""
@@ -79,7 +99,7 @@ class Parts:
         return psutil.Process(self._running[_name(service, part)].pid)
 
     def start_all(self) -> None:
-        for service in SERVICES:
+        for service in self.services:
             assert self.migrate(service) == 0
             for part in ("api", "worker"):
                 self.start(service, part)
@@ -100,11 +120,16 @@ class Parts:
         with psycopg.connect(url) as connection:
             return connection.execute(query.encode()).fetchall()
 
-    def _start(self, service: str, part: str, *options: str) -> "subprocess.Popen[bytes]":
+    def _start(
+        self, service: str, part: str, *options: str, crash_at: str = ""
+    ) -> "subprocess.Popen[bytes]":
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PRAG_")}  # noqa: TID251  the parent's
         logins = self.logins[service]
         mine = {
-            "PRAG_COUNTRY": "RS",
+            "PRAG_COUNTRY": self.country,
+            "PRAG_TEST_CRASH": crash_at,
+            "PRAG_PEERS_FOLDER": str(self.place.peers),
+            "PRAG_OWN_KEYS_FILE": str(self.place.own_keys(service)),
             "PRAG_DATABASE_URL": logins.owner if part == "migrate" else logins.application,
             "PRAG_DATABASE_APP_ROLE": logins.role,
             "PRAG_OIDC_ISSUER": ISSUER,
@@ -119,6 +144,11 @@ class Parts:
             mine["PRAG_KAFKA_BOOTSTRAP"] = self._broker.address
             mine["PRAG_KAFKA_USER"] = service
             mine["PRAG_KAFKA_PASSWORD_FILE"] = str(self._broker.passwords / service)
+        if self._hub is not None and service == "referral":
+            user = reader_of(self.country)
+            mine["PRAG_HUB_BOOTSTRAP"] = self._hub.address
+            mine["PRAG_HUB_USER"] = user
+            mine["PRAG_HUB_PASSWORD_FILE"] = str(self._hub.passwords / user)
         with (self.home / f"{service}-{part}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", f"{service}.{part}", *options],
@@ -141,17 +171,18 @@ def _name(service: str, part: str, again: bool = False) -> str:  # noqa: FBT001,
 def is_drained(parts: Parts) -> bool:
     """Tell whether every event went out and every inbox stands where the others stand."""
     ends = Counter[str]()
-    for service in SERVICES:
+    for service in parts.services:
         told = "SELECT topic, count(*), count(published_at) FROM outbox_message GROUP BY topic"
         for topic, count, published in parts.rows(service, told):
             if count != published:
                 return False
             ends[topic] = count
     query = "SELECT topic, count(*) FROM inbox_message WHERE outcome = 'applied' GROUP BY topic"
-    taken = {service: dict(parts.rows(service, query)) for service in SERVICES}
+    taken = {service: dict(parts.rows(service, query)) for service in parts.services}
     return all(
         count == ends[topic]
         for topics in taken.values()
         for topic, count in topics.items()
-        if not topic.endswith(".audit")  # a head may be sealed at any time
+        # A head may be sealed at any time; letters from abroad are in no outbox here.
+        if not topic.endswith(".audit") and not topic.startswith("region.")
     )

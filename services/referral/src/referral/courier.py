@@ -13,6 +13,7 @@ import structlog
 
 from common.bus import Bus, Record
 from common.clock import utcnow
+from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.federation.custody import RECEIPT, SignedStatement, Statement
 from common.federation.envelope import Letter as Sealable
@@ -134,8 +135,11 @@ class Courier:
             sealed.append((row, record))
         if unit.steps:  # no entry, no data
             await self._database.write(unit)
+        crash("courier.before_send")
         await self._hub.publish([record for _, record in sealed])
+        crash("courier.after_send")
         await self._mark([row for row, _ in sealed])
+        crash("courier.after_mark")
         return len(sealed)
 
     async def hear_again(self, letter: Sealable) -> None:

@@ -52,13 +52,13 @@ def kills(seed: int, rounds: int) -> list[list[Kill]]:
     """Return what dies in each round; every point of every process comes before any comes again."""
     chance = random.Random(seed)  # noqa: S311
     answering = [
-        (f"{land}.{service}.api", point, 8)
+        (f"{land}.{service}.api", point, 3)
         for land in (SENDER, RECEIVER)
         for service in SERVICES
         for point in ANSWERING
     ]
     working = [
-        (f"{land}.{service}.worker", point, 10)
+        (f"{land}.{service}.worker", point, 6)
         for land in (SENDER, RECEIVER)
         for service in SERVICES
         for point in (*WORKING, *(CARRYING if service == "referral" else ()))

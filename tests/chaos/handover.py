@@ -147,8 +147,13 @@ class Handover:
         self._do(self.worker, "referral", f"{crossing}/depart", of=crossing)
         self._do(self.taker, "referral", f"{crossing}/confirm-arrival", of=crossing)
         self.case_there = self.taker.get("referral", crossing)["case_id"]
+        there = f"/v1/cases/{self.case_there}"
+        name = self.taker.get("intake", f"{there}/identity?purpose=ASSISTANCE")["family_name"]
+        if name["value"] != NAME:
+            raise ChaosError(f"{self.referral}: her name did not arrive")
         self._do(self.worker, "intake", f"{case}/give", told | {"epoch": 1}, of=case)
         self._wait_handed_over(crossing)
+        self.taker.do("PATCH", "intake", there, {"urgency": "NORMAL"}, of=there)
 
     def _do(self, actor: Actor, service: str, path: str, body: Any = None, *, of: str = "") -> None:
         actor.do("POST", service, path, body, of=of)

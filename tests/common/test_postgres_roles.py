@@ -94,7 +94,6 @@ def test_no_entry_is_changed_not_even_by_the_owner(
     [
         "UPDATE outbox_message SET payload = ''",
         "DELETE FROM outbox_message",
-        "DELETE FROM subject_key",
         "UPDATE subject_key SET wrapped = ''",
         "DELETE FROM inbox_message",
         "UPDATE dead_letter SET reason = ''",
@@ -116,6 +115,16 @@ def test_what_no_code_does_is_not_granted(statement: str, application: psycopg.C
     refused = (errors.InsufficientPrivilege, errors.UndefinedObject)
     with pytest.raises(refused):
         application.execute(statement.encode())
+
+
+def test_keys_are_ended_by_intake_alone(login: Logins, application: psycopg.Connection) -> None:
+    """Who may do it there is shown in tests/intake/test_erasure_rights.py."""
+    delete = "DELETE FROM subject_key"
+    if login.role.endswith("_intake"):
+        application.execute(delete)
+    else:
+        with pytest.raises(errors.InsufficientPrivilege):
+            application.execute(delete)
 
 
 def test_every_table_has_its_rights_named_and_holds_no_others(login: Logins) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -48,6 +49,34 @@ def test_a_letter_arrives_as_it_was_written() -> None:
     read = opened(sealed(written))
 
     assert read == written
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e400", str(2**53), "-1e999"])
+def test_words_that_no_json_may_hold_are_a_letter_that_is_not_taken(value: str) -> None:
+    """Seeded: let the error of the canonical form out: one letter would stop those of all countries."""
+    inner = letter(SERBIA, KOSOVO, body={"age": 123456}).model_dump_json().replace("123456", value)
+    assert refused(forged_inside(inner.encode()))
+
+
+def test_a_number_no_column_holds_is_not_taken() -> None:
+    written = letter(SERBIA, KOSOVO).model_dump_json()
+    inner = written.replace('"number":1,', f'"number":{2**31},')
+    assert inner != written
+    assert refused(forged_inside(inner.encode()))
+
+
+def forged_inside(inner: bytes) -> bytes:
+    """Seal and sign these bytes as SERBIA, whose keys are genuine, would."""
+    framed = len(inner).to_bytes(4, "big") + SERBIA.signing.sign(b"prag-inner-v1|" + inner) + inner
+    outer = json.loads(sealed(letter(SERBIA, KOSOVO)))
+    [outer["id"]] = re.findall(r'"v":1,"id":"([0-9a-f-]{36})"', inner.decode())
+    parts = ("RS", "XK", outer["sender_kid"], outer["recipient_kid"], outer["id"])
+    info = b"prag-referral-v1" + b"".join(len(p).to_bytes(2, "big") + p.encode() for p in parts)
+    ciphertext = KOSOVO.sealing.public.encrypt(framed.ljust(4096, b"\0"), info=info)
+    outer["sealed"] = base64.b64encode(ciphertext).decode()
+    unsigned = {name: part for name, part in outer.items() if name != "signature"}
+    signature = SERBIA.signing.sign(b"prag-outer-v1|" + canonical(unsigned))
+    return canonical({**unsigned, "signature": base64.b64encode(signature).decode()})
 
 
 def test_the_envelope_shows_neither_words_nor_length() -> None:

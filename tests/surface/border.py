@@ -125,9 +125,11 @@ async def confirm_arrival(stage: Stage, _: Any) -> Ready:
     await _organisation(stage, PARTNER)
     body = {"organisation_id": str(PARTNER)}
     await stage.do("POST", f"{URL}/{referral_id}/accept", CONTACT, body, 2)
+    opened = _opened(new_id(), PARTNER, UUID(referral_id))
+    await stage.hear(told("intake", opened.case_id, opened))
     await _letter(stage, referral_id, "transfer_planned", {"planned_on": "2026-12-02"})
     await _letter(stage, referral_id, "departed", {})
-    return Ready(TAKER, path={"referral_id": referral_id}, version=5, relations=RECEIVED)
+    return Ready(TAKER, path={"referral_id": referral_id}, version=6, relations=RECEIVED)
 
 
 def _of_sender(referral_id: str, body: Any, version: int) -> Ready:
@@ -255,19 +257,7 @@ async def _organisation(stage: Stage, organisation_id: UUID) -> None:
 
 async def _case(stage: Stage, case_id: str) -> None:
     """Let the service hear of a case of HOME whose person agrees to go to a shelter of XK."""
-    opened = CaseOpened(
-        case_id=UUID(case_id),
-        organisation_id=HOME,
-        country="RS",
-        beneficiary_kind="PRESUMED",
-        identification_status="PRESUMED",
-        sex="FEMALE",
-        age_group="25-34",
-        is_minor=False,
-        urgency="HIGH",
-        legal_basis="CONSENT",
-        opened_on=date(2026, 3, 1),
-    )
+    opened = _opened(UUID(case_id), HOME)
     consent = ConsentGranted(
         case_id=UUID(case_id),
         consent_id=new_id(),
@@ -280,3 +270,20 @@ async def _case(stage: Stage, case_id: str) -> None:
         granted_on=date(2026, 3, 1),
     )
     await stage.hear(told("intake", UUID(case_id), opened, consent))
+
+
+def _opened(case_id: UUID, owner: UUID, referral_id: UUID | None = None) -> CaseOpened:
+    return CaseOpened(
+        case_id=case_id,
+        organisation_id=owner,
+        country="RS",
+        beneficiary_kind="PRESUMED",
+        identification_status="PRESUMED",
+        sex="FEMALE",
+        age_group="25-34",
+        is_minor=False,
+        urgency="HIGH",
+        legal_basis="CONSENT",
+        referral_id=referral_id,
+        opened_on=date(2026, 3, 1),
+    )

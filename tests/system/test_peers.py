@@ -163,6 +163,25 @@ def test_new_keys_are_known_before_they_are_used_and_old_ones_destroyed_after_th
     assert then.kid in keys_of(place / "XK", "intake").opening
 
 
+def test_stolen_keys_are_ended_at_once(place: Path) -> None:
+    """Seeded: let a revoked key sign until its end; begin the new ones after the lead."""
+    here = peer.place_of(place / "RS")
+    [stolen] = keys_of(place / "XK", "referral").signing.values()
+    before = utcnow()
+    renewed = peer.revoke(peer.place_of(place / "XK"), place / "XK.root")
+    (place / "XK.json").write_bytes(renewed.to_bytes())
+
+    peer.add(here, place / "XK.json", None)
+
+    directory = read_peers(here.peers).directory
+    kid = stolen.public.kid
+    assert directory.signer("XK", kid, utcnow()) is None
+    assert directory.signer("XK", kid, before) is not None
+    assert directory.signing_kid("XK", utcnow()) in keys_of(place / "XK", "referral").signing
+    with pytest.raises(TroubleError, match="not the root of this country"):
+        peer.revoke(here, place / "XK.root")
+
+
 def test_a_descriptor_cannot_be_turned_back(place: Path) -> None:
     before = (place / "XK.json").read_bytes()
     (place / "XK.json").write_bytes(
@@ -229,9 +248,9 @@ def test_a_backup_holds_the_peers_and_the_keys_apart(place: Path, tmp_path: Path
     archive, keys = backup(place / "RS", tmp_path / "rs.tar.gz")
     into = tmp_path / "again"
     into.mkdir()
-    shutil.unpack_archive(archive, into, filter="data")
+    shutil.unpack_archive(archive, into)
     assert not Layout(into).keys.exists()
-    shutil.unpack_archive(keys, into, filter="data")
+    shutil.unpack_archive(keys, into)
 
     assert read_peers(Layout(into).peers).countries == {"XK"}
     assert (

@@ -34,6 +34,7 @@ def add_federation(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     for name, act, text in (
         ("init", _init, "make this country's root and its first keys"),
         ("rotate", _rotate, "publish new keys; give the new descriptor to every peer"),
+        ("revoke", _revoke, "end keys that fell into other hands, and issue new ones at once"),
     ):
         made = acts.add_parser(name, help=text)
         made.add_argument(
@@ -107,6 +108,14 @@ def _rotate(options: argparse.Namespace) -> int:
         "Give the new descriptor to every peer: prag peer show",
         file=sys.stderr,
     )
+    return 0
+
+
+def _revoke(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+
+    _tell(peer.revoke(_place(options), options.root))
+    print("Bring the new descriptor to every peer today: prag peer show", file=sys.stderr)
     return 0
 
 

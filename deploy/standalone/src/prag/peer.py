@@ -104,12 +104,33 @@ def rotate(place: Place, root_file: Path, *, days: int = LEAD_DAYS) -> Descripto
     What was sealed to the old ones opens until 30 days
     after their end; then their private halves are destroyed by the next rotation.
     """
-    own = own_descriptor(place)
-    root = _root(root_file)
-    if base64.b64encode(root.public.raw).decode() != own.root:
-        raise TroubleError(f"{root_file} is not the root of this country.")
+    own, root = _own_root(place, root_file)
     begin = utcnow() + timedelta(days=days)
     return _issue(place, root, list(own.entries), begin=begin)
+
+
+def revoke(place: Place, root_file: Path) -> Descriptor:
+    """End all keys in use, for a machine that fell into other hands, and issue new ones at once.
+
+    What was signed with the old ones from now on counts as nobody's, as soon as a peer has the new
+    descriptor: it must be brought there today. What was sealed to them still opens here.
+    """
+    own, root = _own_root(place, root_file)
+    chain, now = list(own.entries), utcnow()
+    ended = {each.entry.kid for each in chain if each.entry.use == "revoke"}
+    for entry in [each.entry for each in own.entries]:
+        if entry.use != "revoke" and entry.not_after > now and entry.kid not in ended:
+            end = next_entry(
+                chain,
+                place.country,
+                "revoke",
+                entry.kid,
+                public=None,
+                not_before=now,
+                not_after=now,
+            )
+            chain.append(SignedEntry.of(end, root))
+    return _issue(place, root, chain, begin=now)
 
 
 def add(place: Place, file: Path, fingerprint: str | None) -> Descriptor:
@@ -257,6 +278,13 @@ def _keep(
         opening=[key.raw for kid, key in held.opening.items() if kid not in over] + [opening],
         signing=[key.raw for kid, key in held.signing.items() if kid not in over] + signing,
     )
+
+
+def _own_root(place: Place, root_file: Path) -> tuple[Descriptor, SigningKey]:
+    own, root = own_descriptor(place), _root(root_file)
+    if base64.b64encode(root.public.raw).decode() != own.root:
+        raise TroubleError(f"{root_file} is not the root of this country.")
+    return own, root
 
 
 def _root(file: Path) -> SigningKey:

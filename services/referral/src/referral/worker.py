@@ -1,6 +1,7 @@
 """The background process: `python -m referral.worker`."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import partial
@@ -10,7 +11,7 @@ from typing import cast
 import structlog
 
 from common import worker
-from common.bus import Bus, open_bus
+from common.bus import Bus, BusRefusedError, open_bus
 from common.clock import utcnow
 from common.consumer import Consumer
 from common.db import OUTAGE
@@ -60,25 +61,39 @@ async def expire_overdue(runtime: Runtime) -> None:
 
 
 async def exchange(runtime: Runtime) -> None:
-    """Send and take letters for ever. What goes wrong here never ends the country's own worker."""
+    """Send and take letters for ever. What goes wrong here never ends the country's own worker.
+
+    Nor does what goes wrong with taking them keep this country's own from going, or the other way.
+    """
+
+    async def send(hub: Bus) -> None:
+        await courier_of(runtime, hub).run()
+
+    async def take(hub: Bus) -> None:
+        postbox = postbox_of(runtime)
+        await hub.check(reads=postbox.topics, writes=())
+        await read_on(runtime, hub, postbox.topics)
+        await postbox.run(mail_of(runtime, hub, courier_of(runtime, hub)))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_for_ever(runtime, send), name="referral-courier")
+        tasks.create_task(_for_ever(runtime, take), name="referral-postbox")
+
+
+async def _for_ever(runtime: Runtime, act: Callable[[Bus], Awaitable[None]]) -> None:
     while True:
         try:
             hub = open_bus(runtime.settings.hub)
             try:
-                courier, postbox = courier_of(runtime, hub), postbox_of(runtime)
-                await read_on(runtime, hub, postbox.topics)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(courier.run(), name="referral-courier")
-                    tasks.create_task(
-                        postbox.run(mail_of(runtime, hub, courier)), name="referral-postbox"
-                    )
+                await act(hub)
             finally:
                 with suppress(*OUTAGE):
                     await hub.close()
+        except BusRefusedError as refused:
+            words = str(refused).replace("PRAG_KAFKA_", "PRAG_HUB_")
+            print(f"referral: the hub: {words}", file=sys.stderr)  # noqa: T201
         except Exception as error:  # noqa: BLE001  the country goes on without the others
-            logger.error(  # noqa: TRY400  its text may hold values
-                "exchange.begins_anew", error=type(_first_of(error)).__name__
-            )
+            logger.error("exchange.begins_anew", error=type(error).__name__)  # noqa: TRY400  its text may hold values
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
@@ -125,12 +140,6 @@ def postbox_of(
         source=runtime.source,
         pause=pause,
     )
-
-
-def _first_of(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

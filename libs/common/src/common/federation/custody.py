@@ -34,6 +34,10 @@ FindSigner = Callable[[str, str, datetime], VerifyBy | None]
 """(country, kid, at) → the key that country signed with then, if it did."""
 
 
+_MOST = 2**31 - 1
+"""What the columns hold; nobody says as much of one referral."""
+
+
 class CustodyError(Exception):
     """A chain does not hold. `reason` is a code; `author` and `number` name the first broken link."""
 
@@ -56,11 +60,11 @@ class Statement(BaseModel):
     referral_id: UUID
     author: Country
     peer: Country
-    number: int = Field(ge=0)
+    number: int = Field(ge=0, le=_MOST)
     kind: Kind
     digest: Hash
     previous: Hash
-    heard: int = Field(default=0, ge=0)
+    heard: int = Field(default=0, ge=0, le=_MOST)
     heard_hash: Hash = GENESIS
     said_at: AwareDatetime = Field(default_factory=utcnow)
 

@@ -21,6 +21,9 @@ from common.federation.keys import SealTo, SigningKey, VerifyBy, kid_of
 
 GRACE = timedelta(days=30)
 """For so long after its end a sealing key still opens what was sealed to it before."""
+_LONGEST = timedelta(days=3 * 366)
+_EARLIEST, _LATEST = 2020, 2200
+"""Beyond these a date is a mistake, or meant to make whoever counts with it fall."""
 Use = Literal["seal", "package", "sign", "revoke"]
 """What a key is for: letters, the person's data inside them, signatures; or the end of one."""
 
@@ -172,7 +175,9 @@ def _check(entry: Entry) -> None:
         raise DirectoryError("kid")
     if len(public) != (32 if entry.use == "sign" else 1184 + 32):
         raise DirectoryError("key_length")
-    if entry.not_after <= entry.not_before:
+    if not timedelta(0) < entry.not_after - entry.not_before <= _LONGEST:
+        raise DirectoryError("validity")
+    if not _EARLIEST <= entry.not_before.year <= _LATEST:
         raise DirectoryError("validity")
 
 

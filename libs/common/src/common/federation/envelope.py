@@ -115,6 +115,17 @@ def open_envelope(
     caller to know, by its statement.
     """
     try:
+        return _opened(envelope, country, keys, signer)
+    except EnvelopeError:
+        raise
+    except Exception:  # noqa: BLE001  whatever a peer may have written, it stops nobody's letters
+        raise EnvelopeError from None
+
+
+def _opened(
+    envelope: bytes, country: str, keys: dict[str, SealingKey], signer: FindSigner
+) -> Letter:
+    try:
         outer = _parse(envelope)
         key = keys[outer.recipient_kid]
         sent_by = signer(outer.sender, outer.sender_kid, utcnow())

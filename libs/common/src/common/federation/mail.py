@@ -57,6 +57,10 @@ def event_of(letter: Letter) -> Event:
 OnLetter = Callable[[Letter], Awaitable[None]]
 
 
+_LONGEST = 400 * 1024
+"""No envelope is longer: 256 KiB sealed, in base64, and what is written on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """The hub's bus as one country reads it. `keys` and `peers` are asked anew for every letter.
@@ -127,16 +131,13 @@ class Opened:
 
     async def _open(self, delivery: Delivery) -> Delivery:
         mail = self.mail
+        keys, signer = mail.keys().opening, mail.peers().directory.signer
         try:
-            letter = open_envelope(
-                delivery.value,
-                country=mail.country,
-                keys=mail.keys().opening,
-                signer=mail.peers().directory.signer,
-            )
+            letter = open_envelope(delivery.value, country=mail.country, keys=keys, signer=signer)
         except EnvelopeError:
             # Behind a byte with which no event begins: an event that nobody sealed is none here.
-            unopened = b"\0" + delivery.value
+            # Of what is longer than any envelope its beginning will do.
+            unopened = b"\0" + delivery.value[:_LONGEST]
             return Delivery(delivery.topic, delivery.partition, delivery.offset, unopened)
         await mail.on_letter(letter)
         value = event_of(letter).to_bytes()

@@ -46,6 +46,8 @@ class Container:
 class Containers:
     """The country's containers. Their names are those of the services in docker-compose.yml."""
 
+    services = SERVICES
+
     def __init__(self, home: Path, images: dict[str, str]) -> None:
         self.home = home
         self.secrets = home / "secrets"

@@ -158,43 +158,72 @@ async def test_who_lost_a_partition_takes_and_moves_nothing(
     assert await later.consumer.accept(second) == "applied"
 
 
+class Deaf(TwoAtATime):
+    async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
+        await self._inner.poll(limit=limit, seconds=0)
+        return []
+
+
+class DeafBus(FewAtATime):
+    """Hands nothing on, and counts who subscribes and who asks what waits."""
+
+    def __init__(self, inner: Bus) -> None:
+        super().__init__(inner)
+        self.subscribed = self.asked = 0
+
+    async def subscribe(
+        self, topics: Sequence[str], *, group: str, position_of: PositionOf
+    ) -> Subscription:
+        self.subscribed += 1
+        return Deaf(await self.inner.subscribe(topics, group=group, position_of=position_of))
+
+    async def waiting(
+        self, topics: Collection[str], *, position_of: PositionOf
+    ) -> Sequence[Waiting]:
+        self.asked += 1
+        return await super().waiting(topics, position_of=position_of)
+
+    async def be_asked(self, times: int) -> None:
+        enough = self.asked + times
+        async with asyncio.timeout(30):
+            while self.asked < enough:
+                await self.bounds([TOPIC])
+
+
 async def test_a_subscription_that_falls_silent_is_begun_anew_and_at_last_ends_the_process(
     database: Database, bus: Bus, box: ServiceBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fails when a client that hears nothing is trusted although records wait on the bus.
-    class Deaf(TwoAtATime):
-        async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
-            await self._inner.poll(limit=limit, seconds=0)
-            return []
-
-    class DeafBus(FewAtATime):
-        async def subscribe(
-            self, topics: Sequence[str], *, group: str, position_of: PositionOf
-        ) -> Subscription:
-            subscribed.append(None)
-            return Deaf(await self.inner.subscribe(topics, group=group, position_of=position_of))
-
-        async def waiting(
-            self, topics: Collection[str], *, position_of: PositionOf
-        ) -> Sequence[Waiting]:
-            asked.append(None)
-            return await super().waiting(topics, position_of=position_of)
-
-    subscribed: list[None] = []
-    asked: list[None] = []
     monkeypatch.setattr(consumer_module, "SILENCE_SECONDS", 0.0)
-    scene = Scene(database, box)
-    quiet = asyncio.create_task(scene.consumer.run(DeafBus(bus)))
-    async with asyncio.timeout(30):
-        while len(asked) < 5:
-            await bus.bounds([TOPIC])
-    assert (len(subscribed), quiet.done()) == (1, False)  # nothing waits, so nothing is wrong
+    deaf = DeafBus(bus)
+    quiet = asyncio.create_task(Scene(database, box).consumer.run(deaf))
+    await deaf.be_asked(5)
+    assert (deaf.subscribed, quiet.done()) == (1, False)  # nothing waits, so nothing is wrong
 
     await bus.publish([record_of(event) for event in steps_of(GOOD, 1)])
     with pytest.raises(SilenceError):
         await asyncio.wait_for(quiet, 30)
 
-    assert len(subscribed) == 3
+    assert deaf.subscribed == 3
+
+
+async def test_what_waits_for_another_reader_of_the_group_is_no_silence(
+    database: Database, bus: Bus, box: ServiceBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeded: count what waits in every partition: two workers, one of them idle, and that one dies."""
+    monkeypatch.setattr(consumer_module, "SILENCE_SECONDS", 0.0)
+    deaf = DeafBus(bus)
+    idle = asyncio.create_task(Scene(database, box).consumer.run(deaf))
+    await deaf.be_asked(1)
+    await Scene(database, box).consumer.claim(TOPIC, 0)
+
+    await bus.publish([record_of(event) for event in steps_of(GOOD, 1)])
+    await deaf.be_asked(5)
+
+    assert (deaf.subscribed, idle.done()) == (1, False)
+    idle.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await idle
 
 
 # --- the inbox's own statements fail (T8)

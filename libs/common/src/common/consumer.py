@@ -16,7 +16,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.audit import on_head_sealed
-from common.bus import Bus, BusError, BusRefusedError, Delivery, Subscription
+from common.bus import Bus, BusError, BusRefusedError, Delivery, Subscription, Waiting
 from common.clock import monotonic, utcnow
 from common.contracts.audit import HEAD_SEALED
 from common.crash import crash
@@ -153,7 +153,20 @@ class Consumer:
 
     async def _has_waiting(self, bus: Bus) -> bool:
         position_of = partial(next_offset, self._database)
-        return any(each.count for each in await bus.waiting(self.topics, position_of=position_of))
+        waiting = await bus.waiting(self.topics, position_of=position_of)
+        return any([each.count and await self._is_mine(each) for each in waiting])
+
+    async def _is_mine(self, waiting: Waiting) -> bool:
+        """Tell whether what waits there is for this reader: another of its group has its own share.
+
+        Who was never given a share at all may well have lost the group.
+        """
+        epoch = self._epochs.get((waiting.topic, waiting.partition))
+        if epoch is None:
+            return not self._epochs
+        place = {"topic": waiting.topic, "partition": waiting.partition}
+        rows = await self._database.fetch(POSITION, place)
+        return bool(rows) and rows[0].owner_epoch == epoch
 
     async def claim(self, topic: str, partition: int) -> int:
         """Become the reader of a partition, fence off who was it before; return where to read on."""

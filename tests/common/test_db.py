@@ -288,21 +288,22 @@ async def test_a_postgresql_that_cuts_the_connections_is_an_outage_and_then_serv
 ) -> None:
     # Fails when a pool keeps handing out connections the server has closed.
     await made(postgres_only, fixed_id(1))
+    # While one statement is under way and one connection is idle.
+    under_way = asyncio.create_task(postgres_only.fetch(select(text("pg_sleep(60)"))))
+    await made(postgres_only, fixed_id(3))
     killer = PostgresDatabase(postgres_url, SubjectKeyRing(MASTER, "test"))
-    async with killer._engine.begin() as connection:
-        await connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        )
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    async with asyncio.timeout(30):
+        while (await killer.fetch(select(text(f"count(*) {others}"))))[0][0] < 2:
+            pass
+    await killer.fetch(select(text(f"pg_terminate_backend(pid) {others}")))
     await killer.close()
 
     with pytest.raises(OUTAGE):
-        await made(postgres_only, fixed_id(2))
+        await under_way
 
     await made(postgres_only, fixed_id(2))
-    assert (await counts(postgres_only))[0] == 2
+    assert (await counts(postgres_only))[0] == 3
 
 
 async def test_a_postgresql_that_is_not_there_is_an_outage() -> None:

@@ -1,13 +1,15 @@
 """On PostgreSQL a Unit is one statement, wherever its steps do the same in any order."""
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
+from common.bus import Bus
 from common.db import Database
 from common.db.postgres import PostgresDatabase
+from common.relay import Relay
 from common.tables import AuditEntry, OutboxMessage
 from common.unit import DuplicateError, StaleError
-from tests.common.things import ORGANISATION, Thing, made, make, move, new_unit
+from tests.common.things import ORGANISATION, Thing, made, make, move, new_unit, watch
 from tests.conftest import fixed_id
 
 pytestmark = pytest.mark.postgres
@@ -22,11 +24,7 @@ async def counts(database: Database) -> list[int]:
 def watched(database: PostgresDatabase) -> list[str]:
     """Return a list to which every statement of a writing is added."""
     seen: list[str] = []
-    event.listen(
-        database._engine.sync_engine,
-        "before_cursor_execute",
-        lambda *call: seen.append(call[2]),
-    )
+    watch(database, seen.append)
     return seen
 
 
@@ -49,6 +47,20 @@ async def test_a_unit_is_one_statement_and_undone_whole_where_a_row_was_stale(
 
     after = await counts(postgres_only)
     assert [b - a for a, b in zip(before, after, strict=True)] == [0, 1, 1]
+
+
+async def test_a_whole_batch_is_marked_in_one_statement(
+    postgres_only: PostgresDatabase, bus: Bus
+) -> None:
+    # Fails when each event is marked by itself: 500 executions in a transaction of four round trips.
+    await made(postgres_only, fixed_id(1), moves=39)
+    relay = Relay(postgres_only, bus)
+    await relay.lead()
+    seen = watched(postgres_only)
+
+    assert await relay.publish_waiting() == 40
+
+    assert [text.split(maxsplit=1)[0] for text in seen] == ["SELECT", "WITH"]
 
 
 async def test_steps_that_meet_each_other_go_one_after_the_other(

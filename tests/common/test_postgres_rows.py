@@ -13,12 +13,12 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from sqlalchemy import event, select, true
+from sqlalchemy import select, true
 
 from common.clock import utcnow
 from common.db.base import unit_of
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
-from common.db.postgres import PostgresDatabase
+from common.db.postgres import PostgresDatabase, RefusedError
 from common.tables import RelayLease, SubjectKey
 from common.unit import StaleError, Unit
 from intake.models import Case, CaseIdentity, KnownReferral, Notice
@@ -27,6 +27,7 @@ from intake.queries import notice as notices
 from referral.models import KnownCase, Referral
 from reintegration.models import KnownCase as PlanCase
 from reintegration.models import Plan
+from tests.common.things import watch
 from tests.conftest import PostgresUrls, fixed_id
 from tests.intake.bodies import CASE, SHELTER, identified, notice, opened, referred
 from tests.kit import ELSEWHERE, HOME, Kit
@@ -166,8 +167,9 @@ async def test_what_is_not_seen_is_not_written(intake: Intake) -> None:
                 await kit.runtime.database.write(change)
             put = unit()
             put.put(CaseIdentity, case_id=CASE, recorded_at=utcnow())
-            with pytest.raises(Exception, match="row-level security"):
+            with pytest.raises(RefusedError, match="42501") as refusal:
                 await kit.runtime.database.write(put)
+            assert "row-level security" in str(refusal.value.__context__)
 
 
 async def test_a_connection_asks_for_nobody_but_its_caller(intake: Intake) -> None:
@@ -207,16 +209,16 @@ async def test_a_call_cut_off_leaves_no_caller_behind(intake: Intake) -> None:
 
         assert await ask(HOME) == 1
         assert isinstance(database, PostgresDatabase)
-        engine = database._engine.sync_engine
+        is_cutting = [True]
 
-        def cut(*call: Any) -> None:
-            if "set_config" in call[2]:
-                raise ConnectionAbortedError
+        def cut(statement: str) -> None:
+            if "set_config" in statement and is_cutting.pop():
+                raise LookupError
 
-        event.listen(engine, "after_cursor_execute", cut)
-        with pytest.raises(ConnectionAbortedError):
+        watch(database, cut)
+        with pytest.raises(LookupError):
             await ask(ELSEWHERE)
-        event.remove(engine, "after_cursor_execute", cut)
+        is_cutting += [False, False]
 
         assert [await ask(HOME), await ask(ELSEWHERE)] == [1, 0]
 
@@ -228,11 +230,9 @@ async def test_naming_the_caller_costs_a_round_trip_only_when_it_changes(intake:
         database = kit.runtime.database
         told: list[str] = []
         assert isinstance(database, PostgresDatabase)
-        event.listen(
-            database._engine.sync_engine,
-            "before_cursor_execute",
-            lambda *call: told.append(call[2]),
-        )
+        with asking(NOBODY):
+            await database.fetch(select(RelayLease.id))
+        watch(database, told.append)
         for caller in (SERVICE, SERVICE, Caller(HOME), Caller(HOME), Caller(ELSEWHERE)):
             with asking(caller):
                 await database.fetch(select(RelayLease.id))

@@ -1,7 +1,7 @@
 """The Unit: what a command hands over is written together, on the version it was decided on."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from common import clock
 from common.clock import new_id
+from common.columns import Sealed
 from common.db import Database
 from common.errors import PreconditionFailedError
 from common.events import Event
@@ -80,6 +81,28 @@ async def test_a_new_aggregate_its_events_and_its_audit_entry_are_written_togeth
         "decision": "allow",
         "trace_id": "t" * 32,
     }
+
+
+async def test_many_rows_get_each_its_own_values_in_one_step(database: Database) -> None:
+    # Fails when the values are given to the rows in another order, or to rows that were not named.
+    await made(database, *map(fixed_id, range(4)))
+    days = [date(2026, 1, day) for day in (1, 2, 3)]
+    ends = [datetime(2026, 1, 1, 12, tzinfo=UTC), None, datetime(2026, 1, 3, 1, tzinfo=UTC)]
+    unit = new_unit(database)
+    unit.update_each(
+        Thing,
+        {"id": [fixed_id(2), fixed_id(0), fixed_id(9)], "version": [1, 1, 1]},
+        due_on=days,
+        ended_at=ends,
+        note=[Sealed(b"first"), None, None],
+    )
+
+    await database.write(unit)
+
+    found = await database.fetch(select(Thing).order_by(Thing.id))
+    told = [(row.due_on, row.ended_at, row.note and row.note.box) for row in found]
+    nothing = (None, None, None)
+    assert told == [(days[1], None, None), nothing, (days[0], ends[0], b"first"), nothing]
 
 
 async def test_nothing_is_written_before_the_unit_is(database: Database) -> None:

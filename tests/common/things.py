@@ -1,7 +1,7 @@
 """A small aggregate that stands for a service's own: a thing that is made, moved and noted."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from common.clock import utcnow
 from common.columns import COLUMN_TYPES, Sealed, new_metadata
 from common.db import Database
 from common.db.base import Store, unit_of
+from common.db.postgres import PostgresDatabase
 from common.events import Event, EventData, topic_of
 from common.inbox import Handlers
 from common.tables import DeadLetter, InboxMessage, InboxPending, OutboxMessage
@@ -193,6 +194,9 @@ class Around:
     def batch(self) -> AbstractAsyncContextManager[Store]:
         return self.inner.batch()
 
+    async def listen(self) -> None:
+        await self.inner.listen()
+
     async def close(self) -> None:
         await self.inner.close()
 
@@ -224,6 +228,32 @@ class BusAround:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+class _Watched:
+    """A connection of the driver's that tells of each statement once it was executed."""
+
+    def __init__(self, inner: Any, told: Callable[[str], object]) -> None:
+        self._inner = inner
+        self._told = told
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in {"execute", "executemany", "fetch"}:
+            return found
+
+        async def call(statement: str, *values: Any) -> Any:
+            result = await found(statement, *values)
+            self._told(statement)
+            return result
+
+        return call
+
+
+def watch(database: PostgresDatabase, told: Callable[[str], object]) -> None:
+    """Have `told` called with the text of what its open connections execute from now on."""
+    for connection in database._connections.idle:
+        connection.raw = _Watched(connection.raw, told)
 
 
 async def held(seconds: float) -> None:

@@ -1,102 +1,154 @@
 """One editor at any time, one owner at the end: letters lost, doubled, late; countries that die (F38)."""
 
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from common.contracts.referral import OwnershipHeard
 from common.errors import ConflictError
 from intake.domain.ownership import (
+    ABSURD,
+    ANSWERS,
     FOUND,
     HEARD_OF,
+    HIGHEST,
+    LEAP,
     Holding,
     Ownership,
     Saying,
     Word,
     give,
+    has_say,
     hear,
+    is_expected,
     recall,
     repeat,
     require_epoch,
 )
+from tests.conftest import fixed_id
 
-COUNTRIES = ("RS", "XK")
+OFFERS = (Word.GIVEN, Word.RECALLED)
 
 
-@dataclass
-class Country:
-    """What survives a crash is the view alone: it is committed with the letter that is to leave."""
+@dataclass(eq=False)
+class Row:
+    """A country's case. What survives a crash is this: committed with the letter that is to leave."""
 
+    country: str
     view: Ownership
+    came_by: UUID | None = None
+    given_by: UUID | None = None
     edits: list[int] = field(default_factory=list)
 
+    def hear(self, by: UUID, saying: Saying, *, refuses: bool) -> Saying | None:
+        """Hear as intake does: see commands.ownership.hear_of."""
+        if not has_say(saying.word, by, came_by=self.came_by, given_by=self.given_by):
+            return None
+        before = self.view
+        self.view, answer = hear(before, saying, refuses=refuses)
+        assert self.view.epoch >= before.epoch
+        assert self.view.refused >= before.refused
+        return answer
 
-class TwoCountries(RuleBasedStateMachine):
+
+@dataclass(frozen=True)
+class Letter:
+    by: UUID
+    to: Row
+    saying: Saying
+
+
+class Countries(RuleBasedStateMachine):
     """Every letter ever sent may come at any time, any number of times, or never."""
+
+    names: tuple[str, ...] = ("RS", "XK")
 
     def __init__(self) -> None:
         super().__init__()
-        self.countries = {"RS": Country(FOUND), "XK": Country(HEARD_OF)}
-        self.sent: list[tuple[str, Saying]] = []
-        """To whom, and what. Letters stay: each can be delivered again for ever."""
-        self.answers: dict[tuple[str, int], set[Word]] = {}
+        self.rows: list[Row] = []
+        self.referrals: dict[UUID, tuple[Row, Row]] = {}
+        """Who gives by it, and who is given."""
+        self.sent: list[Letter] = []
+        """Letters stay: each can be delivered again for ever."""
+        self.answers: dict[tuple[UUID, int], set[Word]] = {}
+        self.begin()
 
-    def post(self, sender: str, saying: Saying | None) -> None:
+    def begin(self) -> None:
+        self.rows.append(Row("RS", FOUND))
+
+    def refer(self, giver: Row, country: str) -> UUID:
+        """Send the person's data: the other country has a case of its own from then on."""
+        referral = fixed_id(len(self.referrals) + 1)
+        taker = Row(country, HEARD_OF, came_by=referral)
+        self.rows.append(taker)
+        self.referrals[referral] = (giver, taker)
+        return referral
+
+    def post(self, by: UUID, saying: Saying | None) -> None:
         if saying is None:
             return
-        if saying.word in {Word.TAKEN, Word.REFUSED}:
-            self.answers.setdefault((sender, saying.epoch), set()).add(saying.word)
-        self.sent.append((_other(sender), saying))
+        giver, taker = self.referrals[by]
+        if saying.word in ANSWERS:
+            self.answers.setdefault((by, saying.epoch), set()).add(saying.word)
+        self.sent.append(Letter(by, giver if saying.word in ANSWERS else taker, saying))
 
-    @rule(name=st.sampled_from(COUNTRIES))
-    def someone_gives(self, name: str) -> None:
-        country = self.countries[name]
-        if country.view.may_edit:
-            country.view, saying = give(country.view)
-            self.post(name, saying)
+    @rule(data=st.data(), again=st.booleans())
+    def someone_gives(self, data: st.DataObject, again: bool) -> None:  # noqa: FBT001
+        """To any other country, by a new referral or by the one that was refused before."""
+        for row in [*self.rows]:
+            if row.view.may_edit:
+                others = [name for name in self.names if name != row.country]
+                past = [id_ for id_, (giver, _) in self.referrals.items() if giver is row]
+                if again and past:
+                    by = data.draw(st.sampled_from(past))
+                else:
+                    by = self.refer(row, data.draw(st.sampled_from(others)))
+                row.view, saying = give(row.view, is_first=row.given_by is None)
+                row.given_by = by
+                self.post(by, saying)
 
-    @rule(name=st.sampled_from(COUNTRIES))
-    def someone_recalls(self, name: str) -> None:
-        if self.countries[name].view.holding is Holding.GIVING:
-            self.post(name, recall(self.countries[name].view))
+    @rule()
+    def someone_recalls(self) -> None:
+        for row in self.rows:
+            if row.view.holding is Holding.GIVING and row.given_by is not None:
+                self.post(row.given_by, recall(row.view))
 
     @precondition(lambda self: bool(self.sent))
     @rule(data=st.data(), refuses=st.booleans(), dies=st.booleans())
     def a_letter_comes(self, data: st.DataObject, refuses: bool, dies: bool) -> None:  # noqa: FBT001
-        name, saying = data.draw(st.sampled_from(self.sent))
-        country = self.countries[name]
-        view, answer = hear(country.view, saying, refuses=refuses)
-        if dies:
-            return  # before the commit: neither the view nor the answer is there
-        assert view.epoch >= country.view.epoch
-        assert view.refused >= country.view.refused
-        country.view = view
-        self.post(name, answer)
-
-    @rule(name=st.sampled_from(COUNTRIES), behind=st.integers(0, 3))
-    def someone_edits(self, name: str, behind: int) -> None:
-        """Whoever decided on an older epoch is refused."""
-        country = self.countries[name]
-        epoch = country.view.epoch - behind
-        try:
-            require_epoch(country.view, epoch)
-        except ConflictError:
-            assert behind > 0 or not country.view.may_edit
+        letter = data.draw(st.sampled_from(self.sent))
+        before = letter.to.view
+        answer = letter.to.hear(letter.by, letter.saying, refuses=refuses)
+        if dies:  # before the commit: neither the view nor the answer is there
+            letter.to.view = before
         else:
-            country.edits.append(epoch)
+            self.post(letter.by, answer)
+
+    @rule(data=st.data(), behind=st.integers(0, 3))
+    def someone_edits(self, data: st.DataObject, behind: int) -> None:
+        """Whoever decided on an older epoch is refused."""
+        row = data.draw(st.sampled_from(self.rows))
+        epoch = row.view.epoch - behind
+        try:
+            require_epoch(row.view, epoch)
+        except ConflictError:
+            assert behind > 0 or not row.view.may_edit
+        else:
+            row.edits.append(epoch)
 
     @invariant()
     def at_most_one_may_edit(self) -> None:
-        editors = [name for name, country in self.countries.items() if country.view.may_edit]
-        assert len(editors) <= 1, self.countries
+        assert sum(row.view.may_edit for row in self.rows) <= 1, self.rows
 
     @invariant()
     def no_epoch_has_two_editors(self) -> None:
-        mine, other = ({*country.edits} for country in self.countries.values())
-        assert not mine & other
+        edits = [epoch for row in self.rows for epoch in {*row.edits}]
+        assert len(edits) == len({*edits}), self.rows
 
     @invariant()
     def an_answer_once_given_is_the_answer(self) -> None:
@@ -104,38 +156,142 @@ class TwoCountries(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once letters come through, and who waits says it again, exactly one owns the case."""
-        for _ in range(10):
-            for name, country in self.countries.items():
-                self.post(name, repeat(country.view))
-            for name, saying in [*self.sent]:
-                country = self.countries[name]
-                country.view, answer = hear(country.view, saying)
-                self.post(name, answer)
-        assert Counter(c.view.holding for c in self.countries.values()) == {
-            Holding.OWNER: 1,
-            Holding.NONE: 1,
-        }
+        for _ in range(4):
+            for row in self.rows:
+                if row.given_by is not None:
+                    self.post(row.given_by, repeat(row.view))
+            for letter in [*dict.fromkeys(self.sent)]:
+                self.post(letter.by, letter.to.hear(letter.by, letter.saying, refuses=False))
+        self.ends()
+
+    def ends(self) -> None:
+        holdings = [row.view.holding for row in self.rows]
+        assert sorted(holdings) == [*[Holding.NONE] * (len(holdings) - 1), Holding.OWNER]
 
 
-TwoCountries.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
-TestTwoCountries = TwoCountries.TestCase
+class ThreeWithALiar(Countries):
+    """XK gave its case to RS, by one referral; RS and AL are honest. Of the rows, XK's is not one.
+
+    XK says under that referral whatever it likes, whenever it likes. It gives the case once or
+    never; what it told before RS took it is its own affair.
+    """
+
+    names = ("RS", "AL")
+
+    def begin(self) -> None:
+        self.lies = self.refer(Row("XK", FOUND), "RS")
+
+    @rule(
+        word=st.sampled_from(Word),
+        epoch=st.integers(1, 12) | st.sampled_from([ABSURD - 1, ABSURD, HIGHEST - 1, HIGHEST]),
+        refuses=st.booleans(),
+    )
+    def the_liar_says(self, word: Word, epoch: int, refuses: bool) -> None:  # noqa: FBT001
+        [row] = [row for row in self.rows if row.came_by == self.lies]
+        before, was_given = row.view, row.given_by is not None
+        row.hear(self.lies, Saying(word, epoch), refuses=refuses)
+        assert row.view == before or not (was_given or before.was_here)
+
+    @invariant()
+    def no_epoch_has_two_editors(self) -> None:
+        """Of honest countries; an absurd epoch of the liar's is left behind, and may come again."""
+
+    @invariant()
+    def every_word_can_be_said(self) -> None:
+        assert all(1 <= letter.saying.epoch <= HIGHEST for letter in self.sent)
+
+    def ends(self) -> None:
+        was_taken = any(row.view.was_here for row in self.rows)
+        assert _owners(self.rows) == int(was_taken), self.rows
 
 
-def _other(name: str) -> str:
-    return COUNTRIES[1 - COUNTRIES.index(name)]
+def _owners(rows: Iterable[Row]) -> int:
+    assert not any(row.view.holding is Holding.GIVING for row in rows), rows
+    return sum(row.view.may_edit for row in rows)
 
 
-def test_a_case_goes_over_and_comes_back_under_ever_higher_epochs() -> None:
+for machine in (Countries, ThreeWithALiar):
+    machine.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestTwoCountries = Countries.TestCase
+TestThreeCountriesOfWhichOneLies = ThreeWithALiar.TestCase
+
+
+def test_a_case_goes_over_and_comes_back_as_one_of_its_own_under_ever_higher_epochs() -> None:
     here, letter = give(FOUND)
     there, answer = hear(HEARD_OF, letter)
     assert answer == Saying(Word.TAKEN, 2)
     here, _ = hear(here, answer)
     there, letter = give(there)
-    here, answer = hear(here, letter)
+    back, answer = hear(HEARD_OF, letter)
     assert answer == Saying(Word.TAKEN, 3)
     there, _ = hear(there, answer)
 
-    assert (here, there) == (Ownership(Holding.OWNER, 3), Ownership(Holding.NONE, 3))
+    assert here == Ownership(Holding.NONE, 2)
+    assert (back, there) == (Ownership(Holding.OWNER, 3), Ownership(Holding.NONE, 3))
+
+
+@pytest.mark.row("F38", "C1")
+@pytest.mark.parametrize("word", Word)
+@pytest.mark.parametrize("epoch", [2, 3, 4, 9, HIGHEST])
+def test_a_former_owner_changes_nothing_whatever_it_says(word: Word, epoch: int) -> None:
+    """Fails when an offer counts while the case is on its way, or was, to somebody else."""
+    came_by, given_by = fixed_id(1), fixed_id(2)
+    owned, _ = hear(HEARD_OF, Saying(Word.GIVEN, 2))
+    giving, _ = give(owned, is_first=True)
+    gone, _ = hear(giving, Saying(Word.TAKEN, 3))
+    kept, _ = hear(giving, Saying(Word.REFUSED, 3))
+
+    for view in (giving, gone, kept):
+        assert not has_say(word, came_by, came_by=came_by, given_by=given_by)
+        if word in OFFERS:  # and were it asked, the view by itself would say so
+            assert hear(view, Saying(word, epoch))[0] == view
+
+
+def test_only_the_country_it_was_given_to_last_answers() -> None:
+    came_by, refused_by, given_by = (fixed_id(number) for number in (1, 2, 3))
+    for word in Word:
+        heard = {
+            by: has_say(word, by, came_by=came_by, given_by=given_by)
+            for by in (came_by, refused_by, given_by)
+        }
+        assert heard == {came_by: False, refused_by: False, given_by: word in ANSWERS}
+        assert has_say(word, came_by, came_by=came_by, given_by=None) is (word in OFFERS)
+
+
+@pytest.mark.parametrize("epoch", [ABSURD, HIGHEST - 1, HIGHEST])
+def test_a_case_that_came_under_an_absurd_epoch_goes_on_all_the_same(epoch: int) -> None:
+    """Fails when the next epoch is counted from whatever a peer said: nobody could hear it."""
+    owned, taken = hear(HEARD_OF, Saying(Word.GIVEN, epoch))
+    giving, offer = give(owned, is_first=True)
+    there, answer = hear(HEARD_OF, offer)
+    kept, _ = hear(giving, Saying(Word.REFUSED, offer.epoch))
+    _, second = give(kept)
+
+    assert (taken, offer) == (Saying(Word.TAKEN, epoch), Saying(Word.GIVEN, 2))
+    assert (there.may_edit, answer) == (True, Saying(Word.TAKEN, 2))
+    assert second == Saying(Word.GIVEN, 4)
+
+
+@pytest.mark.parametrize("word", OFFERS)
+@pytest.mark.parametrize("epoch", [0, 1, HIGHEST + 1, 2_000_000])
+def test_what_no_honest_country_says_is_passed_over(word: Word, epoch: int) -> None:
+    assert hear(HEARD_OF, Saying(word, epoch)) == (HEARD_OF, None)
+
+
+def test_an_offer_after_a_refusal_is_near_it() -> None:
+    refused, _ = hear(HEARD_OF, Saying(Word.RECALLED, 7))
+
+    near = [epoch for epoch in range(1, 1000) if is_expected(refused, epoch)]
+
+    assert near == [*range(8, 7 + LEAP + 1)]
+
+
+def test_the_bound_is_that_of_the_letters() -> None:
+    [bound] = [
+        each.le for each in OwnershipHeard.model_fields["epoch"].metadata if hasattr(each, "le")
+    ]
+
+    assert bound == HIGHEST
 
 
 def test_what_was_refused_comes_back_and_can_never_be_taken() -> None:

@@ -21,12 +21,14 @@ from common.contracts.intake import (
     CasePackageReleased,
     ConsentGranted,
 )
+from common.db.base import unit_of
 from common.federation.custody import SignedStatement
 from common.federation.keys import SealingKey
 from common.federation.mail import topic_to
 from common.federation.package import seal_package
 from common.tables import DeadLetter
 from referral.models import CrossBorderReferral, Letter
+from referral.queries.letters import list_custody
 from referral.worker import courier_of, mail_of, postbox_of, read_on
 from tests.federation.countries import Land, land
 from tests.kit import HOME, Kit, if_match, open_service
@@ -116,9 +118,15 @@ class Country:
         return [kind.model_validate(e.data) for e in events if e.type == kind.type]
 
     async def custody(self, referral_id: UUID) -> list[SignedStatement]:
-        answer = await self.caller("NATIONAL_COORDINATOR").get(f"{URL}/{referral_id}/custody")
-        assert answer.status_code == 200, answer.text
-        return [SignedStatement.model_validate(each) for each in answer.json()["statements"]]
+        """Return all that both countries have said and signed, whoever may read it."""
+        unit = unit_of(self.kit.runtime.database, source="/tests", operation="test")
+        return await list_custody(unit, referral_id)
+
+    async def read_custody(
+        self, referral_id: UUID, by: httpx.AsyncClient | None = None
+    ) -> httpx.Response:
+        caller = by or self.caller("NATIONAL_COORDINATOR", new_id())
+        return await caller.get(f"{URL}/{referral_id}/custody")
 
     # --- what its people do
 

@@ -11,7 +11,13 @@ import pytest
 
 from common.bus import LocalBus
 from common.events import topic_of
-from common.federation.custody import RECEIPT, CustodyError, SignedStatement, verify
+from common.federation.custody import (
+    RECEIPT,
+    CustodyError,
+    SignedStatement,
+    digest_of,
+    verify,
+)
 from common.federation.mail import topic_to
 from referral.worker import run
 from tests.federation.countries import directory_of, land
@@ -81,9 +87,47 @@ async def test_a_statement_is_shown_once_it_is_signed(crossing: Crossing) -> Non
 
     [offer] = await crossing.s.custody(referral_id)
     assert (offer.statement.kind, offer.statement.number) == ("offer", 1)
+    answer = await crossing.s.read_custody(referral_id)
+    assert answer.json() == {"statements": [offer.model_dump(mode="json")]}
     stranger = crossing.s.caller("SOCIAL_WORKER", ELSEWHERE)
-    answer = await stranger.get(f"/v1/cross-border-referrals/{referral_id}/custody")
-    assert answer.status_code == 404
+    assert (await crossing.s.read_custody(referral_id, stranger)).status_code == 404
+
+
+@pytest.mark.row("F37")
+async def test_only_who_sees_the_offer_reads_how_far_it_came(crossing: Crossing) -> None:
+    """Seeded: show the chain to whoever may read the referral."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.sent(case)
+    assert (await crossing.r.read_custody(referral_id)).status_code == 404
+
+    await crossing.r.do(referral_id, "acknowledge")
+    await crossing.post()
+    assert (await crossing.r.read_custody(referral_id)).status_code == 200
+    await crossing.s.do(referral_id, "cancel", {"reason": "OTHER"})
+    await crossing.post()
+
+    assert (await crossing.r.read_custody(referral_id)).status_code == 404
+    assert (await crossing.s.read_custody(referral_id)).status_code == 200
+
+
+@pytest.mark.row("F37")
+async def test_the_digests_tell_nobody_the_words(crossing: Crossing) -> None:
+    """Seeded: hash the words without their salt; whoever reads the chain finds them by trying."""
+    case, _ = await crossing.ready()
+    one, other = await crossing.sent(case), await crossing.sent(case)
+    offer = {
+        "age_group": "25-34",
+        "sex": "FEMALE",
+        "needs": ["SHELTER", "COUNSELLING_INFORMATION"],
+        "languages": ["sq"],
+        "urgency": "HIGH",
+    }
+    digests = [(await crossing.r.custody(each))[0].statement.digest for each in (one, other)]
+
+    row = await crossing.r.row(one)
+    assert {name: getattr(row, name) for name in offer} == offer
+    assert digests[0] != digests[1]
+    assert digest_of(offer) not in digests
 
 
 async def test_what_was_said_is_signed_by_the_key_of_that_day(crossing: Crossing) -> None:

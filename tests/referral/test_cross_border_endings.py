@@ -145,7 +145,7 @@ async def test_a_withdrawal_is_erased_and_then_closed(crossing: Crossing) -> Non
     assert (last.status, last.case_id, last.reason) == (
         "CONSENT_WITHDRAWN",
         None,
-        "CONSENT_WITHDRAWN",
+        None,
     )
 
     await crossing.erase(referral_id)
@@ -248,6 +248,13 @@ async def test_either_country_may_say_that_the_journey_failed(crossing: Crossing
     assert answer.status_code == 200, answer.text
     assert await both(crossing, referral_id) == ("FAILED", "FAILED")
     assert (await crossing.s.see(referral_id))["reason"] == "NOT_ADMITTED"
+    # The feed of who takes her in says no more than a reading.
+    refuge = crossing.r.caller("SOCIAL_WORKER", REFUGE)
+    shown = await crossing.r.see(referral_id, refuge)
+    [told] = [each for each in await crossing.r.kit.feed(refuge) if each.subject == referral_id]
+    for name in ("reason", "case_id", "purpose", "recipient_kind", "recipient_organisation_id"):
+        assert told.data[name] is None, name
+        assert shown[name] is None, name
 
 
 async def test_who_arrived_has_arrived_although_the_sender_gave_her_up(crossing: Crossing) -> None:

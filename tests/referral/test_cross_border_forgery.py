@@ -1,6 +1,7 @@
 """Letters from the wrong hands, and from a peer that says what is not true: nothing changes (F41)."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,51 @@ async def test_a_forged_link_of_the_chain_is_not_taken(
 
     assert await state(crossing, referral_id) == before
     assert await crossing.r.dead() == ["custody.broken"]
+
+
+@pytest.mark.row("F41")
+@pytest.mark.parametrize("number", [0, 1, 2])
+async def test_a_receipt_of_nothing_takes_no_link_s_place(crossing: Crossing, number: int) -> None:
+    """Seeded: keep a receipt by its number over what stands there; a country erases what it said."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    fields = {"number": number, "kind": "receipt", "digest": digest_of({}), "previous": GENESIS}
+    said = await statement_to_r(crossing, referral_id, crossing.s.land, **fields)
+
+    await write_as(crossing, crossing.s.land, said, {})
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == ["custody.broken"]
+
+
+@pytest.mark.row("F41")
+async def test_a_receipt_said_twice_is_kept_as_it_was_first(crossing: Crossing) -> None:
+    """Seeded: replace a receipt by the next of its number."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    [mine] = [
+        s for s in await crossing.r.custody(referral_id) if s.statement.kind == "acknowledged"
+    ]
+    said = await statement_to_r(
+        crossing,
+        referral_id,
+        crossing.s.land,
+        number=1,
+        kind="receipt",
+        digest=digest_of({}),
+        heard=mine.statement.number,
+        heard_hash=mine.statement.hash,
+        said_at=NOW - timedelta(days=1),
+    )
+    before = await crossing.r.custody(referral_id)
+
+    await write_as(crossing, crossing.s.land, said, {})
+    await crossing.r.collect()
+
+    assert await crossing.r.custody(referral_id) == before
+    assert await crossing.r.dead() == []
 
 
 @pytest.mark.parametrize(

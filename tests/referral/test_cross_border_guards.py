@@ -11,7 +11,19 @@ from common.clock import new_id
 from common.contracts.intake import CaseAssigned
 from tests.kit import ELSEWHERE, HOME, if_match
 from tests.referral.crossing import REFUGE, URL, Crossing, agreed, draft, open_crossing, plan
-from tests.referral.story import NOW, TODAY, Case, now_is, opened, withdrawn
+from tests.referral.story import (
+    NOW,
+    TODAY,
+    Case,
+    drafted,
+    now_is,
+    opened,
+    register,
+    sender,
+    step,
+    withdrawn,
+)
+from tests.referral.story import draft as draft_at_home
 
 
 @pytest.fixture
@@ -63,9 +75,49 @@ async def test_only_who_has_the_case_may_refer_it(crossing: Crossing) -> None:
     case, _ = await crossing.ready()
     elsewhere = crossing.s.caller("SOCIAL_WORKER", ELSEWHERE)
 
-    for sender, case_id in ((elsewhere, case.id), (crossing.s.by("submit"), new_id())):
-        answer = await sender.post(URL, json=draft(case_id))
+    for caller, case_id in ((elsewhere, case.id), (crossing.s.by("submit"), new_id())):
+        answer = await caller.post(URL, json=draft(case_id))
         assert (answer.status_code, answer.json()["code"]) == (409, "referral.case_unknown")
+
+
+@pytest.mark.row("C1")
+async def test_a_case_that_another_country_has_is_referred_by_nobody_here(
+    crossing: Crossing,
+) -> None:
+    """Seeded: do not look whether the case was given away; forget that a refusal brings it back."""
+    case, _ = await crossing.ready()
+    s = crossing.s
+    await register(s.kit)
+    abroad, at_home = await crossing.drafted(case), await drafted(s.kit, case)
+    referral_id = await crossing.arrived(case)
+
+    async def assert_not_here() -> None:
+        answers = [
+            await s.by("submit").post(URL, json=draft(case.id)),
+            await s.step(abroad, "submit"),
+            await sender(s.kit).post("/v1/referrals", json=draft_at_home(case.id)),
+            await step(sender(s.kit), at_home, "submit"),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (409, "ownership.not_here")
+
+    await crossing.give(case, referral_id)
+    await assert_not_here()
+    await crossing.answer(referral_id, "TAKEN")
+    await assert_not_here()
+    await crossing.answer(referral_id, "REFUSED")  # what was taken is not refused any more
+    await assert_not_here()
+
+
+@pytest.mark.row("C1")
+async def test_a_case_that_was_refused_is_here_again(crossing: Crossing) -> None:
+    case, _ = await crossing.ready()
+    referral_id = await crossing.arrived(case)
+    await crossing.give(case, referral_id)
+
+    await crossing.answer(referral_id, "REFUSED")
+
+    await crossing.s.do(await crossing.drafted(case), "submit")
 
 
 # --- preparation

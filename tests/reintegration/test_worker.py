@@ -169,6 +169,7 @@ class Overtaken:
         self.outbox_written = database.outbox_written
         self.batch = database.batch
         self.fetch = database.fetch
+        self.listen = database.listen
         self.close = database.close
         self._is_first = True
 

@@ -1,11 +1,13 @@
-"""Column types that behave the same on PostgreSQL and SQLite, and cannot hold a secret by mistake."""
+"""Column types that behave the same on both engines and hold no secret by mistake; and defaults."""
 
 import enum
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, LargeBinary, MetaData, String, Uuid
+from sqlalchemy import JSON, DateTime, Dialect, Enum, LargeBinary, MetaData, String, Table, Uuid
 from sqlalchemy.types import TypeDecorator
 
 NAMING_CONVENTION = {
@@ -79,3 +81,28 @@ COLUMN_TYPES: dict[Any, Any] = {
 
 def new_metadata() -> MetaData:
     return MetaData(naming_convention=NAMING_CONVENTION)
+
+
+def with_defaults(table: Table, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a row's values with those of the columns that are not named."""
+    full = dict(values)
+    for key, make in _defaults(table):
+        if key not in full:
+            full[key] = make()
+    return full
+
+
+@cache
+def _defaults(table: Table) -> list[tuple[str, Callable[[], Any]]]:
+    """Return what a column holds that is not named, for all columns but those the database counts."""
+    return [
+        (column.key, partial(_default, column.default))
+        for column in table.columns
+        if column is not table.autoincrement_column
+    ]
+
+
+def _default(default: Any) -> Any:  # noqa: ANN401  SQLAlchemy's, which has no common type for both
+    if default is None:
+        return None
+    return default.arg(None) if default.is_callable else default.arg

@@ -9,15 +9,18 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
 import structlog
 
 from common.clock import monotonic
 from common.errors import UnavailableError
 from common.settings import may_be_asked
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = structlog.get_logger(__name__)
 
@@ -30,7 +33,7 @@ GOOD_SECONDS = 24 * 3600.0
 """How long keys are believed after the provider last confirmed them."""
 MAX_BYTES = 256 * 1024
 _ANSWER_SECONDS = 10.0
-_TIMEOUT = httpx.Timeout(5.0)
+_STEP_SECONDS = 5.0
 
 Read = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -39,7 +42,7 @@ class IssuerError(Exception):
     """The provider's answer is not one to be believed; the text is one of a fixed few."""
 
 
-def fetch_key_set(issuer: str, client: httpx.Client) -> dict[str, Any]:
+def fetch_key_set(issuer: str, client: "httpx.Client") -> dict[str, Any]:
     """Return the JWK set of the provider; IssuerError or httpx.HTTPError without one."""
     if not may_be_asked(issuer):
         raise IssuerError("address")
@@ -59,11 +62,11 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port
 
 
-def _get(client: httpx.Client, address: str) -> dict[str, Any]:
+def _get(client: "httpx.Client", address: str) -> dict[str, Any]:
     """Return a JSON object; an answer that is long, late, compressed or elsewhere is refused."""
     deadline, raw = monotonic() + _ANSWER_SECONDS, b""
     with client.stream("GET", address) as answer:
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != HTTPStatus.OK:
             raise IssuerError("status")
         for chunk in answer.iter_raw():
             raw += chunk
@@ -169,10 +172,12 @@ class IssuerKeys:
         return True
 
     @cached_property
-    def _client(self) -> httpx.Client:
+    def _client(self) -> "httpx.Client":
         """Made once, for reading the machine's certificates takes longer than all the rest."""
+        import httpx  # noqa: PLC0415  where the keys are in a file nobody needs it
+
         return httpx.Client(
-            timeout=_TIMEOUT,
+            timeout=_STEP_SECONDS,
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             limits=httpx.Limits(max_keepalive_connections=0),

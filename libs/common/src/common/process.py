@@ -23,8 +23,9 @@ from common.bus import BusRefusedError
 from common.consumer import topics_of, with_audit_heads
 from common.db import OUTAGE
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
+from common.db.head import head_of
+from common.db.opening import is_sqlite
 from common.inbox import Handlers
-from common.migrations import head_of, is_sqlite
 from common.runtime import Runtime, open_runtime
 from common.settings import EX_CONFIG, PORTS, ServiceName, ServiceSettings, read_settings
 

@@ -22,6 +22,7 @@ logger = structlog.get_logger(__name__)
 
 BATCH = 500
 _IDLE_SECONDS = 1.0
+"""How long an event may wait of whose commit nothing was heard."""
 _SEND_DEADLINE = 20.0
 _BACKOFF_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 16, 30)
 
@@ -101,9 +102,12 @@ class Relay:
         # The position too: a mark whose answer was lost may have committed all the same.
         mine = {"id": 1, "epoch": self._epoch, "feed_position": self._position}
         unit.update(RelayLease, mine, expect=1, feed_position=last)
-        now = utcnow()
-        for position, id_ in enumerate(ids, self._position + 1):
-            unit.update(OutboxMessage, {"id": id_}, published_at=now, feed_position=position)
+        unit.update_each(
+            OutboxMessage,
+            {"id": ids},
+            published_at=[utcnow()] * len(ids),
+            feed_position=range(self._position + 1, last + 1),
+        )
         await self._database.write(unit)
         self._position = last
 
@@ -115,6 +119,7 @@ class Relay:
             written = self._database.outbox_written
             written.clear()
             try:
+                await self._database.listen()
                 published = await self.publish_waiting()
             except StaleError:
                 raise

@@ -7,9 +7,8 @@ existing row names the version it was decided on; if that has passed, StaleError
 command is run again on fresh rows (or the caller, who sent If-Match, is told 412).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, Literal, Protocol, TypeVar, cast
 from uuid import UUID
@@ -18,7 +17,7 @@ from sqlalchemy import Select, Table, bindparam, select
 from sqlalchemy.orm import DeclarativeBase
 
 from common.clock import new_id, utcnow
-from common.columns import Sealed
+from common.columns import Sealed, with_defaults
 from common.errors import PreconditionFailedError
 from common.events import Event, EventData, topic_of
 from common.sealing import SubjectBox, SubjectKeyRing
@@ -47,9 +46,12 @@ class DuplicateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row to write. `expect` counts the rows an update must meet (None: any number)."""
+    """One row to write. `expect` counts the rows an update must meet (None: any number).
 
-    kind: Literal["insert", "update", "put", "delete"]
+    Of an `update_each`, `values` and `where` hold lists instead: the nth of each is the nth row's.
+    """
+
+    kind: Literal["insert", "update", "update_each", "put", "delete"]
     table: Table
     values: Values
     where: Values = field(default_factory=dict)
@@ -194,6 +196,17 @@ class Unit:
         """Hand over a plain update of a projection's or aggregate's part."""
         self.steps.append(Step("update", _table(model), values, where, expect=expect))
 
+    def update_each(
+        self, model: type[T], where: Mapping[str, Sequence[Any]], **values: Sequence[Any]
+    ) -> None:
+        """Hand over plain updates of many rows: the nth keys of `where` get the nth of the values.
+
+        All sequences are of one length and no key is None; a key that is not there is passed over.
+        """
+        columns = {name: [*each] for name, each in values.items()}
+        keys = {name: [*each] for name, each in where.items()}
+        self.steps.append(Step("update_each", _table(model), columns, keys))
+
     def remove(self, model: type[T], *, expect: int | None = None, **where: Any) -> None:
         self.steps.append(Step("delete", _table(model), {}, where, expect))
 
@@ -335,7 +348,7 @@ class Unit:
 
     def _insert(self, model: type[T], values: Values) -> T:
         table = _table(model)
-        full = _with_defaults(table, values)
+        full = with_defaults(table, values)
         self.steps.append(Step("insert", table, full))
         return cast(T, SimpleNamespace(**full))
 
@@ -358,30 +371,6 @@ class Unit:
 
 def _table(model: type[DeclarativeBase]) -> Table:
     return cast(Table, model.__table__)
-
-
-def _with_defaults(table: Table, values: Values) -> Values:
-    full = dict(values)
-    for key, make in _defaults(table):
-        if key not in full:
-            full[key] = make()
-    return full
-
-
-@cache
-def _defaults(table: Table) -> list[tuple[str, Callable[[], Any]]]:
-    """Return what a column holds that is not named, for all columns but those the database counts."""
-    return [
-        (column.key, partial(_default, column.default))
-        for column in table.columns
-        if column is not table.autoincrement_column
-    ]
-
-
-def _default(default: Any) -> Any:  # noqa: ANN401  SQLAlchemy's, which has no common type for both
-    if default is None:
-        return None
-    return default.arg(None) if default.is_callable else default.arg
 
 
 __all__ = [

@@ -139,7 +139,12 @@ async def on_package_released(unit: Unit, event: Event, *, here: Here) -> None:
 
 
 async def on_ownership_said(unit: Unit, event: Event, *, here: Here) -> None:
+    """Remember whether another country has the case, or is offered it, and tell it so."""
     said = CaseOwnershipSaid.model_validate(event.data)
+    if said.word == "GIVEN":
+        _change_case(unit, event, given_epoch=said.epoch, given_by=said.referral_id)
+    elif said.word == "TAKEN":
+        _change_case(unit, event, given_epoch=None, given_by=None)
     await say_ownership(unit, said, on=here.day_of(event.time), own=here.country)
 
 

@@ -1,7 +1,8 @@
 """The courier: signs what this country says to others, seals its letters and sends them by the hub.
 
 A letter is sealed when it is sent, so one that waited for days is fresh; the statement in it is signed
-once and stays the same at each sending. An outage of the hub waits and touches nothing else.
+once and stays the same at each sending. An outage of the hub waits and touches nothing else. Words that
+were taken back do not leave: they are looked for again once the hub has answered.
 """
 
 import asyncio
@@ -18,11 +19,12 @@ from common.db.base import OUTAGE, Database, unit_of
 from common.federation.custody import RECEIPT, SignedStatement, Statement
 from common.federation.envelope import Letter as Sealable
 from common.federation.envelope import seal
-from common.federation.mail import topic_to
+from common.federation.mail import event_of, topic_to
 from common.federation.peers import OwnKeys, Peers
 from common.sealing import SealError
 from common.unit import StaleError, Unit
 from referral.commands.letters import open_words
+from referral.domain.cross_border import OF_THE_PERSON
 from referral.models import Custody, Letter
 from referral.queries import letters as queries
 
@@ -108,6 +110,7 @@ class Courier:
         """Seal and publish the letters whose turn it is, and mark them as sent; return how many.
 
         Those to a country that was removed, or has no key just now, wait, and the others go on.
+        StaleError where words were taken back meanwhile; nothing was sent then.
         """
         now, peers = utcnow(), self._peers()
         keys = {
@@ -125,14 +128,20 @@ class Courier:
         sealed: list[tuple[Any, Record]] = []
         for row in due:
             try:
-                letter = Sealable.of(queries.signed_of(row), await self._open(unit, row))
+                letter = await self._open(unit, row)
                 value = seal(letter, by=own, to=keys[row.recipient])
             except (LookupError, ValueError, SealError) as error:
                 kind = type(error).__name__
                 logger.error("courier.cannot_seal", subject=str(row.referral_id), error=kind)  # noqa: TRY400
                 continue
-            record = Record(topic_to(row.recipient), str(row.referral_id), value)
-            sealed.append((row, record))
+            # Under the name that the letters of this referral have between the two countries.
+            name = str(event_of(letter).subject)
+            sealed.append((row, Record(topic_to(row.recipient), name, value)))
+        # A hub that is away is waited for here, not between the look at the rows and the sending.
+        await self._hub.bounds([topic_to(self._country)])
+        for row, _ in sealed:
+            if row.kind in OF_THE_PERSON and row.body is not None:
+                unit.require_unchanged(Letter, id=row.id, body=row.body)
         if unit.steps:  # no entry, no data
             await self._database.write(unit)
         crash("courier.before_send")
@@ -154,9 +163,12 @@ class Courier:
                 unit.update(Letter, {"id": receipt.id}, expect=1, sent_at=None)
                 await self._database.write(unit)
 
-    async def _open(self, unit: Unit, row: Any) -> dict[str, Any]:  # noqa: ANN401  a joined row
+    async def _open(self, unit: Unit, row: Any) -> Sealable:  # noqa: ANN401  a joined row
+        said = queries.signed_of(row)
         if row.kind == RECEIPT:
-            return {}
+            return Sealable.of(said, {})
+        if row.body is None and row.kind in OF_THE_PERSON:
+            return Sealable.of(said, None)
         box = await unit.box(row.referral_id)
         if box is None:
             raise LookupError("the key of a referral is made with it")
@@ -167,7 +179,8 @@ class Courier:
             about=row.case_id or row.referral_id,
             purpose=row.purpose,
         )
-        return open_words(box, row)
+        words, salt = open_words(box, row)
+        return Sealable.of(said, words, salt)
 
     async def _mark(self, sent: Sequence[Any]) -> None:
         unit, now = self._unit("mark_sent"), utcnow()

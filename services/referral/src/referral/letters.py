@@ -27,9 +27,10 @@ from common.federation.mail import topic_to, type_of
 from common.inbox import Handler
 from common.unit import Unit
 from referral.commands.crossing import answer_receipt, change
-from referral.commands.letters import keep, mark_heard, take, write_letter, write_receipt
+from referral.commands.letters import keep, take, take_receipt, write_letter, write_receipt
 from referral.domain.calendar import Calendar
 from referral.domain.cross_border import (
+    OF_THE_PERSON,
     CrossBorderStatus,
     Direction,
     Kind,
@@ -37,7 +38,7 @@ from referral.domain.cross_border import (
     status_after_taken,
 )
 from referral.domain.referral import RESPONSE_POLICY, Urgency, respond_by
-from referral.models import CrossBorderReferral
+from referral.models import CrossBorderReferral, KnownCase
 from referral.queries.cross_border import find_cross_border
 from referral.schemas.letters import (
     BODIES,
@@ -52,6 +53,7 @@ from referral.schemas.letters import (
 )
 
 _TAKEN = "TAKEN"
+_REFUSED = "REFUSED"
 
 
 @dataclass(slots=True)
@@ -101,27 +103,28 @@ async def on_receipt(unit: Unit, event: Event) -> None:
     """Mark what the other country says it has taken."""
     signed = SignedStatement.model_validate(event.data["said"])
     row = await _known(unit, signed.statement)
-    await mark_heard(unit, row, signed.statement)
-    keep(unit, signed)
+    await take_receipt(unit, row, signed)
 
 
 async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calendar) -> None:
     signed = SignedStatement.model_validate(event.data["said"])
     said = signed.statement
-    body = BODIES[kind].model_validate(event.data["body"])
+    body = _words(kind, event.data["body"])
     row = await find_cross_border(unit, said.referral_id)
-    if row is None and isinstance(body, Offer):
+    if row is None and kind is Kind.OFFER:
         await _receive(unit, signed, body, calendar)
         return
     row = await _known(unit, said)
     status = status_after(row.direction, kind, row.status)
     columns = await take(unit, row, signed)
-    if status is None:
+    if status is None or body is None:
         await answer_receipt(unit, row, said, own=calendar.country, columns=columns)
         return
     effect = _effect(row, kind, body, status, calendar)
     if isinstance(body, Offer):
         effect.columns = _offered(body, said, calendar)
+    if isinstance(body, OwnershipWord):
+        _note_answer(unit, row, body)
     if effect.answer is not None:
         columns |= await write_letter(unit, row, effect.answer, own=calendar.country, heard=said)
     else:
@@ -138,10 +141,28 @@ async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calend
     )
 
 
+def _words(kind: Kind, body: object) -> Body | None:
+    """Return a letter's words, None where its author has taken back what they said of the person."""
+    if body is None and kind in OF_THE_PERSON:
+        return None
+    return BODIES[kind].model_validate(body)
+
+
+def _note_answer(unit: Unit, row: CrossBorderReferral, answer: OwnershipWord) -> None:
+    """Hand over whether a case that was given by this referral is another country's now."""
+    given = {"given_by": row.id, "given_epoch": answer.epoch}
+    if answer.word == _TAKEN:
+        unit.update(KnownCase, given, given_by=None)  # no later answer counts
+    elif answer.word == _REFUSED:
+        unit.update(KnownCase, given, given_by=None, given_epoch=None)
+
+
 async def _known(unit: Unit, said: Statement) -> CrossBorderReferral:
     """Return the referral a letter is about; ConflictError unless it is one with its author.
 
-    `letter.unknown_referral`: whether another country has it is told to nobody.
+    `letter.unknown_referral`, whether nobody has it or another country: the letter is buried without
+    a receipt. An offer is answered only under an id that is free, so who knows an id, which cannot be
+    guessed, learns by an offer under it that it is in use here, and nothing else.
     """
     row = await find_cross_border(unit, said.referral_id)
     if row is None or row.peer_country != said.author:
@@ -149,20 +170,25 @@ async def _known(unit: Unit, said: Statement) -> CrossBorderReferral:
     return row
 
 
-async def _receive(unit: Unit, signed: SignedStatement, offer: Offer, calendar: Calendar) -> None:
-    """Make the row of a referral that another country sends; nobody here has it yet."""
+async def _receive(
+    unit: Unit, signed: SignedStatement, body: Body | None, calendar: Calendar
+) -> None:
+    """Make the row of a referral that another country sends; nobody here has it yet.
+
+    Also of one whose words were taken back: the letter that calls it off comes next.
+    """
     said = signed.statement
     try:
         require_next(said, number=0, previous=GENESIS)
     except CustodyError:
         raise ConflictError("custody.broken") from None
     await unit.new_box(said.referral_id)
-    columns = _offered(offer, said, calendar)
+    columns = _offered(body if isinstance(body, Offer) else None, said, calendar)
     told = CrossBorderChanged(
         referral_id=said.referral_id,
         direction=Direction.RECEIVED,
         peer_country=said.author,
-        urgency=offer.urgency,
+        urgency=columns["urgency"],
         status=CrossBorderStatus.SUBMITTED,
         on=calendar.today,
     )
@@ -183,16 +209,17 @@ async def _receive(unit: Unit, signed: SignedStatement, offer: Offer, calendar: 
     await write_receipt(unit, row, said, own=calendar.country)
 
 
-def _offered(offer: Offer, said: Statement, calendar: Calendar) -> dict[str, Any]:
+def _offered(offer: Offer | None, said: Statement, calendar: Calendar) -> dict[str, Any]:
     """Return the columns of an offer; its time to decide runs from when it was sent."""
-    known = Urgency(offer.urgency) if offer.urgency in set(Urgency) else Urgency.NORMAL
+    urgency = Urgency.NORMAL if offer is None else offer.urgency
+    known = Urgency(urgency) if urgency in set(Urgency) else Urgency.NORMAL
     deadline = respond_by(said.said_at, known, zone=calendar.time_zone, holidays=calendar.holidays)
     return {
-        "sex": offer.sex,
-        "age_group": offer.age_group,
-        "needs": list(offer.needs),
-        "languages": list(offer.languages),
-        "urgency": offer.urgency,
+        "sex": offer.sex if offer else None,
+        "age_group": offer.age_group if offer else None,
+        "needs": list(offer.needs) if offer else [],
+        "languages": list(offer.languages) if offer else [],
+        "urgency": urgency,
         "submitted_at": said.said_at,
         "respond_by": deadline,
         "policy_version": RESPONSE_POLICY.version,

@@ -237,6 +237,10 @@ class KnownCase(Base):
     age_group: Mapped[str] = mapped_column(String(8))
     is_minor: Mapped[bool]
     urgency: Mapped[str] = mapped_column(Code)
+    given_epoch: Mapped[int | None]
+    """The epoch under which it was given to another country, until that refuses it or gives it back."""
+    given_by: Mapped[UUID | None]
+    """The referral by which it was given."""
 
 
 class KnownConsent(Base):

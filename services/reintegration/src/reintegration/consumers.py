@@ -20,7 +20,7 @@ from reintegration.commands.referral import (
     open_received_plan,
     show_plans,
 )
-from reintegration.models import KnownCase
+from reintegration.models import DepartedCase, KnownCase
 
 
 async def on_case_opened(unit: Unit, event: Event) -> None:
@@ -73,10 +73,19 @@ async def on_referral_consent_withdrawn(unit: Unit, event: Event) -> None:
 
 
 async def on_cross_border_changed(unit: Unit, event: Event) -> None:
-    """Open a plan once the person's case was handed over to this country."""
+    """Open a plan for a case handed over to this country; learn which one went from it."""
     changed = CrossBorderChanged.model_validate(event.data)
-    if (changed.direction, changed.status) == ("RECEIVED", "HANDED_OVER"):
+    if changed.status != "HANDED_OVER":
+        return
+    if changed.direction == "RECEIVED":
         await open_received_plan(unit, changed, country=event.country)
+    elif changed.case_id is not None:
+        unit.put(
+            DepartedCase,
+            case_id=changed.case_id,
+            referral_id=changed.referral_id,
+            departed_on=changed.on,
+        )
 
 
 HANDLERS: Handlers = {

@@ -140,3 +140,14 @@ class KnownCase(Base):
     case_id: Mapped[UUID] = mapped_column(primary_key=True)
     organisation_id: Mapped[UUID] = mapped_column(index=True)
     is_minor: Mapped[bool]
+
+
+class DepartedCase(Base):
+    """A case that this country handed over to another one, for good: what comes back is a new case."""
+
+    __tablename__ = "departed_case"
+
+    case_id: Mapped[UUID] = mapped_column(primary_key=True)
+    referral_id: Mapped[UUID]
+    """The referral across the border by which it went."""
+    departed_on: Mapped[date]

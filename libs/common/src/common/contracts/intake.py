@@ -8,9 +8,15 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import Field
-
-from common.contracts.types import AgeGroup, Code, Country, RuleVersion, SealedPackage, SubjectId
+from common.contracts.types import (
+    AgeGroup,
+    Code,
+    Country,
+    Epoch,
+    RuleVersion,
+    SealedPackage,
+    SubjectId,
+)
 from common.events import EventData
 
 
@@ -199,7 +205,7 @@ class CaseOwnershipSaid(EventData):
     organisation_id: UUID
     referral_id: UUID
     word: Code
-    epoch: int = Field(ge=1)
+    epoch: Epoch
 
 
 class CaseErased(EventData):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from common.contracts.types import AgeGroup, Code, Country, SealedPackage
+from common.contracts.types import AgeGroup, Code, Country, Epoch, SealedPackage
 from common.events import EventData
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?$", max_length=8)]
@@ -259,4 +259,4 @@ class OwnershipHeard(EventData):
     referral_id: UUID
     organisation_id: UUID
     word: Code
-    epoch: int = Field(ge=1)
+    epoch: Epoch

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=40)]
 """A code of a code list. Not an enum: a consumer of an older release must take a newer code."""
@@ -14,6 +14,10 @@ AgeGroup = Annotated[
     str, StringConstraints(pattern=r"^([0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}\+|UNKNOWN)$", max_length=8)
 ]
 """A band of whole years of age, as `12-17` or `35+`, or UNKNOWN. Never an age."""
+
+Epoch = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Under which the ownership of a case is said to be one country's. It rises by 1 or 2 with each
+handover; a number above this is no honest country's."""
 
 RuleVersion = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z_]*\.[0-9]{4}-[0-9]{1,3}$", max_length=40)

@@ -1,20 +1,20 @@
 """What a service may ask of its database, and how a Unit's steps become statements."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
-from itertools import groupby
 from typing import Any, Protocol
 
-from sqlalchemy import Executable, Table, bindparam, delete, insert, update
+from sqlalchemy import Executable, Table, bindparam, delete, func, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from common.errors import UnavailableError
 from common.sealing import SubjectKeyRing
-from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit
+from common.tables import OutboxMessage
+from common.unit import AnySelect, Step, Unit
 
 # What a database that is down looks like. asyncpg refuses a connection with a bare OSError.
 OUTAGE = (OperationalError, InterfaceError, PoolTimeoutError, OSError, UnavailableError)
@@ -64,6 +64,13 @@ class Database(Store, Protocol):
         """
         ...
 
+    async def listen(self) -> None:
+        """Have `outbox_written` set by commits of other processes too, as far as that can be done.
+
+        Called before each look at the outbox: a connection that was lost is made again by it.
+        """
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -71,30 +78,9 @@ def unit_of(database: Store, *, source: str, operation: str, trace_id: str = "")
     return Unit(database, database.keys, source=source, operation=operation, trace_id=trace_id)
 
 
-def statements(
-    steps: Sequence[Step], dialect: str
-) -> Iterator[tuple[Shape, Executable, list[dict[str, Any]]]]:
-    """Turn steps into statements in their order; neighbours of one shape become one executemany."""
-    for shape, group in groupby(steps, key=shape_of):
-        run = list(group)
-        # An update that must meet a row is counted, so it goes alone.
-        batches = [[step] for step in run] if shape[4] is not None else [run]
-        for batch in batches:
-            yield shape, statement_of(shape, dialect), [parameters_of(step) for step in batch]
-
-
-def check_count(shape: Shape, count: int) -> None:
-    expect = shape[4]
-    if expect is not None and count != expect:
-        raise StaleError
-
-
-def duplicate(table: str, error: IntegrityError) -> DuplicateError | None:
-    """Tell a key that is there already from other broken constraints, which are bugs."""
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
-    if code in {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}:
-        return DuplicateError(table)
-    return None
+def tells(shape: Shape) -> bool:
+    """Say whether a step adds an event, of which the relay wants to hear."""
+    return shape[0] == "insert" and shape[1].name == OutboxMessage.__tablename__
 
 
 def shape_of(step: Step) -> Shape:
@@ -118,6 +104,8 @@ def statement_of(shape: Shape, dialect: str) -> Executable:
         return insert(table)
     if kind == "put":
         return _put(table, values, where, dialect)
+    if kind == "update_each":
+        return _update_each(table, values, where)
     conditions = [
         table.c[name].is_(None)
         if is_null
@@ -128,6 +116,21 @@ def statement_of(shape: Shape, dialect: str) -> Executable:
         removal: Executable = delete(table).where(*conditions)
         return removal
     changes = {name: bindparam(f"v_{name}", type_=table.c[name].type) for name in values}
+    change: Executable = update(table).where(*conditions).values(changes)
+    return change
+
+
+def _update_each(table: Table, values: tuple[str, ...], where: Where) -> Executable:
+    """Return one statement for any number of rows; PostgreSQL only."""
+    keys = [name for name, _ in where]
+    lists = [
+        bindparam(f"{kind}_{name}", type_=postgresql.ARRAY(table.c[name].type))
+        for kind, names in (("v", values), ("w", keys))
+        for name in names
+    ]
+    each = func.unnest(*lists).table_valued(*values, *keys).render_derived(name="each")
+    changes = {name: each.c[name] for name in values}
+    conditions = [table.c[name] == each.c[name] for name in keys]
     change: Executable = update(table).where(*conditions).values(changes)
     return change
 

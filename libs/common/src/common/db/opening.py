@@ -17,3 +17,7 @@ def open_database(url: str, keys: SubjectKeyRing) -> Database:
     from common.db.postgres import PostgresDatabase  # noqa: PLC0415
 
     return PostgresDatabase(url, keys)
+
+
+def is_sqlite(database_url: str) -> bool:
+    return make_url(database_url).get_backend_name() == "sqlite"

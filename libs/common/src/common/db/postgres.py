@@ -1,7 +1,8 @@
 """PostgreSQL through asyncpg: reads in autocommit, a Unit as one statement.
 
 The round trips between a service and its database are most of what a write costs, so the steps of a
-Unit become one statement of several parts, which is a transaction by itself.
+Unit become one statement of several parts, which is a transaction by itself. SQLAlchemy compiles;
+what it would do besides at each execution costs more than the statement.
 
 Row-level security needs to know for whom a statement runs. That is said to a connection once and
 holds until another is named, so it costs a round trip only where the connection was another's last.
@@ -12,28 +13,31 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import groupby
 from typing import Any, cast
 
+from asyncpg import exceptions  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import ClauseElement, Dialect
-from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError, InternalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from common.crash import crash
 from common.db.base import (
     OutageError,
     Parameters,
     Shape,
-    check_count,
-    duplicate,
     parameters_of,
     shape_of,
     statement_of,
-    statements,
+    tells,
 )
-from common.db.caller import CALLER, NOBODY, Caller
+from common.db.connections import STATEMENTS, Connections, Raw, connect
+from common.db.listening import NOTIFY, Listener
+from common.db.selects import Selects
 from common.sealing import SubjectKeyRing
-from common.unit import AnySelect, StaleError, Step, Unit
+from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit
 
 Converter = tuple[str, Callable[[Any], Any] | None]
 
@@ -43,46 +47,59 @@ _OUTAGES = ("08", "53", "55P03", "57", "58", "25006")
 _ROLLED_BACK = "40"
 """Deadlock or serialization failure: the transaction is gone through no fault of its own."""
 
-_NO_ROW = "22012"
-"""Division by zero: how the one statement undoes itself where a row was no longer as it was read."""
+_TAKEN = "23505"
 _PARTS = 32
 """A Unit of more steps goes statement by statement; few are as large, and each text is kept."""
 _PARAMETER = re.compile(r"\$(\d+)")
 
-_NAME = "SELECT set_config('prag.organisation', $1, false), set_config('prag.reach', $2, false)"
-_NAMED = "prag.caller"
-"""Where a connection's own notes say whom it was told; None while that is not certain."""
+_MARK = "SAVEPOINT unit"
+_NEXT = "RELEASE SAVEPOINT unit; SAVEPOINT unit"
+_BACK = "ROLLBACK TO SAVEPOINT unit"
 
-_MARK, _UNMARK, _BACK = "SAVEPOINT unit", "RELEASE SAVEPOINT unit", "ROLLBACK TO SAVEPOINT unit"
+
+class RefusedError(SQLAlchemyError):
+    """PostgreSQL, or its driver, refused a statement: a bug. The text holds no value of a row."""
+
+    def __init__(self, text: str, sqlstate: str = "") -> None:
+        super().__init__(text)
+        self.sqlstate = sqlstate
 
 
 class PostgresDatabase:
     def __init__(self, url: str, keys: SubjectKeyRing) -> None:
         self.keys = keys
         self.outbox_written = asyncio.Event()
-        # Last in, first out: the statements of one request mostly meet the connection that knows it.
+        # It opens connections and knows the types; the pool is ours.
         self._engine = create_async_engine(
-            url, pool_size=10, max_overflow=0, pool_use_lifo=True, hide_parameters=True
+            url,
+            poolclass=NullPool,
+            hide_parameters=True,
+            connect_args={
+                "statement_cache_size": STATEMENTS,
+                "max_cacheable_statement_size": 0,  # a Unit of many steps is a long text
+            },
         )
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        open_one = partial(connect, self._engine)
+        self._connections = Connections(open_one)
+        self._listener = Listener(open_one, self.outbox_written.set)
+        self._selects = Selects(self._engine.dialect)
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
         with outages():
-            async with self._connected() as connection:
-                rows: Sequence[Any] = (await connection.execute(statement, parameters)).all()
-                return rows
+            async with self._connections.lent() as connection:
+                return await self._selects.fetch(connection, statement, parameters)
 
     async def write(self, unit: Unit) -> None:
         if not unit.steps:
             return
         with outages(rolled_back=StaleError):
             if _is_one_statement(unit.steps):
-                async with self._connected() as connection:
+                async with self._connections.lent() as connection:
                     crash("db.before_commit")
-                    await _execute_as_one(unit.steps, connection)
+                    await _execute_as_one(unit.steps, connection, self._engine.dialect)
             else:
-                async with self._begun() as connection:
-                    await _execute_in_turn(unit.steps, connection)
+                async with self._connections.begun() as connection:
+                    await _execute_in_turn(unit.steps, connection, self._engine.dialect)
                     crash("db.before_commit")
         crash("db.after_commit")
         self.outbox_written.set()
@@ -90,45 +107,20 @@ class PostgresDatabase:
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["PostgresBatch"]:
         with outages():
-            async with self._begun() as connection:
-                await connection.exec_driver_sql(_MARK)
-                yield PostgresBatch(connection, self.keys)
+            async with self._connections.begun() as connection:
+                await connection.execute(_MARK)
+                yield PostgresBatch(connection, self._selects, self._engine.dialect, self.keys)
                 crash("db.before_commit")
         crash("db.after_commit")
         self.outbox_written.set()
 
+    async def listen(self) -> None:
+        await self._listener.keep()
+
     async def close(self) -> None:
+        await self._listener.close()
+        await self._connections.close()
         await self._engine.dispose()
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection in autocommit that knows the caller."""
-        async with self._reading.connect() as connection:
-            if named := await _name_caller(connection):
-                connection.info[_NAMED] = named
-            yield connection
-
-    @asynccontextmanager
-    async def _begun(self) -> AsyncIterator[AsyncConnection]:
-        """Give a transaction that knows the caller."""
-        async with self._engine.connect() as connection:
-            async with connection.begin():
-                named = await _name_caller(connection)
-                yield connection
-            # Rolled back, the connection forgets whom it was told; so it is noted after the commit.
-            if named:
-                connection.info[_NAMED] = named
-
-
-async def _name_caller(connection: AsyncConnection) -> Caller | None:
-    """Tell the connection for whom it is asked; None where it knows."""
-    caller = CALLER.get()()
-    if connection.info.get(_NAMED, NOBODY) == caller:
-        return None
-    # Cut off here, it is named anew by whoever comes next.
-    connection.info[_NAMED] = None
-    await connection.exec_driver_sql(_NAME, caller.settings)
-    return caller
 
 
 class PostgresBatch:
@@ -139,65 +131,79 @@ class PostgresBatch:
     fails, a Unit or a handler's read, undoes itself and leaves the batch as it was.
     """
 
-    def __init__(self, connection: AsyncConnection, keys: SubjectKeyRing) -> None:
+    def __init__(
+        self, connection: Raw, selects: Selects, dialect: Dialect, keys: SubjectKeyRing
+    ) -> None:
         self._connection = connection
+        self._selects = selects
+        self._dialect = dialect
         self.keys = keys
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
         with outages():
             async with self._going_back():
-                rows: Sequence[Any] = (await self._connection.execute(statement, parameters)).all()
-                return rows
+                return await self._selects.fetch(self._connection, statement, parameters)
 
     async def write(self, unit: Unit) -> None:
         with outages():
             async with self._going_back():
-                await _execute(unit.steps, self._connection)
-                await self._connection.exec_driver_sql(_UNMARK)
-                await self._connection.exec_driver_sql(_MARK)
+                execute = _execute_as_one if _is_one_statement(unit.steps) else _execute_in_turn
+                await execute(unit.steps, self._connection, self._dialect)
+                await self._connection.execute(_NEXT)
 
     @asynccontextmanager
     async def _going_back(self) -> AsyncIterator[None]:
         try:
             yield
         except Exception:
-            await self._connection.exec_driver_sql(_BACK)
+            await self._connection.execute(_BACK)
             raise
 
 
 @contextmanager
 def outages(*, rolled_back: type[Exception] = OutageError) -> Iterator[None]:
-    """Tell an outage by its SQLSTATE: asyncpg's is neither an OperationalError nor an OSError."""
+    """Tell by its SQLSTATE what the server said: an outage, StaleError, DuplicateError, or a bug.
+
+    None of the driver's own errors gets past, for their text may hold values.
+    """
     try:
         yield
-    except DBAPIError as error:
+    except exceptions.PostgresError as error:
+        raise _meant_by(error, rolled_back) from None
+    except (exceptions.InterfaceError, exceptions.InternalClientError) as error:
+        if isinstance(error, ValueError):  # a value that is not of the column's type
+            raise RefusedError(type(error).__name__) from None
+        # It lost its place in the conversation with a server that went away.
+        raise OutageError(type(error).__name__) from None
+    except DBAPIError as error:  # of a connection that SQLAlchemy was just opening
         code = getattr(error.orig, "sqlstate", None) or ""
-        # Without a code: asyncpg lost its place in the conversation with a server that went away.
-        is_cut = not code and isinstance(error, InternalError)
-        if is_cut or code.startswith(_OUTAGES):
+        if code.startswith(_OUTAGES) or (not code and isinstance(error, InternalError)):
             raise OutageError(code) from None
-        if code.startswith(_ROLLED_BACK):
-            raise rolled_back from None
         raise
 
 
-async def _execute(steps: list[Step], connection: AsyncConnection) -> None:
-    if _is_one_statement(steps):
-        await _execute_as_one(steps, connection)
-    else:
-        await _execute_in_turn(steps, connection)
+def _meant_by(error: Any, rolled_back: type[Exception]) -> Exception:  # noqa: ANN401  untyped
+    code = error.sqlstate or ""
+    if code.startswith(_OUTAGES):
+        return OutageError(code)
+    if code.startswith(_ROLLED_BACK):
+        return rolled_back()
+    if code == _TAKEN:
+        return DuplicateError(error.table_name or "")
+    return RefusedError(f"{type(error).__name__} {code}", code)
 
 
-async def _execute_in_turn(steps: list[Step], connection: AsyncConnection) -> None:
-    for shape, statement, parameters in statements(steps, "postgresql"):
-        try:
-            result = await connection.execute(
-                statement, parameters if len(parameters) > 1 else parameters[0]
-            )
-        except IntegrityError as error:
-            raise (duplicate(shape[1].name, error) or error) from None
-        if shape[4] is not None:
-            check_count(shape, result.rowcount)
+async def _execute_in_turn(steps: list[Step], connection: Raw, dialect: Dialect) -> None:
+    for shape, group in groupby(steps, key=shape_of):
+        run = list(group)
+        if len(run) == 1 or shape[4] is not None:
+            for step in run:
+                await _execute_as_one([step], connection, dialect)
+        else:
+            # Their number is not asked for, so they need no answer each.
+            text, converters = _joined((shape,), dialect)
+            rows = [_values([step], converters) for step in run]
+            await connection.executemany(text, rows)
 
 
 def _is_one_statement(steps: list[Step]) -> bool:
@@ -212,23 +218,21 @@ def _is_one_statement(steps: list[Step]) -> bool:
     return all(touched[step.table.name] == 1 or step.kind == "insert" for step in steps)
 
 
-async def _execute_as_one(steps: list[Step], connection: AsyncConnection) -> None:
-    text, converters = _joined(tuple(map(shape_of, steps)), connection.dialect)
-    values = [
+async def _execute_as_one(steps: list[Step], connection: Raw, dialect: Dialect) -> None:
+    text, converters = _joined(tuple(map(shape_of, steps)), dialect)
+    try:
+        await connection.fetch(text, *_values(steps, converters))
+    except exceptions.DivisionByZeroError:
+        raise StaleError from None
+
+
+def _values(steps: Sequence[Step], converters: list[list[Converter]]) -> list[Any]:
+    """Return what the parameters of a statement are to the driver."""
+    return [
         convert(value) if convert else value
         for step, names in zip(steps, converters, strict=True)
         for value, convert in _bound(step, names)
     ]
-    try:
-        await connection.exec_driver_sql(text, tuple(values))
-    except IntegrityError as error:
-        # The driver's own error says which of the tables it was.
-        table = getattr(error.orig.__cause__ if error.orig else None, "table_name", "")
-        raise (duplicate(table, error) or error) from None
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _NO_ROW:
-            raise StaleError from None
-        raise
 
 
 def _bound(step: Step, names: list[Converter]) -> Iterator[tuple[Any, Callable[[Any], Any] | None]]:
@@ -262,7 +266,8 @@ def _joined(shapes: tuple[Shape, ...], dialect: Dialect) -> tuple[str, list[list
     # PostgreSQL runs the parts from the last to the first. It promises no order and none is needed;
     # but so a key that is taken is told of the row itself before what belongs to it.
     check = f"1 / (CASE WHEN {' AND '.join(demands)} THEN 1 ELSE 0 END)" if demands else "1"
-    return f"WITH {', '.join(reversed(parts))} SELECT {check}", converters
+    told = f", {NOTIFY}" if any(map(tells, shapes)) else ""
+    return f"WITH {', '.join(reversed(parts))} SELECT {check}{told}", converters
 
 
 def _renumbered(text: str, by: int) -> str:

@@ -7,10 +7,11 @@ committed together, each under a savepoint of its own, so that one failing takes
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,17 +21,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import StaticPool
 
 from common.crash import crash
-from common.db.base import (
-    Parameters,
-    Shape,
-    check_count,
-    duplicate,
-    shape_of,
-    statement_of,
-    statements,
-)
+from common.db.base import Parameters, Shape, parameters_of, shape_of, statement_of
 from common.sealing import SubjectKeyRing
-from common.unit import AnySelect, Step, Unit, Values
+from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit, Values
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -45,6 +38,8 @@ _ROWS = 32
 """At most so many rows in one statement; with 30 columns a thousand values, SQLite takes 32766."""
 _KEPT_STATEMENTS = 512
 _UNCHECKED = {"insert", "put"}
+_TAKEN = {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+"""A key that is there already; other broken constraints are bugs."""
 PRAGMAS = (
     "foreign_keys=ON",
     "synchronous=FULL",
@@ -106,6 +101,9 @@ class SqliteDatabase:
         self._units.append((unit.steps, done))
         await done
         self.outbox_written.set()
+
+    async def listen(self) -> None:
+        """Do nothing: all who write to the file do it through this object."""
 
     async def close(self) -> None:
         if self._drain_task is not None:
@@ -267,18 +265,39 @@ def _undo(connection: Connection) -> None:
 
 
 def _execute(steps: list[Step], connection: Connection) -> None:
-    for shape, statement, parameters in statements(steps, "sqlite"):
-        try:
-            if shape[0] in _UNCHECKED:
-                _insert(shape, parameters, connection)
-                continue
-            result = connection.execute(
-                statement, parameters if len(parameters) > 1 else parameters[0]
-            )
-        except IntegrityError as error:
-            raise (duplicate(shape[1].name, error) or error) from None
-        if shape[4] is not None:
-            check_count(shape, result.rowcount)
+    singles = (single for step in steps for single in _singles(step))
+    # Neighbours of one shape become one executemany; an update that must meet a row is counted.
+    for shape, group in groupby(singles, key=shape_of):
+        run = list(group)
+        for batch in [[step] for step in run] if shape[4] is not None else [run]:
+            _execute_run(shape, [parameters_of(step) for step in batch], connection)
+
+
+def _execute_run(shape: Shape, rows: list[Values], connection: Connection) -> None:
+    try:
+        if shape[0] in _UNCHECKED:
+            _insert(shape, rows, connection)
+            return
+        statement = statement_of(shape, "sqlite")
+        result = connection.execute(statement, rows if len(rows) > 1 else rows[0])
+    except IntegrityError as error:
+        if getattr(error.orig, "sqlite_errorname", None) in _TAKEN:
+            raise DuplicateError(shape[1].name) from None
+        raise error from None
+    if shape[4] is not None and result.rowcount != shape[4]:
+        raise StaleError
+
+
+def _singles(step: Step) -> Iterator[Step]:
+    """Give the steps that do to one row after the other what an `update_each` does to many."""
+    if step.kind != "update_each":
+        yield step
+        return
+    rows = zip(*step.values.values(), *step.where.values(), strict=True)
+    names, split = (*step.values, *step.where), len(step.values)
+    for row in rows:
+        named = [*zip(names, row, strict=True)]
+        yield Step("update", step.table, dict(named[:split]), dict(named[split:]))
 
 
 def _insert(shape: Shape, rows: list[Values], connection: Connection) -> None:

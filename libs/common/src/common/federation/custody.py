@@ -11,6 +11,7 @@ F41; NRM handbook (ODIHR 2022): a referral leaves a trace that both sides can sh
 import base64
 import binascii
 import hashlib
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -28,6 +29,8 @@ RECEIPT = "receipt"
 """The kind of a statement that says nothing but what was heard; it has no place in the chain."""
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+Salt = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{32})?$")]
+"""16 random bytes, in hex, that are kept and sent with the words of a letter, and go with them."""
 Kid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 FindSigner = Callable[[str, str, datetime], VerifyBy | None]
@@ -101,8 +104,17 @@ class SignedStatement(BaseModel):
         return key is not None and key.holds(signature, said.message())
 
 
-def digest_of(body: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical(body)).hexdigest()
+def new_salt() -> str:
+    return secrets.token_hex(16)
+
+
+def digest_of(body: dict[str, Any], salt: str = "") -> str:
+    """Return the hash of a letter's words, which tells nobody without the salt what they are.
+
+    Words are made of few codes: without a salt whoever reads the chain finds them by trying. A
+    receipt has no words and needs none.
+    """
+    return hashlib.sha256(bytes.fromhex(salt) + b"|" + canonical(body)).hexdigest()
 
 
 def require_next(statement: Statement, *, number: int, previous: str) -> None:
@@ -141,7 +153,8 @@ def verify(statements: Sequence[SignedStatement], signer: FindSigner) -> dict[st
             require_next(signed.statement, number=position, previous=previous)
             hashes[author, position + 1] = signed.statement.hash
     for said in [*(s.statement for chain in chains.values() for s in chain), *receipts]:
-        if said.heard and hashes.get((said.peer, said.heard)) != said.heard_hash:
+        names_one = said.heard > 0 or said.kind == RECEIPT
+        if names_one and hashes.get((said.peer, said.heard)) != said.heard_hash:
             raise CustodyError("heard", said.author, said.number)
     return {author: len(chain) for author, chain in sorted(chains.items())}
 

@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from common.clock import new_id, utcnow
 from common.contracts.types import Country
 from common.events import canonical
-from common.federation.custody import FindSigner, Kid, SignedStatement, digest_of
+from common.federation.custody import FindSigner, Kid, Salt, SignedStatement, digest_of
 from common.federation.keys import SUITE, SealingKey, SealTo, SigningKey, Suite
 
 SIZES = tuple(kib * 1024 for kib in (4, 16, 64, 256))
@@ -41,6 +41,8 @@ class Letter(BaseModel):
     """What one country tells another about one referral: a signed statement, and its words.
 
     Sent again, a letter has another `id` and `sent_at` around the same statement and the same words.
+    `body` is None where its author has taken the words back: the statement keeps its place in the
+    chain. `salt` is what the digest of the words was made with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,12 +53,13 @@ class Letter(BaseModel):
     recipient: Country
     sent_at: AwareDatetime = Field(default_factory=utcnow)
     said: SignedStatement
-    body: dict[str, Any]
+    body: dict[str, Any] | None
+    salt: Salt = ""
 
     @classmethod
-    def of(cls, said: SignedStatement, body: dict[str, Any]) -> "Letter":
-        statement = said.statement
-        return cls(sender=statement.author, recipient=statement.peer, said=said, body=body)
+    def of(cls, said: SignedStatement, body: dict[str, Any] | None, salt: str = "") -> "Letter":
+        author, peer = said.statement.author, said.statement.peer
+        return cls(sender=author, recipient=peer, said=said, body=body, salt=salt)
 
 
 class _Outer(BaseModel):
@@ -180,7 +183,7 @@ def _agree(letter: Letter, outer: _Outer, country: str) -> bool:
     return (
         (letter.id, letter.sender, letter.recipient) == (outer.id, outer.sender, outer.recipient)
         and (statement.author, statement.peer) == (letter.sender, letter.recipient)
-        and statement.digest == digest_of(letter.body)
+        and (letter.body is None or statement.digest == digest_of(letter.body, letter.salt))
         and letter.recipient == country
         and letter.sent_at - now <= MAX_AHEAD
         and now - letter.sent_at <= MAX_AGE

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,8 @@ from sqlalchemy.pool import NullPool
 from common.clock import monotonic
 from common.columns import SealedColumn, UtcDateTime
 from common.crash import crash
+from common.db.head import folder_of
+from common.db.opening import is_sqlite
 from common.migrations.rights import Rights, RightsSettings, grant
 from common.settings import ServiceSettings, read_settings
 from common.tables import CommonBase
@@ -27,13 +28,6 @@ WAIT_SECONDS = 60.0
 
 class NewerDatabaseError(Exception):
     """The database was written by a newer release; this one must not touch it."""
-
-
-def folder_of(module_file: str) -> Path:
-    """Return a service's migrations: inside the installed package, or beside `src` in a checkout."""
-    package = Path(module_file).parent
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parent.parent / "migrations"
 
 
 def render_item(kind: str, item: object, _: Any) -> str | Literal[False]:  # noqa: ANN401
@@ -96,16 +90,6 @@ def _wait_for(url: str) -> None:
             return
 
 
-def head_of(package: str) -> str | None:
-    """Return the newest revision of a service's migrations, as this release has them."""
-    folder = folder_of(str(files(package) / "__init__.py"))
-    return ScriptDirectory(str(folder)).get_current_head()
-
-
-def is_sqlite(database_url: str) -> bool:
-    return make_url(database_url).get_backend_name() == "sqlite"
-
-
 def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:
     """Bring the database to `revision` of the migrations in `folder`. Synchronous; run it before serving."""
     _with_connection(folder, database_url, lambda config: command.upgrade(config, revision))
@@ -157,3 +141,14 @@ def _sync_url(database_url: str) -> str:
     if is_sqlite(database_url):
         return f"sqlite:///{url.database}"
     return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+__all__ = [
+    "NewerDatabaseError",
+    "check",
+    "downgrade",
+    "folder_of",
+    "migrate_once",
+    "run",
+    "upgrade",
+]

@@ -13,15 +13,13 @@ from common.errors import ConflictError
 from common.unit import Unit
 from intake.domain import ownership as domain
 from intake.domain.case import require_open
-from intake.domain.ownership import Ownership, Saying, Word
+from intake.domain.ownership import ANSWERS, Ownership, Saying, Word
 from intake.domain.transfer import ERASING, SENT, require_givable
 from intake.models import Case
 from intake.queries import case as cases
 from intake.queries import transfer as queries
 
 logger = structlog.get_logger(__name__)
-
-ANSWERS = frozenset({Word.TAKEN, Word.REFUSED})
 
 
 class CaseMissingError(Exception):
@@ -49,7 +47,7 @@ async def give_case(
     transfer = await queries.get_sent(unit, case, referral_id, pointer="/referral_id")
     is_released = await queries.is_released(unit, referral_id)
     require_givable(transfer.status, is_released=is_released)
-    given, saying = domain.give(view)
+    given, saying = domain.give(view, is_first=case.given_by is None)
     return _change(unit, case, given, saying, referral_id, given_by=referral_id)
 
 
@@ -73,9 +71,10 @@ async def recall_case(
 async def hear_of(unit: Unit, heard: OwnershipHeard) -> None:
     """Take in what the other country of a referral says, and answer it in the same Unit.
 
-    An offer counts only for the case that came by this referral, an answer only for the one given
-    away by it: no third country has a say. CaseMissingError for an offer of a case that should be
-    here; the referral's later events then wait for whoever finds out why.
+    An offer counts only for the case that came by this referral and was not given on since, an
+    answer only for the one given away by it last: neither a third country nor a former owner has a
+    say. CaseMissingError for an offer of a case that should be here; the referral's later events
+    then wait for whoever finds out why.
     """
     if heard.word not in frozenset(Word):
         # Of a later release, which knows that this one cannot answer.
@@ -83,13 +82,18 @@ async def hear_of(unit: Unit, heard: OwnershipHeard) -> None:
         return
     saying = Saying(Word(heard.word), heard.epoch)
     transfer = await queries.find_transfer(unit, heard.referral_id)
+    came_by = None
     if saying.word in ANSWERS:
         case = await queries.find_given(unit, heard.referral_id)
     else:
         case = await queries.find_received(unit, heard.referral_id)
+        came_by = heard.referral_id  # as what is found by it
         if case is None and (transfer is None or transfer.direction != SENT):
             raise CaseMissingError
-    if case is None:
+    if case is None or not domain.has_say(
+        saying.word, heard.referral_id, came_by=came_by, given_by=case.given_by
+    ):
+        logger.warning("ownership.no_say", subject=str(heard.referral_id))
         return
     has_ended = transfer is not None and transfer.status in ERASING
     before = cases.ownership_of(case)

@@ -19,7 +19,7 @@ from common.sealing import SubjectBox
 from common.unit import Unit
 from intake.commands.profile import age_columns, profile_changed
 from intake.commands.sealing import case_box, seal, seal_identity
-from intake.domain.age import AgeFacts, ToldAge, age_facts
+from intake.domain.age import AgeFacts, ToldAge, age_facts, estimate_of
 from intake.domain.case import CaseStatus
 from intake.domain.identity import DATA_GROUPS
 from intake.domain.notice import Urgency
@@ -46,7 +46,7 @@ async def receive_package(unit: Unit, told: PackageReceived, *, keys: OwnKeys, h
     has_ended = transfer is not None and transfer.status in ERASING
     if has_ended or (case is not None and _is_settled(case)):
         return
-    received = receive(_opened(told, keys, here))
+    received = _aged(receive(_opened(told, keys, here)), on=here.today)
     if case is None:
         case_id = await _open(unit, told, received, here)
     else:
@@ -157,6 +157,16 @@ async def _replace(unit: Unit, case: Case, received: Received, here: Here) -> No
     if received.identity is None:
         unit.remove(CaseIdentity, case_id=case.id)
     _keep_identity(unit, box, case.id, received)
+
+
+def _aged(received: Received, *, on: date) -> Received:
+    """Take the band of the age for an estimate where nothing closer was told."""
+    facts, band = received.facts, received.age_group
+    estimate = None if band is None else estimate_of(band)
+    if estimate is not None and _born(received) is None and facts["estimated_age"] is None:
+        years, margin = estimate
+        facts |= {"estimated_age": years, "estimated_age_margin": margin, "estimated_on": on}
+    return received
 
 
 def _ages(received: Received, *, contact_on: date, today: date) -> AgeFacts:

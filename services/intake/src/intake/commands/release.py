@@ -1,7 +1,7 @@
 """The one place where a person's data leave the country, with its entry in the audit trail."""
 
 from collections.abc import Set as AbstractSet
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from common.auth import Principal
@@ -15,8 +15,9 @@ from common.federation.peers import Peers
 from common.here import Here
 from common.unit import Unit
 from intake.commands.sealing import case_box, open_identity
+from intake.domain.age import AgeGroup
 from intake.domain.case import require_open
-from intake.domain.identity import DATA_GROUPS, fields_in
+from intake.domain.identity import DATA_GROUPS, FIELDS, fields_in
 from intake.domain.transfer import require_releasable
 from intake.models import Case, KnownTransfer, PackageRelease
 from intake.queries import case as cases
@@ -26,7 +27,7 @@ from intake.queries.identification import find_last
 from intake.queries.identity import find_identity
 from intake.schemas.package import Package
 
-_EXPLOITATION = "EXPLOITATION"
+_IDENTITY, _EXPLOITATION = "IDENTITY", "EXPLOITATION"
 
 
 async def release_case(
@@ -42,7 +43,8 @@ async def release_case(
     """Seal the person's data to the register of the country that accepted her.
 
     As far as the referral's data groups go, all of which a consent in force must open to whoever
-    accepted it: ForbiddenError `consent.missing`. ConflictError `transfer.not_open`, `peer.unknown`
+    accepted it: ForbiddenError `consent.missing`. Beside them go her sex and the band of her age,
+    which the offer has told. ConflictError `transfer.not_open`, `peer.unknown`
     or `peer.no_key` while the other country cannot be sent anything.
     """
     case = await cases.get_for_step(unit, case_id, principal=principal, expected=expected)
@@ -55,8 +57,9 @@ async def release_case(
     # A withdrawal raises the case's version: one that comes now stops this release.
     await _require_consent(unit, case, transfer, here)
     key = _key(peers, transfer.peer_country)
-    package = _sealed(await _document(unit, case, groups), key, transfer, here)
-    _enter(unit, case, transfer)
+    document = await _document(unit, case, groups)
+    package = _sealed(document, key, transfer, here)
+    _enter(unit, case, transfer, _groups_in(document))
     released = CasePackageReleased(
         case_id=case_id,
         organisation_id=case.organisation_id,
@@ -84,31 +87,49 @@ async def _require_consent(unit: Unit, case: Case, transfer: KnownTransfer, here
 
 
 async def _document(unit: Unit, case: Case, groups: AbstractSet[str]) -> Package:
-    """Open what the data groups allow. What no group holds, every reader of the case may know."""
-    identity, last = await find_identity(unit, case.id), None
-    fields = {}
+    """Open what the data groups allow, and what the offer has told. Whatever is closed is absent."""
+    identity = await find_identity(unit, case.id)
+    fields, told = {}, dict[str, Any]()
     if identity is not None and groups & DATA_GROUPS:
         box = await case_box(unit, case.id)
         fields = open_identity(box, identity, fields_in(groups & DATA_GROUPS))
-    if "IDENTITY" in groups and fields.get("birth_date") is None:
-        # Told of the case before, or without, a name.
-        fields["birth_date"] = (await cases.told_age(unit, case)).birth_date
-    if _EXPLOITATION in groups:
-        last = await find_last(unit, case.id)
-    return Package.model_validate(
-        {
-            "sex": case.sex,
-            "beneficiary_kind": case.beneficiary_kind,
-            "identification_status": case.identification_status,
+    if _IDENTITY in groups:
+        if fields.get("birth_date") is None:
+            # Told of the case before, or without, a name.
+            fields["birth_date"] = (await cases.told_age(unit, case)).birth_date
+        told |= {
             "citizenships": case.citizenships,
             "languages": case.languages,
             "estimated_age": case.estimated_age,
             "estimated_age_margin": case.estimated_age_margin,
             "estimated_on": case.estimated_on,
+        }
+    if _EXPLOITATION in groups:
+        last = await find_last(unit, case.id)
+        told |= {
+            "beneficiary_kind": case.beneficiary_kind,
+            "identification_status": case.identification_status,
             "exploitation_types": last.exploitation_types if last else (),
+        }
+    return Package.model_validate(
+        {
+            "sex": case.sex,
+            "age_group": None if case.age_group is AgeGroup.UNKNOWN else case.age_group,
             "identity": fields if any(fields.values()) else None,
+            **told,
         }
     )
+
+
+def _groups_in(document: Package) -> list[str]:
+    """Return the data groups of which a document holds something."""
+    identity = {} if document.identity is None else document.identity.model_dump()
+    found = {group for group, names in FIELDS.items() if any(identity.get(n) for n in names)}
+    if document.citizenships or document.languages or document.estimated_age is not None:
+        found.add(_IDENTITY)
+    if document.identification_status is not None:
+        found.add(_EXPLOITATION)
+    return sorted(found)
 
 
 def _key(peers: Peers, country: str) -> SealTo:
@@ -131,7 +152,7 @@ def _sealed(document: Package, key: SealTo, transfer: KnownTransfer, here: Here)
     )
 
 
-def _enter(unit: Unit, case: Case, transfer: KnownTransfer) -> None:
+def _enter(unit: Unit, case: Case, transfer: KnownTransfer, groups: list[str]) -> None:
     """Keep what left, for what and by which referral, and enter it in the audit trail."""
     purpose = cast(str, transfer.purpose)  # a consent that shares names one, and covered this
     release = unit.add(
@@ -141,13 +162,13 @@ def _enter(unit: Unit, case: Case, transfer: KnownTransfer) -> None:
         referral_id=transfer.referral_id,
         recipient_country=transfer.peer_country,
         purpose=purpose,
-        data_groups=list(transfer.data_groups),
+        data_groups=groups,
     )
     unit.disclose(
         PackageRelease.__tablename__,
         [str(release.id), str(transfer.referral_id)],
         about=case.id,
-        data_groups=sorted(transfer.data_groups),
+        data_groups=groups,
         purpose=purpose,
         legal_basis="CONSENT",
     )

@@ -77,6 +77,14 @@ _GROUPS = (
     (0, AgeGroup.UNDER_12),
 )
 
+_ESTIMATES = {
+    AgeGroup.UNDER_12: (6, 6),
+    AgeGroup.FROM_12: (15, 3),
+    AgeGroup.FROM_18: (21, 3),
+    AgeGroup.FROM_25: (30, 5),
+    AgeGroup.FROM_35: (50, 15),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Birth:
@@ -138,6 +146,15 @@ def from_estimate(years: int, *, margin: int = ESTIMATE_MARGIN, on: date) -> Bir
     youngest = max(years - margin, 0)
     day_after = _years_before(on, years + margin + 1) + timedelta(days=1)
     return Birth(day_after, _years_before(on, youngest), AgeBasis.ESTIMATE)
+
+
+def estimate_of(group: AgeGroup) -> tuple[int, int] | None:
+    """Return the years and the margin that stand for a band where no more is told of an age.
+
+    On the day on which they are told they give this band, and a child's rules for a child's band
+    only. None for UNKNOWN.
+    """
+    return _ESTIMATES.get(group)
 
 
 def combine(written: Birth | None, estimated: Birth | None) -> Birth | None:

@@ -6,13 +6,28 @@ good. Nobody takes back what is on its way by the clock alone: the giver asks, a
 given once, is the answer for ever. Letters may come twice, late, in any order or not at all; whoever
 waits for an answer sends again.
 
+Every country has a view of each time the case came to it, a row of its own. What came by a referral
+is taken by it once, and given on by other referrals; a case that comes back comes by a new referral,
+as a new row. So no former owner has a say: whom it came from has none from the taking on, and whom it
+was given to only as long as its answer is awaited. A peer may lie; it can hurt what it still owns.
+
 F36, F38, C1 (SORMAS #9967: after a failed back-share both instances could edit the same case).
 """
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
+from uuid import UUID
 
 from common.errors import ConflictError
+
+HIGHEST: Final = 1_000_000
+"""The last epoch there is. One that honest countries never come near: a handover raises it by 1."""
+ABSURD: Final = HIGHEST // 2
+"""From here on an epoch that came with a case is a peer's lie, and is not counted on from."""
+LEAP: Final = 100
+"""How far above a refused offer the next one may be. It is 2 above, and 2 more for each other country
+that the giver tried in between."""
 
 
 class Holding(StrEnum):
@@ -45,8 +60,8 @@ class Saying:
 class Ownership:
     """One country's view of one case.
 
-    `epoch` only rises. `refused` is the highest epoch that was offered here and refused; what was
-    refused is never taken.
+    `epoch` only rises, but see `give`. `refused` is the highest epoch that was offered here and
+    refused; what was refused is never taken.
     """
 
     holding: Holding
@@ -68,6 +83,20 @@ FOUND = Ownership(Holding.OWNER, 1)
 HEARD_OF = Ownership(Holding.NONE, 0)
 """Of a country that was only offered it."""
 
+ANSWERS: Final = frozenset({Word.TAKEN, Word.REFUSED})
+
+
+def has_say(word: Word, by: UUID, *, came_by: UUID | None, given_by: UUID | None) -> bool:
+    """Tell whether a word counts that was said under the referral `by`.
+
+    An answer counts under the referral by which the case was last given away, and no other. What
+    the country says from which it came (`came_by`) counts until the case has been given on, whatever
+    became of that.
+    """
+    if word in ANSWERS:
+        return by == given_by
+    return by == came_by and given_by is None
+
 
 def require_here(view: Ownership) -> None:
     """Refuse a change of a case that another country owns, or is about to: `ownership.not_here`."""
@@ -85,10 +114,16 @@ def require_epoch(view: Ownership, epoch: int) -> None:
         raise ConflictError("ownership.stale_epoch")
 
 
-def give(view: Ownership) -> tuple[Ownership, Saying]:
-    """Let go of the case and offer it under the next epoch; ConflictError if it is not here."""
+def give(view: Ownership, *, is_first: bool = False) -> tuple[Ownership, Saying]:
+    """Let go of the case and offer it under the next epoch; ConflictError if it is not here.
+
+    `is_first` of a case that was never given away from here. Then nobody it can be given to has
+    heard an epoch of ours, and an absurd one that a peer brought it under is left behind: else
+    whoever named the last epoch would have kept the case from ever going on.
+    """
     require_here(view)
-    given = replace(view, holding=Holding.GIVING, epoch=view.epoch + 1)
+    epoch = FOUND.epoch if is_first and view.epoch >= ABSURD else view.epoch
+    given = replace(view, holding=Holding.GIVING, epoch=epoch + 1)
     return given, Saying(Word.GIVEN, given.epoch)
 
 
@@ -121,19 +156,27 @@ def hear(
 
 def _offered(view: Ownership, saying: Saying, *, refuses: bool) -> tuple[Ownership, Saying | None]:
     epoch = saying.epoch
-    if epoch == view.refused:
+    if epoch == view.refused > 0:
         return view, Saying(Word.REFUSED, epoch)
-    if epoch == view.epoch:
-        return view, Saying(Word.TAKEN, epoch)
-    if epoch < max(view.epoch, view.refused) or view.may_edit:
-        return view, None  # over: what came after it says how it ended
-    if view.holding is Holding.GIVING:
-        # Only who has taken the case can give it back, though the answer that said so was lost.
-        view = replace(view, holding=Holding.NONE)
+    if view.was_here:
+        # It is taken once. What comes back comes by another referral, and has a view of its own.
+        is_ours = view.may_edit and epoch == view.epoch
+        return view, Saying(Word.TAKEN, epoch) if is_ours else None
+    if not is_expected(view, epoch):
+        return view, None
     if refuses:
         return replace(view, refused=epoch), Saying(Word.REFUSED, epoch)
     taken = replace(view, holding=Holding.OWNER, epoch=epoch)
     return taken, Saying(Word.TAKEN, epoch)
+
+
+def is_expected(view: Ownership, epoch: int) -> bool:
+    """Tell whether an honest giver may offer the case under this epoch to whoever has this view.
+
+    The first offer may come at the end of a long way; its epoch is bounded by HIGHEST alone.
+    """
+    most = view.refused + LEAP if view.refused else HIGHEST
+    return max(FOUND.epoch, view.refused) < epoch <= min(most, HIGHEST)
 
 
 def _answered(view: Ownership, saying: Saying) -> Ownership:

@@ -41,7 +41,8 @@ A withdrawn consent shuts them again, after completion too.
 def _taken_on(receiver: UUID | BindParameter[UUID]) -> tuple[ColumnElement[bool], ...]:
     return (
         KnownReferral.receiving_organisation_id == receiver,
-        KnownReferral.status.in_(TAKEN_ON),
+        # Not in_(): its list would be written into the statement anew at each call.
+        or_(*(KnownReferral.status == status for status in TAKEN_ON)),
         KnownReferral.consent_withdrawn_on.is_(None),
     )
 

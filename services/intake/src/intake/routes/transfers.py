@@ -34,9 +34,11 @@ async def release_case(
 
     It takes a referral across the border from ACCEPTED to ARRIVED (else 409 `transfer.not_open`),
     and a consent SHARE_CROSS_BORDER in force that names the recipient, the country, the purpose and
-    every data group of the referral (else 403 `consent.missing`). What these groups do not open
-    stays here; free texts never go. Sent again it replaces what was sent before, as long as the
-    case was not handed over. It is in the audit trail before it leaves.
+    every data group of the referral (else 403 `consent.missing`). Her sex and the band of her age go
+    along, as the offer has told them; of IDENTITY also citizenships, languages and an estimated age,
+    of EXPLOITATION how far she is identified. What the groups do not open stays here; free texts
+    never go. Sent again it replaces what was sent before, as long as the case was not handed over.
+    It is in the audit trail before it leaves, with the groups of which there was something.
     """
     peers = read_peers(runtime.settings.peers_folder)
     case = await release.release_case(

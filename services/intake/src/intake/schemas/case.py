@@ -156,7 +156,10 @@ class OwnershipRead(ReadModel):
         description="OWNER: it is edited here and nowhere else. GIVING: offered to the other country, "
         "whose answer is awaited; edited nowhere. NONE: another country's, or not yet taken over."
     )
-    epoch: int = Field(description="Rises with every handover; `give` names it.")
+    epoch: int = Field(
+        description="Rises with every handover; `give` names it. It begins anew when a case is given "
+        "on that came under one no honest country names."
+    )
 
 
 class CaseRead(GroupedRead):

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.codelists import all_codes
 from common.schema import LongText, ShortText
+from intake.domain.age import AgeGroup
 from intake.domain.case import KIND_AFTER, BeneficiaryKind
 from intake.domain.identification import IdentificationStatus
 from intake.domain.names import Script
@@ -65,13 +66,16 @@ class SentIdentity(_Sent):
 class Package(_Sent):
     """The document. `v` rises when something is added; nothing is ever taken out or renamed.
 
+    Sex and age band go with every package, as the offer told them. Of IDENTITY are citizenships,
+    languages and the estimate of the age; of EXPLOITATION the kind, the status and the types.
     `estimated_on` is the day on which she looked `estimated_age` years old.
     """
 
     v: int = Field(default=1, ge=1)
     sex: Told
-    beneficiary_kind: Told
-    identification_status: Told
+    age_group: Told | None = None
+    beneficiary_kind: Told | None = None
+    identification_status: Told | None = None
     citizenships: tuple[Told, ...] = Many
     languages: tuple[Told, ...] = Many
     estimated_age: Years | None = None
@@ -87,6 +91,7 @@ class Received:
 
     facts: dict[str, Any]
     """Columns of a case."""
+    age_group: AgeGroup | None
     exploitation_types: list[str]
     identity: dict[str, Any] | None
     """Fields of an identity in the form in which they are stored."""
@@ -94,7 +99,10 @@ class Received:
 
 
 def receive(package: Package) -> Received:
-    """Return the package in our codes. An unknown status counts as REPORTED, an unknown kind by it."""
+    """Return the package in our codes.
+
+    A status that is unknown or was not told counts as REPORTED, a kind by the status.
+    """
     aside: Unmapped = {}
     status = _one(aside, "identification_status", package.identification_status, _STATUSES)
     own_status = IdentificationStatus(status or IdentificationStatus.REPORTED)
@@ -115,8 +123,10 @@ def receive(package: Package) -> Received:
         "estimated_on": None if package.estimated_age is None else package.estimated_on,
     }
     types = all_codes("exploitation_types")
+    band = _one(aside, "age_group", package.age_group, _BANDS)
     return Received(
         facts=facts,
+        age_group=None if band is None else AgeGroup(band),
         exploitation_types=_many(aside, "exploitation_types", package.exploitation_types, types),
         identity=None if package.identity is None else _identity(aside, package.identity),
         unmapped=aside,
@@ -136,8 +146,8 @@ def _identity(aside: Unmapped, sent: SentIdentity) -> dict[str, Any]:
     return fields
 
 
-def _one(aside: Unmapped, field: str, told: str, known: Iterable[str]) -> str | None:
-    return next(iter(_many(aside, field, (told,), known)), None)
+def _one(aside: Unmapped, field: str, told: str | None, known: Iterable[str]) -> str | None:
+    return None if told is None else next(iter(_many(aside, field, (told,), known)), None)
 
 
 def _many(aside: Unmapped, field: str, told: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -154,6 +164,7 @@ def _many(aside: Unmapped, field: str, told: Iterable[str], known: Iterable[str]
     return ours
 
 
+_BANDS = frozenset(AgeGroup)
 _STATUSES = frozenset(IdentificationStatus)
 _KINDS = frozenset(BeneficiaryKind)
 _SCRIPTS = frozenset(Script)

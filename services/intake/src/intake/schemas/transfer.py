@@ -14,6 +14,7 @@ from common.schema import (
     examples,
     in_group,
 )
+from intake.domain.ownership import HIGHEST
 from intake.schemas.fields import FOREIGN_CODE
 
 _REFERRAL = "b1a5c0de-2f3e-4d7a-9c61-0e8f7a6b5c43"
@@ -36,7 +37,7 @@ class CaseGive(StrictModel):
 
     referral_id: By
     epoch: Annotated[
-        int, Field(ge=1, le=1_000_000, strict=True, description="`ownership.epoch` of the case.")
+        int, Field(ge=1, le=HIGHEST, strict=True, description="`ownership.epoch` of the case.")
     ]
 
 

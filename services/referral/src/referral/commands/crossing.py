@@ -14,7 +14,8 @@ from common.events import EventData
 from common.federation.custody import Statement
 from common.here import Here
 from common.unit import Unit
-from referral.commands.letters import write_letter, write_receipt
+from referral.commands.letters import take_back, write_letter, write_receipt
+from referral.commands.steps import require_here
 from referral.domain.cross_border import (
     LETTER_OF,
     ONLY_THE_FACT,
@@ -116,13 +117,15 @@ def change(
     """Hand over the referral in its new status with the event that tells of it, and `more`.
 
     `reason` is that of the last step: without a new one the old one goes. A country that keeps only
-    the fact forgets here what it was shown.
+    the fact forgets here what it was shown; one that calls off takes back what was not heard.
     """
     columns = {"reason": reason, **changed}
     if row.direction is Direction.RECEIVED and status in ONLY_THE_FACT:
         columns |= _NOTHING
         if row.organisation_id is not None:
             unit.withhold(row.id, organisation_id=row.organisation_id)
+    if row.direction is Direction.SENT and status in ONLY_THE_FACT:
+        take_back(unit, row)
     told = _event(row, status, on, columns)
     return unit.change(
         CrossBorderReferral,
@@ -142,21 +145,24 @@ def _event(
     def now(name: str) -> Any:  # noqa: ANN401
         return columns.get(name, getattr(row, name))
 
+    # Nobody hears more than a reading shows: of what was called off the receiver has the fact, and
+    # of why, what it said itself.
     is_known = row.direction is Direction.SENT or status not in ONLY_THE_FACT
+    is_own_word = is_known or status is CrossBorderStatus.DECLINED
     return CrossBorderChanged(
         referral_id=row.id,
         direction=row.direction,
         peer_country=row.peer_country,
         case_id=now("case_id") if is_known else None,
         organisation_id=now("organisation_id"),
-        recipient_organisation_id=now("recipient_organisation_id"),
-        recipient_kind=now("recipient_kind"),
+        recipient_organisation_id=now("recipient_organisation_id") if is_known else None,
+        recipient_kind=now("recipient_kind") if is_known else None,
         purpose=now("purpose"),
         data_groups=tuple(now("data_groups")),
         urgency=now("urgency"),
         status=status,
         previous_status=row.status,
-        reason=columns["reason"],
+        reason=columns["reason"] if is_own_word else None,
         on=on,
     )
 
@@ -230,10 +236,12 @@ async def case_of_sender(
 ) -> KnownCase:
     """Return the case an organisation sends abroad: its own, also when the Unit is written.
 
-    ConflictError `referral.case_unknown` for any other, whether it exists or not.
+    ConflictError `referral.case_unknown` for any other, whether it exists or not, and
+    `ownership.not_here` for one that another country has or is offered.
     """
     case = await find_case(unit, case_id) if case_id else None
     if case is None or case.organisation_id != organisation_id:
         raise ConflictError("referral.case_unknown")
+    require_here(case)
     unit.require_unchanged(KnownCase, case_id=case.case_id, version=case.version)
     return case

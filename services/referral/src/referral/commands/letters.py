@@ -12,11 +12,12 @@ from common.federation.custody import (
     SignedStatement,
     Statement,
     digest_of,
+    new_salt,
     require_next,
 )
 from common.sealing import SubjectBox
 from common.unit import Unit
-from referral.domain.cross_border import Kind
+from referral.domain.cross_border import OF_THE_PERSON, Kind
 from referral.models import CrossBorderReferral, Custody, Letter
 from referral.queries import letters as queries
 from referral.schemas.letters import Body, Fact
@@ -39,18 +40,18 @@ async def write_letter(
     `heard` is the other country's statement that is taken in the same Unit. The link's place is
     fixed here: whoever takes it at the same time meets the key of its row, and is done again.
     """
-    words = (body or Fact()).model_dump(mode="json")
+    words, salt = (body or Fact()).model_dump(mode="json"), new_salt()
     statement = Statement(
         referral_id=row.id,
         author=own,
         peer=row.peer_country,
         number=row.said + 1,
         kind=kind,
-        digest=digest_of(words),
+        digest=digest_of(words, salt),
         previous=row.said_hash,
         **_heard_of(row, heard),
     )
-    await _add(unit, row, statement, words)
+    await _add(unit, row, statement, words, salt)
     return {"said": statement.number, "said_hash": statement.hash}
 
 
@@ -70,10 +71,30 @@ async def take(unit: Unit, row: CrossBorderReferral, signed: SignedStatement) ->
     return {"heard": statement.number, "heard_hash": statement.hash}
 
 
-def keep(unit: Unit, signed: SignedStatement) -> None:
-    """Keep a statement of the other country as it was signed; a receipt may come again."""
+async def take_receipt(unit: Unit, row: CrossBorderReferral, signed: SignedStatement) -> None:
+    """Keep a receipt of the other country; one that comes again changes nothing.
+
+    ConflictError `custody.broken` for one that names no statement which this country made.
+    """
     statement = signed.statement
-    unit.put(
+    if statement.heard == 0:
+        raise ConflictError("custody.broken")
+    await mark_heard(unit, row, statement)
+    kept = await queries.find_statement(
+        unit,
+        row.id,
+        author=statement.author,
+        number=statement.number,
+        receipt_of=_receipt_of(statement),
+    )
+    if kept is None:
+        keep(unit, signed)
+
+
+def keep(unit: Unit, signed: SignedStatement) -> None:
+    """Keep a statement of the other country as it was signed, for good: none takes another's place."""
+    statement = signed.statement
+    unit.add(
         Custody,
         referral_id=statement.referral_id,
         author=statement.author,
@@ -90,11 +111,21 @@ async def mark_heard(unit: Unit, row: CrossBorderReferral, statement: Statement)
     """Mark this country's letters up to the one that `statement` says was taken; their words go."""
     if statement.heard == 0:
         return
-    own = await queries.find_link(unit, row.id, author=statement.peer, number=statement.heard)
+    own = await queries.find_statement(unit, row.id, author=statement.peer, number=statement.heard)
     if own is None or own.hash != statement.heard_hash:
         raise ConflictError("custody.broken")
     for letter in await queries.list_unheard(unit, row.id, upto=statement.heard):
         unit.update(Letter, {"id": letter.id}, heard_at=utcnow(), body=None)
+
+
+def take_back(unit: Unit, row: CrossBorderReferral) -> None:
+    """Hand over that the words about the person go from the letters of a referral that is called off.
+
+    What nobody has heard is sent, or sent again, without them: its statement keeps its place in the
+    chain, so that the receiver takes what follows.
+    """
+    for kind in OF_THE_PERSON:
+        unit.update(Letter, {"referral_id": row.id, "kind": kind}, body=None)
 
 
 async def write_receipt(
@@ -114,15 +145,16 @@ async def write_receipt(
         previous=row.said_hash,
         **_heard_of(row, heard),
     )
-    await _add(unit, row, statement, {})
+    await _add(unit, row, statement, {}, "")
 
 
 async def _add(
-    unit: Unit, row: CrossBorderReferral, statement: Statement, words: dict[str, Any]
+    unit: Unit, row: CrossBorderReferral, statement: Statement, words: dict[str, Any], salt: str
 ) -> None:
     id_ = new_id()
     box = await _box(unit, row)
-    body = box.seal(canonical(words).decode(), table=Letter.__tablename__, row=id_, column="body")
+    text = canonical({"words": words, "salt": salt}).decode()
+    body = box.seal(text, table=Letter.__tablename__, row=id_, column="body")
     unit.add(
         Custody,
         referral_id=row.id,
@@ -151,13 +183,13 @@ async def _box(unit: Unit, row: CrossBorderReferral) -> SubjectBox:
     return box
 
 
-def open_words(box: SubjectBox, letter: Letter) -> dict[str, Any]:
-    """Return the words of a letter that is about to leave."""
+def open_words(box: SubjectBox, letter: Letter) -> tuple[dict[str, Any], str]:
+    """Return the words of a letter that is about to leave, and the salt of their digest."""
     if letter.body is None:
         raise LookupError("a letter that was heard is not sent again")
     text = box.open(letter.body, table=Letter.__tablename__, row=letter.id, column="body")
-    words: dict[str, Any] = json.loads(text)
-    return words
+    content: dict[str, Any] = json.loads(text)
+    return content["words"], content["salt"]
 
 
 def _heard_of(row: CrossBorderReferral, heard: Statement | None) -> dict[str, Any]:

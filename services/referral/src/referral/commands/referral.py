@@ -14,6 +14,7 @@ from referral.commands.steps import (
     next_status_of,
     parties_of,
     release_places,
+    require_here,
     require_sender,
     seal,
     take_step,
@@ -82,7 +83,8 @@ async def submit_referral(
     """Send a draft with the sex and age of the person as they are known today.
 
     ForbiddenError `consent.missing` unless consents cover what it shows that day, and ConflictError
-    `referral.sender_without_case` when the sender has the case no more.
+    `referral.sender_without_case` when the sender has the case no more, `ownership.not_here` when
+    another country has it or is offered it.
     """
     referral = await load(unit, referral_id, principal, expected)
     status = next_status_of(referral, Action.SUBMIT, principal)
@@ -127,6 +129,7 @@ async def _send(
 ) -> Referral:
     case, receiver = await parties_of(unit, referral)
     await require_sender(unit, referral, case, among={ReferralStatus.ACCEPTED})
+    require_here(case)
     consent_ids = await rest_on_consent(unit, referral, case, receiver, on=calendar.today)
     service = await _find_service(unit, referral.service_id, receiver)
     if service is not None:
@@ -156,18 +159,21 @@ async def _get_case(unit: Unit, case_id: UUID, principal: Principal) -> KnownCas
     """Return a case the caller's organisation may refer: its own, or one it has in service.
 
     Raises ConflictError `referral.case_unknown` for any other, whether it exists or not: its events
-    may still be on their way, so the caller may try again later.
+    may still be on their way, so the caller may try again later. `ownership.not_here` for one that
+    another country has or is offered.
     """
     case = await queries.find_case(unit, case_id)
     if case is None:
         raise ConflictError("referral.case_unknown")
     unit.require_unchanged(KnownCase, case_id=case_id, version=case.version)
     if "own" in principal.relations and case.organisation_id == principal.organisation_id:
+        require_here(case)
         return case
     if "referred" in principal.relations:
         accepted = await queries.find_accepted(unit, case_id, principal.organisation_id)
         if accepted is not None:
             unit.require_unchanged(Referral, id=accepted.id, version=accepted.version)
+            require_here(case)
             return case
     raise ConflictError("referral.case_unknown")
 

@@ -138,6 +138,12 @@ async def parties_of(unit: Unit, referral: Referral) -> tuple[KnownCase, Organis
     return case, await directory.get_organisation(unit, referral.receiving_organisation_id)
 
 
+def require_here(case: KnownCase) -> None:
+    """Refuse to refer a case that another country has, or is being offered: `ownership.not_here`."""
+    if case.given_epoch is not None:
+        raise ConflictError("ownership.not_here")
+
+
 async def require_sender(
     unit: Unit,
     referral: Referral,

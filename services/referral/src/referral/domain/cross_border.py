@@ -249,6 +249,9 @@ class Kind(StrEnum):
     OWNERSHIP = "ownership"
 
 
+OF_THE_PERSON: Final = (Kind.OFFER, Kind.PACKAGE)
+"""The letters that say something of the person; once the referral is called off their words go."""
+
 LETTER_OF: Final[Mapping[Move, Kind]] = {
     Move.SUBMIT: Kind.OFFER,
     Move.RESUBMIT: Kind.OFFER,

@@ -41,6 +41,19 @@ async def get_cross_border(
     return found
 
 
+async def get_for_custody(
+    unit: Unit, referral_id: UUID, *, principal: Principal
+) -> CrossBorderReferral:
+    """Return a referral of which the caller sees at least the offer.
+
+    The kinds and the times of what was said tell how far it came, which a header and a fact do not.
+    """
+    found = await get_cross_border(unit, referral_id, principal=principal)
+    if view_of(found, principal) not in {CrossBorderView.WHOLE, CrossBorderView.OFFER}:
+        raise NotFoundError
+    return found
+
+
 async def get_for_step(
     unit: Unit, referral_id: UUID, *, principal: Principal
 ) -> CrossBorderReferral:

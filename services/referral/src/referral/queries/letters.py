@@ -17,13 +17,16 @@ AGAIN_AFTER: Final = timedelta(hours=6)
 THEN_EVERY: Final = timedelta(hours=24)
 
 
-async def find_link(unit: Unit, referral_id: UUID, *, author: str, number: int) -> Custody | None:
+async def find_statement(
+    unit: Unit, referral_id: UUID, *, author: str, number: int, receipt_of: int = 0
+) -> Custody | None:
+    """Return a link of the chain, or with `receipt_of` a receipt."""
     return await unit.find(
         select(Custody).where(
             Custody.referral_id == referral_id,
             Custody.author == author,
             Custody.number == number,
-            Custody.receipt_of == 0,
+            Custody.receipt_of == receipt_of,
         )
     )
 

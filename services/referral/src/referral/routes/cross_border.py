@@ -57,7 +57,8 @@ async def draft_cross_border_referral(
 
     `422 peer.unknown`: this country exchanges referrals with others only. `409 referral.case_unknown`:
     this service has not heard of the case, or it is not yours; news of a case just opened takes a
-    moment. Nobody outside your organisation sees a draft.
+    moment. `409 ownership.not_here`: another country has the case, or is being offered it. Nobody
+    outside your organisation sees a draft.
     """
     row = await commands.draft_cross_border(
         unit, body, principal=principal, calendar=calendar, peers=peers
@@ -106,8 +107,10 @@ async def get_custody(referral_id: UUID, unit: UnitDep, principal: CurrentPrinci
     """Read the chain of custody: what both countries have said of the referral, signed by each.
 
     A statement of this country that was just made appears once it is signed, which takes a moment.
+    `404` in the receiving country before it has acknowledged and once the referral was called off:
+    the chain tells how far it came.
     """
-    row = unit.shows(await queries.get_cross_border(unit, referral_id, principal=principal))
+    row = unit.shows(await queries.get_for_custody(unit, referral_id, principal=principal))
     _record_reading(unit, row)
     return CustodyRead(statements=await list_custody(unit, row.id))
 

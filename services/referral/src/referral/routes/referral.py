@@ -51,7 +51,8 @@ async def draft_referral(
     The organisation that owns the case may refer it, and so may one that has the case in service by
     a referral it accepted: no order of measures is forced. Nobody else sees a
     draft. `409 referral.case_unknown`: this service has not heard of the case, or it is not yours to
-    refer; news of a case just opened takes a moment, so try again. The note is sealed.
+    refer; news of a case just opened takes a moment, so try again. `409 ownership.not_here`: another
+    country has the case, or is being offered it. The note is sealed.
     """
     referral = await commands.draft_referral(unit, body, principal=principal, calendar=calendar)
     return _read(referral, principal)

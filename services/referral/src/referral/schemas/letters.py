@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.contracts.referral import Language
-from common.contracts.types import AgeGroup, Code, SealedPackage
+from common.contracts.types import AgeGroup, Code, Epoch, SealedPackage
 from referral.domain.cross_border import Kind
 
 
@@ -58,7 +58,7 @@ class Arrived(Body):
 
 class OwnershipWord(Body):
     word: Code
-    epoch: int = Field(ge=1)
+    epoch: Epoch
 
 
 BODIES: dict[Kind, type[Body]] = {

@@ -136,7 +136,9 @@ async def close_plan(
     note: str | None,
     today: date,
 ) -> Plan:
-    plan = await queries.get_carried(unit, plan_id, principal=principal, expected=expected)
+    plan = await queries.get_carried(
+        unit, plan_id, principal=principal, expected=expected, wherever=True
+    )
     domain.close(
         plan.phase,
         is_suspended=plan.is_suspended,

@@ -100,6 +100,15 @@ def require_consent(withdrawn_on: date | None) -> None:
         raise ForbiddenError("consent.missing")
 
 
+def require_here(departed_on: date | None) -> None:
+    """Raise ConflictError `ownership.not_here` for the plan of a case that went to another country.
+
+    One country at a time works on a case (F38).
+    """
+    if departed_on is not None:
+        raise ConflictError("ownership.not_here")
+
+
 def start(
     phase: Phase, *, is_suspended: bool, accepted_on: date, entered_on: date, today: date
 ) -> PhaseMove:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     false,
     null,
     or_,
@@ -23,8 +24,8 @@ from common.authz import Authorisation, refuse_step
 from common.db.base import Database
 from common.errors import NotFoundError
 from common.unit import Unit
-from reintegration.domain.plan import require_consent
-from reintegration.models import KnownCase, Plan, PlanReferral, PlanStep
+from reintegration.domain.plan import require_consent, require_here
+from reintegration.models import DepartedCase, KnownCase, Plan, PlanReferral, PlanStep
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ _STOPPED_AT = select(Plan).where(
     Plan.consent_withdrawn_on.is_not(None),
 )
 _PLAN = select(Plan).where(Plan.id == bindparam("id"))
+_DEPARTED = select(DepartedCase).where(DepartedCase.case_id == bindparam("case_id"))
 _CASE = select(KnownCase).where(KnownCase.case_id == bindparam("case_id"))
 
 
@@ -85,12 +87,19 @@ async def _find_seen(unit: Unit, plan_id: UUID, principal: Principal) -> Plan | 
 
 
 async def get_carried(
-    unit: Unit, plan_id: UUID, *, principal: Principal, expected: int | None = None
+    unit: Unit,
+    plan_id: UUID,
+    *,
+    principal: Principal,
+    expected: int | None = None,
+    wherever: bool = False,
 ) -> Plan:
     """Return a plan for a step of it, and show its version in the answer.
 
     ForbiddenError `step.not_yours` for one the caller may read and no more, `consent.missing` for a
-    plan whose person has withdrawn consent; otherwise as `get_plan`.
+    plan whose person has withdrawn consent; otherwise as `get_plan`. ConflictError
+    `ownership.not_here` where the case went to another country, unless the step is one that is taken
+    `wherever` the case is.
     """
     plan = await _find_seen(unit, plan_id, principal)
     if plan is None:
@@ -98,6 +107,9 @@ async def get_carried(
         refuse_step(may_read=await _find_seen(unit, plan_id, reader) is not None)
     unit.shows(plan, expected)
     require_consent(plan.consent_withdrawn_on)
+    if not wherever:
+        departed = await unit.find(_DEPARTED, case_id=plan.case_id)
+        require_here(None if departed is None else departed.departed_on)
     return plan
 
 
@@ -203,10 +215,14 @@ async def list_referrals(unit: Unit, plan_id: UUID) -> Sequence[PlanReferral]:
 
 
 async def list_overdue(database: Database, today: date) -> list[UUID]:
-    """Return the plans that are overdue in their phase and were not yet told of, longest first."""
+    """Return the plans that are overdue in their phase and were not yet told of, longest first.
+
+    None of a case that went to another country: nobody here can move it on.
+    """
     rows = await database.fetch(
         select(Plan.id)
         .where(Plan.due_on <= today, Plan.is_suspended.is_(False), Plan.overdue_phase.is_(None))
+        .where(~exists().where(DepartedCase.case_id == Plan.case_id))
         .order_by(Plan.due_on, Plan.id)
     )
     return [row.id for row in rows]

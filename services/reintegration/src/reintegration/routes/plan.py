@@ -160,7 +160,9 @@ async def start_plan(
     the day on which the referral was accepted and today. As for every step of a plan: news travels
     with a short delay, so a plan is there a moment after the acceptance; `403 consent.missing` says
     that consent was withdrawn and that the plan goes on with a new referral, accepted under a new
-    consent, a moment after that; `403 step.not_yours` that the case is yours and the plan is not.
+    consent, a moment after that; `403 step.not_yours` that the case is yours and the plan is not;
+    `409 ownership.not_here` that the case went to another country, where she is assisted now: the
+    plan can be read and closed, and nothing else.
     """
     plan = await commands.start_plan(
         unit,

@@ -1,0 +1,128 @@
+"""The connections to PostgreSQL: asyncpg's own, a bounded number of them, lent one at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from asyncpg.exceptions import InternalClientError  # type: ignore[import-untyped]  # it ships no types
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from common.db.base import OutageError
+from common.db.caller import CALLER, NOBODY, Caller
+
+Raw = Any
+"""asyncpg's connection."""
+
+STATEMENTS = 128
+"""How many prepared statements a connection keeps; the one unused longest goes first."""
+_NAME = "SELECT set_config('prag.organisation', $1, false), set_config('prag.reach', $2, false)"
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+
+async def connect(engine: AsyncEngine) -> Raw:
+    """Open a connection as SQLAlchemy does, types and all, and take it out of its hands."""
+    lent = await engine.raw_connection()
+    raw = lent.driver_connection
+    lent.detach()
+    return raw
+
+
+class _Connection:
+    """A connection, and whom it was told that it works for; None while that is not certain."""
+
+    __slots__ = ("raw", "told")
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+        self.told: Caller | None = NOBODY
+
+    async def tell(self, caller: Caller) -> None:
+        if self.told == caller:
+            return
+        # Cut off here, it is told anew by whoever comes next.
+        self.told = None
+        await self.raw.fetch(_NAME, *caller.settings)
+        self.told = caller
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.raw.is_closed() and not self.raw.is_in_transaction()
+
+
+class Connections:
+    """Lends the connection used last, so that the statements of one request mostly share one."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Raw]], *, most: int = 10, patience: float = 30.0
+    ) -> None:
+        """At most `most` are open; who waits for one longer than `patience` seconds is refused."""
+        self._connect = connect
+        self._room = asyncio.Semaphore(most)
+        self._patience = patience
+        self._is_closed = False
+        self.idle: list[_Connection] = []
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[Raw]:
+        """Give a connection in autocommit that knows the caller.
+
+        One that was cut off in the middle of something, or lost, is closed and not lent again.
+        """
+        await self._wait_for_room()
+        connection: _Connection | None = None
+        is_cut = False
+        try:
+            connection = await self._take()
+            await connection.tell(CALLER.get()())
+            yield connection.raw
+        except BaseException as error:
+            is_cut = not isinstance(error, Exception) or isinstance(
+                error, (OSError, InternalClientError)
+            )
+            raise
+        finally:
+            if connection is not None:
+                if is_cut or self._is_closed or not connection.is_sound:
+                    connection.raw.terminate()
+                else:
+                    self.idle.append(connection)
+            self._room.release()
+
+    @asynccontextmanager
+    async def begun(self) -> AsyncIterator[Raw]:
+        """Give a transaction that knows the caller; committed at the end, undone by an exception."""
+        async with self.lent() as raw:
+            await raw.execute(_BEGIN)
+            try:
+                yield raw
+            except Exception:
+                # What cannot even be undone is closed by `lent`, which undoes it too.
+                with suppress(Exception):
+                    await raw.execute("ROLLBACK")
+                raise
+            if await raw.execute("COMMIT") != "COMMIT":
+                raise OutageError("the transaction was already undone")
+
+    async def close(self) -> None:
+        """Close those that nobody uses; the others close when they are given back."""
+        self._is_closed = True
+        while self.idle:
+            await self.idle.pop().raw.close(timeout=self._patience)
+
+    async def _wait_for_room(self) -> None:
+        if not self._room.locked():
+            await self._room.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._room.acquire()
+        except TimeoutError:
+            raise OutageError("no connection is free") from None
+
+    async def _take(self) -> _Connection:
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.raw.is_closed():
+                return connection
+        return _Connection(await self._connect())

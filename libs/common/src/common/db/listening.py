@@ -1,0 +1,69 @@
+"""Commits of other processes, heard on PostgreSQL by one connection that does nothing else."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from common.clock import monotonic
+
+logger = structlog.get_logger(__name__)
+
+CHANNEL = "prag_outbox"
+NOTIFY = f"pg_notify('{CHANNEL}', '')"
+"""Told in the transaction that writes events, and so heard once it has committed. It says nothing
+but that there is something: whoever may enter the database may listen."""
+
+_SURE_SECONDS = 30.0
+"""How long a silent connection is believed; one that was cut without a word looks the same."""
+_ANSWER_SECONDS = 5.0
+_REST_SECONDS = 5.0
+"""Between two attempts to listen that failed."""
+
+
+class Listener:
+    """Calls `heard` whenever a transaction with events has committed, and when it may have missed one."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]], heard: Callable[[], None]) -> None:
+        """`connect` opens a connection of asyncpg's."""
+        self._connect = connect
+        self._heard = heard
+        self._connection: Any = None
+        self._next_look = 0.0
+
+    async def keep(self) -> None:
+        """See to it that a connection listens. Where none can be had, it is tried again later."""
+        is_open = self._connection is not None and not self._connection.is_closed()
+        now = monotonic()
+        if now < self._next_look and (is_open or self._connection is None):
+            return
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                if is_open:
+                    await self._connection.execute("SELECT 1")
+                else:
+                    await self._listen()
+        except Exception as error:  # noqa: BLE001  whatever it is, events are found without
+            logger.warning("outbox.unheard", error=type(error).__name__)
+            self._drop()
+            self._next_look = now + _REST_SECONDS
+        else:
+            self._next_look = now + _SURE_SECONDS
+
+    async def close(self) -> None:
+        self._drop()
+
+    async def _listen(self) -> None:
+        self._connection = connection = await self._connect()
+        connection.add_termination_listener(self._was_cut)
+        await connection.add_listener(CHANNEL, lambda *_: self._heard())
+
+    def _was_cut(self, connection: object) -> None:
+        if connection is self._connection:
+            self._heard()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -21,6 +21,8 @@ NAME = "Маринковић"
 _CROSSING = "/v1/cross-border-referrals"
 _NOT_YET = {404, 409, 403, 412, 428, 500, 502, 503}
 """What may be answered while news travels; `Actor.do` says which of them is the end."""
+_UNHEARD = '"code":"reference.unknown"'
+"""What names a record that this service has not heard of yet."""
 
 
 class ChaosError(AssertionError):
@@ -67,7 +69,7 @@ class Actor:
             if answer.is_success or (answer.status_code == 412 and method != "GET"):
                 return answer
             said = f"{answer.status_code} {answer.text}"
-            if answer.status_code not in _NOT_YET:
+            if answer.status_code not in _NOT_YET and _UNHEARD not in said:
                 break
             pause.wait(0.1)
         raise ChaosError(f"{self.land.country} {method} {service}{path}: {said}")

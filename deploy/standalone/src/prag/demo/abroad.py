@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.clock import new_id
+from common.federation.mail import topic_to
 from prag.demo.checks import expect, search
 from prag.demo.country import Caller, Country, Hub, wait_for
 from prag.demo.story import Step, Story
@@ -208,10 +209,9 @@ def released(story: Story) -> str:
 def hub_disk(story: Story) -> str:
     """Somebody takes the hub's disk and searches it for her."""
     abroad = story.abroad
-    size, has_letters = search(
-        abroad.hub.files(), HINTS, control=abroad.referral.rpartition("/")[2]
-    )
-    expect(has_letters, "her letters lie there, so the search can find")
+    topic = topic_to(abroad.country.code)
+    size, has_letters = search(abroad.hub.files(), HINTS, control=topic)
+    expect(has_letters, "letters to her country lie there, so the search can find")
     size_there, _ = search(abroad.country.files(), HINTS)
     size_here, _ = search(story.country.files(), HINTS)
     return (

@@ -15,6 +15,7 @@ RIGHTS: Rights = {
     "agreement": (*READ_ADD, "UPDATE (status, effective_on)"),
     "agreement_signature": READ_ADD,
     "known_case": READ_WRITE,
+    "departed_case": READ_WRITE,
 }
 """What the api and the worker do with the tables; nothing of it is ever deleted."""
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from common.federation.peers import OWN
 from prag import peer
 from prag.files import write_private
-from tests import kafka
 from tests.conftest import PostgresUrls, running_postgres
 from tests.kafka import Broker
 from tests.system.parts import Parts
@@ -71,6 +70,3 @@ def _introduce(home: Path, lands: dict[str, Parts]) -> None:
         for other in lands.values():
             name = OWN if other is land else f"{code}.json"
             write_private(other.place.peers / name, descriptor.to_bytes())
-
-
-__all__ = ["RECEIVER", "SENDER", "SERVICES", "World", "kafka", "running"]

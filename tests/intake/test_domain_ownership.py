@@ -27,7 +27,6 @@ from intake.domain.ownership import (
     hear,
     is_expected,
     recall,
-    repeat,
     require_epoch,
 )
 from tests.conftest import fixed_id
@@ -158,8 +157,8 @@ class Countries(RuleBasedStateMachine):
         """Once letters come through, and who waits says it again, exactly one owns the case."""
         for _ in range(4):
             for row in self.rows:
-                if row.given_by is not None:
-                    self.post(row.given_by, repeat(row.view))
+                if row.given_by is not None and row.view.holding is Holding.GIVING:
+                    self.post(row.given_by, Saying(Word.GIVEN, row.view.epoch))
             for letter in [*dict.fromkeys(self.sent)]:
                 self.post(letter.by, letter.to.hear(letter.by, letter.saying, refuses=False))
         self.ends()

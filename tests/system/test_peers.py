@@ -163,6 +163,21 @@ def test_new_keys_are_known_before_they_are_used_and_old_ones_destroyed_after_th
     assert then.kid in keys_of(place / "XK", "intake").opening
 
 
+@pytest.mark.parametrize("left", [5, -5])
+def test_who_renews_late_is_never_without_a_key(place: Path, left: int) -> None:
+    """Seeded: begin after the lead whatever ends before: statements of the days between are never signed."""
+    later(peer.SEALING_DAYS - left)
+    renewed = peer.rotate(peer.place_of(place / "XK"), place / "XK.root")
+    (place / "XK.json").write_bytes(renewed.to_bytes())
+    peer.add(peer.place_of(place / "RS"), place / "XK.json", None)
+
+    directory = read_peers(Layout(place / "RS").peers).directory
+    for days in range(max(0, left) + 20):
+        at = utcnow() + timedelta(days=days)
+        assert directory.sealing_key("XK", at) is not None, days
+        assert directory.signing_kid("XK", at) is not None, days
+
+
 def test_stolen_keys_are_ended_at_once(place: Path) -> None:
     """Seeded: let a revoked key sign until its end; begin the new ones after the lead."""
     here = peer.place_of(place / "RS")

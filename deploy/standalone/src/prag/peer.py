@@ -101,11 +101,13 @@ def init(place: Place, root_file: Path) -> Descriptor:
 def rotate(place: Place, root_file: Path, *, days: int = LEAD_DAYS) -> Descriptor:
     """Publish new keys that are used in `days`; return the descriptor that the peers must be given.
 
-    What was sealed to the old ones opens until 30 days
-    after their end; then their private halves are destroyed by the next rotation.
+    Sooner where the old ones end before: what a country says while it has no key is never signed.
+    What was sealed to the old ones opens until 30 days after their end; then their private halves are
+    destroyed by the next rotation.
     """
     own, root = _own_root(place, root_file)
-    begin = utcnow() + timedelta(days=days)
+    now = utcnow()
+    begin = max(now, min(now + timedelta(days=days), ends(own)))
     return _issue(place, root, list(own.entries), begin=begin)
 
 

@@ -53,9 +53,9 @@ async def on_organisation(unit: Unit, event: Event) -> None:
 
 
 async def on_cross_border_changed(unit: Unit, event: Event) -> None:
-    """Keep how far a referral across the border is; at its end, erase whoever did not come by it.
+    """Keep how far a referral across the border is; erase what came by one that was called off.
 
-    What was sent is erased unless the case has become this country's before.
+    Unless the case had become this country's before.
     """
     changed = CrossBorderChanged.model_validate(event.data)
     columns = changed.model_dump(exclude={"previous_status", "reason", "on", "data_groups"})

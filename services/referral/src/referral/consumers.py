@@ -25,6 +25,7 @@ from referral.commands.crossing_news import (
     withdraw_from_cross_border,
 )
 from referral.commands.ending import withdraw_from_referrals
+from referral.domain.cross_border import TAKEN
 from referral.models import KnownCase, KnownConsent
 from referral.queries.referral import find_case, find_consent
 
@@ -143,7 +144,7 @@ async def on_ownership_said(unit: Unit, event: Event, *, here: Here) -> None:
     said = CaseOwnershipSaid.model_validate(event.data)
     if said.word == "GIVEN":
         _change_case(unit, event, given_epoch=said.epoch, given_by=said.referral_id)
-    elif said.word == "TAKEN":
+    elif said.word == TAKEN:
         _change_case(unit, event, given_epoch=None, given_by=None)
     await say_ownership(unit, said, on=here.day_of(event.time), own=here.country)
 

@@ -31,6 +31,8 @@ from referral.commands.letters import keep, take, take_receipt, write_letter, wr
 from referral.domain.calendar import Calendar
 from referral.domain.cross_border import (
     OF_THE_PERSON,
+    REFUSED,
+    TAKEN,
     CrossBorderStatus,
     Direction,
     Kind,
@@ -51,9 +53,6 @@ from referral.schemas.letters import (
     Planned,
     Reasoned,
 )
-
-_TAKEN = "TAKEN"
-_REFUSED = "REFUSED"
 
 
 @dataclass(slots=True)
@@ -151,9 +150,9 @@ def _words(kind: Kind, body: object) -> Body | None:
 def _note_answer(unit: Unit, row: CrossBorderReferral, answer: OwnershipWord) -> None:
     """Hand over whether a case that was given by this referral is another country's now."""
     given = {"given_by": row.id, "given_epoch": answer.epoch}
-    if answer.word == _TAKEN:
+    if answer.word == TAKEN:
         unit.update(KnownCase, given, given_by=None)  # no later answer counts
-    elif answer.word == _REFUSED:
+    elif answer.word == REFUSED:
         unit.update(KnownCase, given, given_by=None, given_epoch=None)
 
 
@@ -238,7 +237,7 @@ def _effect(
         effect.told.append(_package(row, body))
     elif isinstance(body, OwnershipWord):
         effect.told.append(_heard(row, body))
-        if row.direction is Direction.SENT and body.word == _TAKEN:
+        if row.direction is Direction.SENT and body.word == TAKEN:
             effect.status = status_after_taken(row.status)
     if kind in {Kind.WITHDRAWN, Kind.CANCELLED}:
         _forget(row, kind, effect, calendar)

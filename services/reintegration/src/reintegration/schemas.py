@@ -1,16 +1,16 @@
-import re
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
 from babel.core import get_global
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from common.codelists import code_of
 from common.schema import (
     Absent,
+    Day,
     GroupedRead,
     Instant,
     LongText,
@@ -52,20 +52,6 @@ Currency = Annotated[
     Field(description="ISO 4217, of a currency that is legal tender somewhere today."),
 ]
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def _only_a_day(value: object) -> object:
-    # pydantic would also read a number as seconds since 1970 and a time as its day.
-    if isinstance(value, str) and not _DAY.fullmatch(value):
-        raise PydanticKnownError("date_parsing", {"error": "not a day"})
-    if not isinstance(value, str | date):
-        raise PydanticKnownError("date_type")
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_only_a_day)]
-"""A calendar day, `2026-11-22`, and nothing else."""
 
 _SENSITIVE: dict[str, Any] = {"x-data-class": "P1"}
 """Free text about a person: sealed under the case's key where it is stored."""

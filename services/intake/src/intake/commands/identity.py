@@ -8,12 +8,11 @@ from common.here import Here
 from common.unit import Unit
 from intake.commands.marker import end_childhood
 from intake.commands.profile import age_columns
-from intake.commands.sealing import case_box, seal, seal_identity
+from intake.commands.sealing import case_box, keep_identity, seal
 from intake.domain.age import age_facts
 from intake.domain.case import require_open
 from intake.domain.consent import require_record
-from intake.domain.identity import DATA_GROUPS
-from intake.models import Case, CaseIdentity
+from intake.models import Case
 from intake.queries import case as cases
 from intake.queries.consent import list_consents
 from intake.schemas.identity import IdentityWrite
@@ -61,18 +60,6 @@ async def put_identity(
         has_identity=True,
         updated_at=utcnow(),
     )
-    unit.put(
-        CaseIdentity,
-        case_id=case_id,
-        recorded_at=utcnow(),
-        **seal_identity(box, case_id, body.model_dump(mode="json")),
-    )
-    unit.audit(
-        "write",
-        CaseIdentity.__tablename__,
-        [str(case_id)],
-        about=case_id,
-        data_groups=sorted(DATA_GROUPS),
-        legal_basis=case.legal_basis,
-    )
+    fields = body.model_dump(mode="json")
+    keep_identity(unit, box, case_id, fields, legal_basis=case.legal_basis)
     return changed

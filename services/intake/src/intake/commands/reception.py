@@ -18,10 +18,9 @@ from common.here import Here
 from common.sealing import SubjectBox
 from common.unit import Unit
 from intake.commands.profile import age_columns, profile_changed
-from intake.commands.sealing import case_box, seal, seal_identity
+from intake.commands.sealing import case_box, keep_identity, seal
 from intake.domain.age import AgeFacts, ToldAge, age_facts, estimate_of
 from intake.domain.case import CaseStatus
-from intake.domain.identity import DATA_GROUPS
 from intake.domain.notice import Urgency
 from intake.domain.ownership import HEARD_OF
 from intake.domain.transfer import ERASING
@@ -134,7 +133,8 @@ async def _open(unit: Unit, told: PackageReceived, received: Received, here: Her
         epoch=HEARD_OF.epoch,
         refused=HEARD_OF.refused,
     )
-    _keep_identity(unit, box, case_id, received)
+    if received.identity is not None:
+        keep_identity(unit, box, case_id, received.identity, legal_basis=BASIS)
     return case_id
 
 
@@ -156,7 +156,8 @@ async def _replace(unit: Unit, case: Case, received: Received, here: Here) -> No
     )
     if received.identity is None:
         unit.remove(CaseIdentity, case_id=case.id)
-    _keep_identity(unit, box, case.id, received)
+    else:
+        keep_identity(unit, box, case.id, received.identity, legal_basis=BASIS)
 
 
 def _aged(received: Received, *, on: date) -> Received:
@@ -194,25 +195,6 @@ def _recorded(case_id: UUID, received: Received, ages: AgeFacts) -> list[EventDa
     return [
         CaseIdentityRecorded(case_id=case_id, age_group=ages.group, is_minor=ages.is_minor),
     ]
-
-
-def _keep_identity(unit: Unit, box: SubjectBox, case_id: UUID, received: Received) -> None:
-    if received.identity is None:
-        return
-    unit.put(
-        CaseIdentity,
-        case_id=case_id,
-        recorded_at=utcnow(),
-        **seal_identity(box, case_id, received.identity),
-    )
-    unit.audit(
-        "write",
-        CaseIdentity.__tablename__,
-        [str(case_id)],
-        about=case_id,
-        data_groups=sorted(DATA_GROUPS),
-        legal_basis=BASIS,
-    )
 
 
 def _urgency(told: PackageReceived, received: Received) -> Urgency:

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import DeclarativeBase
 
+from common.clock import utcnow
 from common.errors import NotFoundError
 from common.sealing import SubjectBox
 from common.unit import Sealed, Unit
+from intake.domain.identity import DATA_GROUPS
 from intake.models import CaseIdentity
 
 _LISTS = frozenset({"other_names", "phones", "documents"})
@@ -50,6 +52,26 @@ def seal_identity(box: SubjectBox, case_id: UUID, fields: Mapping[str, Any]) -> 
         for name, value in fields.items()
     }
     return seal(box, CaseIdentity, case_id, **texts)
+
+
+def keep_identity(
+    unit: Unit, box: SubjectBox, case_id: UUID, fields: Mapping[str, Any], *, legal_basis: str
+) -> None:
+    """Hand over who the person of a case is, in place of what was known, with its audit entry."""
+    unit.put(
+        CaseIdentity,
+        case_id=case_id,
+        recorded_at=utcnow(),
+        **seal_identity(box, case_id, fields),
+    )
+    unit.audit(
+        "write",
+        CaseIdentity.__tablename__,
+        [str(case_id)],
+        about=case_id,
+        data_groups=sorted(DATA_GROUPS),
+        legal_basis=legal_basis,
+    )
 
 
 def open_identity(box: SubjectBox, identity: CaseIdentity, names: Iterable[str]) -> dict[str, Any]:

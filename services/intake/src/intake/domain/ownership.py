@@ -134,11 +134,6 @@ def recall(view: Ownership) -> Saying:
     return Saying(Word.RECALLED, view.epoch)
 
 
-def repeat(view: Ownership) -> Saying | None:
-    """Return what must be said again until it is answered; None where nothing waits."""
-    return Saying(Word.GIVEN, view.epoch) if view.holding is Holding.GIVING else None
-
-
 def hear(
     view: Ownership, saying: Saying, *, refuses: bool = False
 ) -> tuple[Ownership, Saying | None]:

@@ -6,9 +6,9 @@ from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
 from common.consent import ConsentGiver, ConsentScope, GuardianKind
-from common.schema import Instant, NewId, ReadModel, Slug, StrictModel, examples
+from common.schema import Day, Instant, NewId, ReadModel, Slug, StrictModel, examples
 from intake.domain.consent import Assent
-from intake.schemas.fields import AnyCountry, Day, Distinct, Language, Yes, listed
+from intake.schemas.fields import AnyCountry, Distinct, Language, Yes, listed
 
 Purposes = Annotated[
     tuple[Annotated[str, code_of("purposes")], ...], Field(max_length=20), Distinct

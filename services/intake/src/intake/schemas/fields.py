@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Callable
-from datetime import date
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     StringConstraints,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticCustomError
 
 from common.codelists import code_of
 from common.errors import InvalidError
@@ -46,21 +44,6 @@ def _distinct(values: tuple[Item, ...]) -> tuple[Item, ...]:
 
 Distinct = AfterValidator(_distinct)
 """Keep the first of each value: repeating a code says nothing."""
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def _only_a_day(value: object) -> object:
-    # pydantic would also read a number as seconds since 1970 and a time as its day.
-    if isinstance(value, str) and not _DAY.fullmatch(value):
-        raise PydanticKnownError("date_parsing", {"error": "not a day"})
-    if not isinstance(value, str | date):
-        raise PydanticKnownError("date_type")
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_only_a_day)]
-"""A calendar day, `2026-11-22`, and nothing else."""
 
 
 def _edtf(value: str) -> str:

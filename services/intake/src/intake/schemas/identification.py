@@ -8,6 +8,7 @@ from common.codelists import code_of
 from common.contracts.types import RuleVersion
 from common.schema import (
     Absent,
+    Day,
     GroupedRead,
     Instant,
     LongText,
@@ -19,7 +20,7 @@ from common.schema import (
 )
 from intake.domain.identification import IdentificationStatus
 from intake.domain.roles import ActorRole, DecidingAuthority
-from intake.schemas.fields import P1, Day, Distinct, listed
+from intake.schemas.fields import P1, Distinct, listed
 
 Roles = Annotated[
     tuple[Annotated[ActorRole, listed("actor_roles")], ...], Field(max_length=10), Distinct

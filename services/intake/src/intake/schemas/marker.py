@@ -5,9 +5,9 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from common.contracts.types import SubjectId
-from common.schema import Instant, NewId, ReadModel, StrictModel, examples
+from common.schema import Day, Instant, NewId, ReadModel, StrictModel, examples
 from intake.domain.marker import Marker
-from intake.schemas.fields import Day, listed
+from intake.schemas.fields import listed
 
 
 class MarkerRecord(StrictModel):

@@ -13,6 +13,7 @@ from referral.commands.letters import write_letter
 from referral.domain.cross_border import (
     ERASING,
     OPEN,
+    TAKEN,
     WAITING,
     WITH_PACKAGE,
     CrossBorderStatus,
@@ -22,9 +23,6 @@ from referral.domain.cross_border import (
 )
 from referral.queries import cross_border as queries
 from referral.schemas.letters import OwnershipWord, Package
-
-_TAKEN = "TAKEN"
-"""What intake says once its register has taken the case."""
 
 
 async def expire_cross_border(unit: Unit, referral_id: UUID, *, here: Here) -> None:
@@ -97,7 +95,7 @@ async def say_ownership(unit: Unit, said: CaseOwnershipSaid, *, on: date, own: s
     if row is None or row.case_id != said.case_id:
         return
     body = OwnershipWord(word=said.word, epoch=said.epoch)
-    is_taken = said.word == _TAKEN and row.direction is Direction.RECEIVED
+    is_taken = said.word == TAKEN and row.direction is Direction.RECEIVED
     status = status_after_taken(row.status) if is_taken else row.status
     if status is row.status:
         await say(unit, row, Kind.OWNERSHIP, body, own=own)

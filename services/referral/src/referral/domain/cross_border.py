@@ -339,6 +339,10 @@ def status_after(
     return effects[status]
 
 
+TAKEN: Final = "TAKEN"
+REFUSED: Final = "REFUSED"
+"""What a register answers to a case it is given."""
+
 _HANDED_OVER_FROM: Final = frozenset({_S.ARRIVED, _S.CONSENT_WITHDRAWN})
 
 

@@ -286,7 +286,8 @@ async def test_a_broken_rule_of_the_schema_is_no_outage(
 async def test_a_postgresql_that_cuts_the_connections_is_an_outage_and_then_serves_again(
     postgres_only: PostgresDatabase, postgres_url: str
 ) -> None:
-    # Fails when a pool keeps handing out connections the server has closed.
+    # Fails when a pool keeps handing out connections the server has closed, also in the moment
+    # in which the driver has read that it is dismissed and not yet that nobody is there.
     await made(postgres_only, fixed_id(1))
     # While one statement is under way and one connection is idle.
     under_way = asyncio.create_task(postgres_only.fetch(select(text("pg_sleep(60)"))))

@@ -21,6 +21,11 @@ from common.clock import monotonic
 SERVICES = ("intake", "referral", "reintegration", "analytics")
 PATIENCE = 60.0
 """Seconds until a wait counts as failed; far above what is promised, for a busy machine."""
+KILLED = -signal.SIGKILL
+
+
+class KilledError(Exception):
+    """A country was killed while somebody waited for a word of it."""
 
 
 def prag(*arguments: str, home: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -116,6 +121,8 @@ class Country:
                     return self.lines[-1]
             ready, _, _ = select.select([self._process.stdout], [], [], deadline - monotonic())
             chunk = os.read(self._process.stdout.fileno(), 65536) if ready else b""
+            if ready and not chunk and self.wait() == KILLED:
+                raise KilledError(str(self.lines))
             assert chunk, f"ended or fell silent after {self.lines}: {self.errors()}"
             self._rest += chunk
 

@@ -67,23 +67,25 @@ class Connections:
     async def lent(self) -> AsyncIterator[Raw]:
         """Give a connection in autocommit that knows the caller.
 
-        One that was cut off in the middle of something, or lost, is closed and not lent again.
+        One that was cut off in the middle of something is closed and not lent again. When the
+        server took one away it may have taken all, so those at rest go too.
         """
         await self._wait_for_room()
         connection: _Connection | None = None
-        is_cut = False
+        is_cut = is_lost = False
         try:
             connection = await self._take()
             await connection.tell(CALLER.get()())
             yield connection.raw
         except BaseException as error:
-            is_cut = not isinstance(error, Exception) or isinstance(
-                error, (OSError, InternalClientError)
-            )
+            is_lost = isinstance(error, (OSError, InternalClientError))
+            is_cut = is_lost or not isinstance(error, Exception)
             raise
         finally:
             if connection is not None:
                 if is_cut or self._is_closed or not connection.is_sound:
+                    if is_lost or connection.raw.is_closed():
+                        self._drop_idle()
                     connection.raw.terminate()
                 else:
                     self.idle.append(connection)
@@ -119,6 +121,10 @@ class Connections:
                 await self._room.acquire()
         except TimeoutError:
             raise OutageError("no connection is free") from None
+
+    def _drop_idle(self) -> None:
+        while self.idle:
+            self.idle.pop().raw.terminate()
 
     async def _take(self) -> _Connection:
         while self.idle:

@@ -8,7 +8,7 @@ from functools import cache
 from common.clock import utcnow
 from common.federation.directory import SignedEntry, Use, next_entry
 from common.federation.keys import SealingKey, SigningKey
-from common.federation.peers import OWN, Descriptor, write_own_keys
+from common.federation.peers import OWN, Descriptor, seal_own_keys
 from common.runtime import Runtime
 
 VALID = timedelta(days=90)
@@ -59,13 +59,8 @@ class Keeper:
         for each in (self, *peers):
             name = OWN if each is self else f"{each.country}.json"
             (settings.peers_folder / name).write_bytes(each.descriptor.to_bytes())
-        write_own_keys(
-            settings.own_keys_file,
-            runtime.master,
-            runtime.name,
-            opening=self.packages,
-            signing=[],
-        )
+        sealed = seal_own_keys(runtime.master, runtime.name, opening=self.packages, signing=[])
+        settings.own_keys_file.write_bytes(sealed)
 
 
 @cache

@@ -4,6 +4,7 @@ Whoever has no answer asks again, with the same key, the same body and the same 
 """
 
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,6 @@ from tests.system.parts import Parts
 
 PATIENCE = 180.0
 """Seconds for one step: brokers and processes come back within a few."""
-NAME = "Маринковић"
 _CROSSING = "/v1/cross-border-referrals"
 _NOT_YET = {404, 409, 403, 412, 428, 500, 502, 503}
 """What may be answered while news travels; `Actor.do` says which of them is the end."""
@@ -97,6 +97,9 @@ class Handover:
     case_there: str = ""
     steps: int = 0
     """How many of its steps were answered."""
+    identity: Mapping[str, Any] = field(default_factory=lambda: _IDENTITY)
+    groups: Sequence[str] = ("IDENTITY",)
+    """What of it crosses."""
 
     def __post_init__(self) -> None:
         sender, receiver = self.world.sender, self.world.receiver
@@ -122,24 +125,31 @@ class Handover:
         }
         self.contact.do("POST", "referral", "/v1/organisations", body)
 
-    def run(self) -> None:
-        """Go the whole way; return when both countries say that the case is handed over."""
+    def offer(self) -> None:
+        """Go as far as the sending country goes by itself: her case, her consents, the offer."""
         case, crossing = f"/v1/cases/{self.case}", f"{_CROSSING}/{self.referral}"
         today = utcnow().date().isoformat()
         self._do(self.worker, "intake", "/v1/cases", _case(self.case))
         self._do(self.worker, "intake", f"{case}/consents", _consent("DATA_RECORD", today))
-        self.worker.do("PUT", "intake", f"{case}/identity", _IDENTITY, of=case)
+        self.worker.do("PUT", "intake", f"{case}/identity", self.identity, of=case)
         share = {
             "recipient_kinds": ["CSW"],
             "recipient_countries": [RECEIVER],
             "purposes": ["RETURN"],
-            "data_groups": ["IDENTITY"],
+            "data_groups": [*self.groups],
             "risk_information_given": True,
         }
         consent = _consent("SHARE_CROSS_BORDER", today) | share
         self._do(self.worker, "intake", f"{case}/consents", consent)
-        self._do(self.worker, "referral", _CROSSING, _draft(self.referral, self.case, today))
+        draft = _draft(self.referral, self.case, today) | {"data_groups": [*self.groups]}
+        self._do(self.worker, "referral", _CROSSING, draft)
         self._do(self.worker, "referral", f"{crossing}/submit", of=crossing)
+
+    def run(self) -> None:
+        """Go the whole way; return when both countries say that the case is handed over."""
+        self.offer()
+        case, crossing = f"/v1/cases/{self.case}", f"{_CROSSING}/{self.referral}"
+        today = utcnow().date().isoformat()
         self._do(self.contact, "referral", f"{crossing}/acknowledge", of=crossing)
         taker = {"organisation_id": str(self.centre)}
         self._do(self.contact, "referral", f"{crossing}/accept", taker, of=crossing)
@@ -151,7 +161,7 @@ class Handover:
         self.case_there = self.taker.get("referral", crossing)["case_id"]
         there = f"/v1/cases/{self.case_there}"
         name = self.taker.get("intake", f"{there}/identity?purpose=ASSISTANCE")["family_name"]
-        if name["value"] != NAME:
+        if name["value"] != self.identity["family_name"]["value"]:
             raise ChaosError(f"{self.referral}: her name did not arrive")
         self._do(self.worker, "intake", f"{case}/give", told | {"epoch": 1}, of=case)
         self._wait_handed_over(crossing)
@@ -186,9 +196,9 @@ def _consent(scope: str, today: str) -> dict[str, Any]:
     return {"scope": scope, "given_by": "SELF", "language": "sq", "granted_on": today}
 
 
-_IDENTITY = {
+_IDENTITY: Mapping[str, Any] = {
     "given_name": {"value": "Мила", "script": "Cyrl"},
-    "family_name": {"value": NAME, "script": "Cyrl"},
+    "family_name": {"value": "Маринковић", "script": "Cyrl"},
 }
 
 
@@ -202,7 +212,6 @@ def _draft(referral: UUID, case: UUID, today: str) -> dict[str, Any]:
         "languages": ["sq"],
         "urgency": "HIGH",
         "purpose": "RETURN",
-        "data_groups": ["IDENTITY"],
         "transfer_basis": "EXPLICIT_CONSENT",
         "risk_assessed_on": today,
         "needs_assessed_on": today,

@@ -1,4 +1,4 @@
-"""A country of containers, as docker-compose.yml has it: brought up, killed, looked at, taken down."""
+"""A country and a hub of containers, as the compose files have them: up, killed, looked at, down."""
 
 import json
 import os
@@ -11,21 +11,24 @@ from typing import Any
 
 import httpx
 
+from common.federation.mail import reader_of
 from prag.issuer import ISSUER, LocalIssuer
+from tests.compose.abroad import ABROAD, HOME, HUB_PORT, Abroad
 from tests.compose.machine import BUILD, ROOT, compose, podman, run
 from tests.system.processes import SERVICES, free_ports, poll
 
 PROJECT = "prag-test"
+FILES = ("docker-compose.yml", "docker-compose.exchange.yml", "docker-compose.hub.yml")
 UID = 1000
 PATIENCE = 400.0
-"""Seconds until fifteen containers that start at once on two processors count as failed."""
+"""Seconds until sixteen containers that start at once on two processors count as failed."""
 
 PARTS = (
-    *("postgres", "kafka"),
+    *("postgres", "kafka", "hub"),
     *(f"{service}-{part}" for part in ("worker", "api") for service in SERVICES),
 )
 """What runs on; the others do their work and end."""
-ONCE = ("provision", *(f"{service}-migrate" for service in SERVICES))
+ONCE = ("provision", "hub-provision", *(f"{service}-migrate" for service in SERVICES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +50,30 @@ class Containers:
     """The country's containers. Their names are those of the services in docker-compose.yml."""
 
     services = SERVICES
+    country = HOME
 
     def __init__(self, home: Path, images: dict[str, str]) -> None:
         self.home = home
-        self.secrets = home / "secrets"
+        self.secrets, self.hub_secrets = home / "secrets", home / "hub-secrets"
         self.port_base = free_ports()
         ports = {f"{name.upper()}_PORT": str(self.port_base + i) for i, name in enumerate(SERVICES)}
         self._settings = {
-            "PRAG_COUNTRY": "RS",
+            "PRAG_COUNTRY": HOME,
             "PRAG_OIDC_ISSUER": ISSUER,
             "PRAG_SECRETS": str(self.secrets),
+            "PRAG_HUB": f"hub:{HUB_PORT}",
+            "PRAG_HUB_USER": reader_of(HOME),
+            "HUB_HOST": "hub",
+            "HUB_LISTEN": "127.0.0.1",
+            "HUB_COUNTRIES": f"{HOME},{ABROAD}",
+            "HUB_SECRETS": str(self.hub_secrets),
             **ports,
             **images,
         }
-        run(str(ROOT / "deploy" / "docker" / "secrets"), str(self.secrets), PRAG_UID=str(UID))
+        make = str(ROOT / "deploy" / "docker" / "secrets")
+        run(make, str(self.secrets), PRAG_UID=str(UID))
+        run(make, "--hub", "hub", str(self.hub_secrets), PRAG_UID=str(UID))
+        self.abroad = Abroad.introduce(home, self.secrets, self.hub_secrets, uid=UID)
         keys = self.secrets / "jwks.json"
         shutil.copy(LocalIssuer(home).jwks_file, keys)
         os.chown(keys, UID, UID)
@@ -93,6 +106,13 @@ class Containers:
         ports: dict[str, list[dict[str, str]] | None] = found["NetworkSettings"]["Ports"] or {}
         return {each["HostIp"] for bound in ports.values() for each in bound or ()}
 
+    def url(self, service: str, path: str) -> str:
+        return f"http://127.0.0.1:{self.port_base + SERVICES.index(service)}{path}"
+
+    def run_in(self, name: str, *command: str) -> str:
+        """Run a command in a container; return its output, or raise with its errors."""
+        return podman("exec", _container(name), *command)
+
     def kill(self, name: str) -> None:
         """Kill its first process from outside; return when the engine has started it again."""
         old = self.of(name)
@@ -122,7 +142,7 @@ class Containers:
         """Ask a service's database as its superuser, inside the container."""
         told = f"SELECT row_to_json(found) FROM ({query}) AS found"  # noqa: S608  the test's own
         psql = ["psql", "-X", "-At", "-h", "/tmp", "-U", "postgres", "-d", f"prag_{service}"]  # noqa: S108
-        output = podman("exec", _container("postgres"), *psql, "-c", told)
+        output = self.run_in("postgres", *psql, "-c", told)
         return [
             # Pairs, for two columns may have one name.
             tuple(value for _, value in json.loads(line, object_pairs_hook=list))
@@ -140,13 +160,16 @@ class Containers:
         return folder
 
     def passwords(self) -> Iterator[str]:
-        for pattern in ("prag_*", "kafka_*"):
-            for file in self.secrets.glob(pattern):
+        for folder, pattern in (
+            *((self.secrets, pattern) for pattern in ("prag_*", "kafka_*", "hub_password")),
+            *((self.hub_secrets, pattern) for pattern in ("kafka_*", "users/*")),
+        ):
+            for file in folder.glob(pattern):
                 yield file.read_text().strip().rpartition(":")[2]
 
     def _compose(self, *arguments: str) -> None:
-        files = ["-f", "docker-compose.yml", "-f", "tests/compose/override.yml"]
-        which = ["--in-pod", "false", "-p", PROJECT, *files]
+        files = (*FILES, "tests/compose/override.yml")
+        which = ["--in-pod", "false", "-p", PROJECT, *(f"--file={name}" for name in files)]
         run(*compose(), *which, *arguments, **self._settings)
 
     def _is_done(self, name: str) -> bool:
@@ -154,9 +177,8 @@ class Containers:
         return not found.is_running and found.exit_code == 0 and found.pid == 0
 
     def _is_ready(self, service: str) -> bool:
-        url = f"http://127.0.0.1:{self.port_base + SERVICES.index(service)}/readyz"
         try:
-            return httpx.get(url, timeout=5).is_success
+            return httpx.get(self.url(service, "/readyz"), timeout=5).is_success
         except httpx.TransportError:
             return False
 

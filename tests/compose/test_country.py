@@ -1,5 +1,6 @@
-"""docker-compose.yml really run: one country in fifteen containers, which are killed one by one."""
+"""The compose files really run: a country and a hub in containers, which are killed one by one."""
 
+import base64
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,22 @@ from typing import cast
 
 import pytest
 
+from tests.chaos.handover import Handover
+from tests.chaos.world import World
 from tests.compose import images, machine
+from tests.compose.abroad import ABROAD, HOME
 from tests.compose.containers import PARTS, PATIENCE, UID, Containers
 from tests.compose.images import timed
 from tests.system.load import prepare, run_load
 from tests.system.parts import Parts, is_drained
 from tests.system.people import Done, Site
 from tests.system.processes import SERVICES, poll
+
+EXCHANGED = {
+    "intake-worker": {"own.peer"},
+    "referral-worker": {"own.peer", "hub_password", "hub_ca.pem"},
+}
+"""What a country that exchanges gives to whom."""
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -30,7 +40,7 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     containers = Containers(tmp_path_factory.mktemp("compose"), made)
     containers.down()  # of a run that was cut off
     try:
-        with timed("fifteen containers up and ready"):
+        with timed("all containers up and ready"):
             containers.up()
         yield containers
     finally:
@@ -116,14 +126,17 @@ def test_a_service_sees_its_own_secrets_only(country: Containers) -> None:
             folder = country.of(f"{service}-{part}").proc / "root/run/secrets"
             seen = {file.name: file.read_bytes() for file in folder.iterdir()}
 
-            assert set(seen) == {"ca.pem", "database", "jwks.json", "kafka", "master.key"}
+            more = EXCHANGED.get(f"{service}-{part}", set())
+            assert set(seen) == {"ca.pem", "database", "jwks.json", "kafka", "master.key"} | more
             assert seen["database"] == (country.secrets / f"prag_{service}").read_bytes()
             assert seen["kafka"] == (country.secrets / f"kafka_{service}").read_bytes()
 
 
-def test_only_the_apis_are_published_and_only_on_this_machine(country: Containers) -> None:
+def test_only_the_apis_and_the_hub_are_published_and_only_where_told(country: Containers) -> None:
     for name in PARTS:
-        assert country.published(name) == ({"127.0.0.1"} if name.endswith("-api") else set())
+        # The hub as it was told in HUB_LISTEN.
+        is_published = name.endswith("-api") or name == "hub"
+        assert country.published(name) == ({"127.0.0.1"} if is_published else set())
 
 
 def test_the_image_knows_whether_it_is_well(country: Containers) -> None:
@@ -137,6 +150,32 @@ def test_the_database_speaks_to_no_service_in_the_clear(country: Containers) -> 
         query = """SELECT DISTINCT ssl.version AS v FROM pg_stat_ssl ssl JOIN pg_stat_activity USING (pid)
                    WHERE client_addr IS NOT NULL AND datname = current_database()"""
         assert country.rows(service, query) == [("TLSv1.3",)]
+
+
+@pytest.mark.row("F36")
+def test_a_letter_reaches_another_country_and_the_hub_can_read_none_of_it(
+    country: Containers,
+) -> None:
+    # Fails when the exchange's compose file leaves out anything that sealing and sending take.
+    crossing = Handover(World({HOME: cast("Parts", country), ABROAD: cast("Parts", country)}, {}))
+    crossing.offer()
+    crossing.close()
+
+    lines = country.run_in("referral-worker", *country.abroad.reading(ABROAD, of=ABROAD)).split()
+    letters = [letter for line in lines if (letter := country.abroad.open(line))]
+
+    assert [letter.said.statement.kind for letter in letters] == ["offer"]
+    assert letters[0].said.statement.referral_id == crossing.referral
+    log = country.of("hub").proc / "root/var/lib/kafka/data/prag/log"
+    kept = b"".join(file.read_bytes() for file in log.rglob("*.log"))
+    assert base64.b64decode(lines[0]) in kept
+    assert str(crossing.referral).encode() not in kept
+    assert b"SHELTER" not in kept
+
+
+def test_a_country_reads_nobody_elses_letters_at_the_hub(country: Containers) -> None:
+    with pytest.raises(AssertionError, match="BusRefusedError"):
+        country.run_in("referral-worker", *country.abroad.reading(HOME, of=ABROAD))
 
 
 def _told(done: Sequence[Done]) -> Counter[tuple[str, str]]:

@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from common.clock import utcnow
+from common.events import canonical
 from common.federation.custody import GENESIS, SignedStatement, Statement, digest_of
 from common.federation.directory import Directory, SignedEntry, next_entry
 from common.federation.envelope import Letter
 from common.federation.keys import SealingKey, SigningKey, VerifyBy
-from common.federation.peers import OWN, Descriptor, OwnKeys, write_own_keys
+from common.federation.peers import OWN, Descriptor, OwnKeys, seal_own_keys
 from common.runtime import Runtime
 from tests.conftest import fixed_id
 
@@ -51,13 +52,13 @@ class Land:
             path = settings.peers_folder / f"{each.code}.json"
             path.write_bytes(each.descriptor.to_bytes())
         opening, signing = self.private
-        write_own_keys(
-            settings.own_keys_file,
+        sealed = seal_own_keys(
             runtime.master,
             runtime.name,
             opening=[opening],
             signing=[signing] if also is None else [signing, also],
         )
+        settings.own_keys_file.write_bytes(sealed)
 
     @property
     def keys(self) -> dict[str, SealingKey]:
@@ -119,6 +120,13 @@ def letter(
     words = WORDS if body is None else body
     said = SignedStatement.of(statement(sender, recipient, digest=digest_of(words)), sender.signing)
     return Letter.of(said, words).model_copy(update=fields)
+
+
+def signed_anew(outer: dict[str, Any], by: Land) -> bytes:
+    """Sign what is written on an envelope as the country `by` can, whatever it says."""
+    unsigned = {name: part for name, part in outer.items() if name != "signature"}
+    signature = by.signing.sign(b"prag-outer-v1|" + canonical(unsigned))
+    return canonical({**unsigned, "signature": base64.b64encode(signature).decode()})
 
 
 WORDS: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """Whom a country exchanges with is what lies in its folder; its own keys are sealed there too."""
 
-import stat
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from common.federation.peers import (
     read_descriptor,
     read_own_keys,
     read_peers,
-    write_own_keys,
+    seal_own_keys,
 )
 from common.sealing import MasterKey
 from tests.federation.countries import land
@@ -109,14 +108,13 @@ def test_own_keys_open_under_the_master_key_of_their_service_only(tmp_path: Path
     path = tmp_path / "referral.peer"
     opening, signing = SERBIA.private
 
-    write_own_keys(path, MASTER, "referral", opening=[opening], signing=[signing])
+    path.write_bytes(seal_own_keys(MASTER, "referral", opening=[opening], signing=[signing]))
 
     keys = read_own_keys(path, MASTER, "referral")
     assert set(keys.opening) == {SERBIA.sealing.public.kid}
     directory = read_peers_of(tmp_path)
     assert keys.signing_now(directory, "RS", utcnow()) is not None
     assert keys.signing_now(directory, "XK", utcnow()) is None
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert opening not in path.read_bytes()
     for master, service in ((MasterKey(bytes(range(32))), "referral"), (MASTER, "intake")):
         with pytest.raises(ValueError, match="master key"):

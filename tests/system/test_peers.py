@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -245,6 +246,23 @@ def test_a_country_in_containers_keeps_its_keys_with_its_secrets(
     made = {path.name: oct(path.stat().st_mode & 0o777) for path in secrets.iterdir()}
     assert made["intake.peer"] == made["referral.peer"] == "0o600"
     assert read_peers(secrets / "peers").directory.signing_kid("BA", utcnow()) is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write what belongs to another")
+def test_what_root_writes_beside_the_secrets_belongs_to_whom_the_containers_run_as(
+    tmp_path: Path,
+) -> None:
+    # Fails when the workers, which are not root, cannot read the keys that root made for them.
+    secrets, uid = tmp_path / "secrets", 12345
+    (secrets / "peers").mkdir(parents=True)
+    (secrets / "master.key").write_bytes(bytes(32))
+    for path in (secrets, secrets / "peers"):
+        os.chown(path, uid, uid)
+
+    peer.init(peer.place_of_secrets(secrets, "RS"), tmp_path / "root")
+
+    made = [secrets / "intake.peer", secrets / "referral.peer", secrets / "peers" / "own.json"]
+    assert {path.stat().st_uid for path in made} == {uid}
 
 
 def test_keys_that_end_soon_are_told_at_a_start(place: Path) -> None:

@@ -9,12 +9,18 @@ FILE_MODE = 0o600
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600 so that a reader sees the old content or the new, never half."""
+    """Write a file with mode 0600 so that a reader sees the old content or the new, never half.
+
+    Written by root, it belongs to whoever owns the folder: the processes that read it are not root.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     try:
         with os.fdopen(handle, "wb") as file:
+            if os.geteuid() == 0:
+                folder = path.parent.stat()
+                os.fchown(handle, folder.st_uid, folder.st_gid)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

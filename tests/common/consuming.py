@@ -20,11 +20,23 @@ GOOD, BAD = fixed_id(1), fixed_id(2)
 class Scene:
     """A consumer with the handler given, the name it is counted under, and the pauses it made."""
 
-    def __init__(self, database: Database, box: ServiceBox, handler: Handler = on_thing) -> None:
+    def __init__(
+        self,
+        database: Database,
+        box: ServiceBox,
+        handler: Handler = on_thing,
+        *,
+        most_early: int | None = None,
+    ) -> None:
         self.service = f"test-{new_id()}"
         self.pauses: list[float] = []
         self.consumer = Consumer(
-            database, {ThingMoved.type: handler}, service=self.service, box=box, pause=self.pause
+            database,
+            {ThingMoved.type: handler},
+            service=self.service,
+            box=box,
+            most_early=most_early,
+            pause=self.pause,
         )
 
     async def pause(self, seconds: float) -> None:

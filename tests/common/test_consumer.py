@@ -172,26 +172,6 @@ async def test_a_record_that_is_no_event_is_put_aside_at_once_and_the_rest_flows
     assert counted(service) == {"dead": len(records), "applied": 2}
 
 
-async def test_every_flipped_byte_of_an_event_is_put_aside_or_changes_nothing_else(
-    database: Database, box: ServiceBox
-) -> None:
-    # T15. Fails when a corrupt record crashes the consumer or moves another aggregate.
-    whole = ONE.to_bytes()
-    chance = Random(len(whole))  # noqa: S311
-    mutants = [
-        whole[:at] + bytes([whole[at] ^ (1 << chance.randrange(8))]) + whole[at + 1 :]
-        for at in range(len(whole))
-    ]
-    consumer, service = consumer_of(database, box)
-
-    await consumer.accept_all(delivered([*mutants, *steps_of(fixed_id(2), 2)]))
-
-    assert (await trails(database))[fixed_id(2)] == ["1", "2"]
-    assert await position(database) == len(mutants) + 2
-    assert await accounts(database, service) == len(mutants) + 2
-    assert counted(service)["dead"] > len(mutants) / 2
-
-
 @pytest.mark.parametrize("way", ["alone", "batch"])
 async def test_a_seen_id_around_other_bytes_is_put_aside(
     database: Database, box: ServiceBox, way: str

@@ -245,11 +245,12 @@ async def test_an_inbox_that_cannot_be_written_is_waited_for_with_nothing_half_w
     fail_on(database_url, table, condition)
     scene = Scene(database, box)
     first, second, third, fourth = steps_of(GOOD, 4)
-    waited = asyncio.Event()
+    waited, is_mended = asyncio.Event(), asyncio.Event()
 
     async def pause(seconds: float) -> None:
         if seconds > 0.1:
             waited.set()
+            await is_mended.wait()  # else it would fight for SQLite's lock with who mends it
 
     scene.consumer._pause = scene.consumer._alone._pause = pause
     taking = asyncio.create_task(
@@ -262,6 +263,7 @@ async def test_an_inbox_that_cannot_be_written_is_waited_for_with_nothing_half_w
 
     # In a thread: an open transaction of the consumer ends only while this loop runs.
     await asyncio.to_thread(mend, database_url, table)
+    is_mended.set()
     await asyncio.wait_for(taking, 30)
     if any(row.parked_at for row in await database.fetch(select(InboxAggregate.parked_at))):
         await scene.consumer.retry_parked(TOPIC, GOOD)

@@ -153,13 +153,14 @@ async def test_who_gets_no_connection_in_time_is_told_of_an_outage(
     postgres_only: PostgresDatabase,
 ) -> None:
     # Fails when a caller waits for ever; or when its room is lost with it.
-    postgres_only._connections._patience = 0.05
     holders = [postgres_only.batch() for _ in range(10)]
     for holder in holders:
         await holder.__aenter__()
+    patience, postgres_only._connections._patience = postgres_only._connections._patience, 0.05
     for _ in range(12):
         with pytest.raises(OUTAGE):
             await postgres_only.fetch(select(Thing.id))
+    postgres_only._connections._patience = patience
     for holder in holders:
         await holder.__aexit__(None, None, None)
 

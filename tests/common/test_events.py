@@ -1,5 +1,6 @@
 """The bytes of an event: one form for one value, whichever encoder wrote it."""
 
+import hashlib
 import json
 from datetime import UTC, datetime
 from uuid import UUID
@@ -62,6 +63,23 @@ def test_an_event_is_one_line_of_sorted_members() -> None:
     assert list(json.loads(raw)) == sorted(json.loads(raw))
     assert b'"time":"2026-01-02T03:04:05.678901Z"' in raw
     assert Event.model_validate_json(raw) == event
+
+
+def test_an_event_begins_with_the_checksum_of_the_rest() -> None:
+    # Fails when it is not what the published schema says: a partner who checks it would refuse all.
+    event = Event(
+        source="/RS/intake", type="intake.case.opened.v1", subject=new_id(), seq=1, data={"x": "ć"}
+    )
+    raw = event.to_bytes()
+    members = json.loads(raw)
+
+    checksum = members.pop("checksum")
+
+    assert hashlib.sha256(rfc8785.dumps(members)).hexdigest() == checksum
+    assert Event.from_bytes(raw) == event
+    for bad in (raw[:-1], raw.replace("ć".encode(), b"c"), rfc8785.dumps(members | {"a": 1})):
+        with pytest.raises(ValueError):  # noqa: PT011  of pydantic or of ours
+            Event.from_bytes(bad)
 
 
 def test_a_trace_travels_with_the_event_and_is_no_reason_to_refuse_it() -> None:

@@ -95,7 +95,7 @@ def test_no_entry_is_changed_not_even_by_the_owner(
         "UPDATE outbox_message SET payload = ''",
         "DELETE FROM outbox_message",
         "UPDATE subject_key SET wrapped = ''",
-        "DELETE FROM inbox_message",
+        "DELETE FROM inbox_aggregate",
         "UPDATE dead_letter SET reason = ''",
         "UPDATE idempotency_answer SET answer = ''",
         "UPDATE alembic_version SET version_num = '9999'",
@@ -115,6 +115,12 @@ def test_what_no_code_does_is_not_granted(statement: str, application: psycopg.C
     refused = (errors.InsufficientPrivilege, errors.UndefinedObject)
     with pytest.raises(refused):
         application.execute(statement.encode())
+
+
+@pytest.mark.parametrize("table", ["dead_letter", "idempotency_answer"])
+def test_what_the_worker_forgets_it_may_delete(table: str, application: psycopg.Connection) -> None:
+    # Fails when the right is missing: nothing would be deleted, and only a log line would tell.
+    run(application, "DELETE FROM {}", table)
 
 
 def test_keys_are_ended_by_intake_alone(login: Logins, application: psycopg.Connection) -> None:

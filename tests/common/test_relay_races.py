@@ -4,9 +4,11 @@ Each test runs the same race with the relay as it is and with a mistake, which i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -21,9 +23,9 @@ from common.events import Event
 from common.relay import Relay
 from common.sealing import SubjectKeyRing
 from common.tables import OutboxMessage
-from common.unit import DuplicateError, StaleError, Unit
-from tests.common.things import first_seqs, held, made, move, new_unit, on_bus
-from tests.conftest import MASTER
+from common.unit import AnySelect, DuplicateError, StaleError, Unit
+from tests.common.things import Around, first_seqs, held, made, move, new_unit, on_bus
+from tests.conftest import MASTER, fixed_id
 
 WRITERS = 12
 TRANSACTIONS = 10
@@ -149,7 +151,7 @@ async def test_events_that_commit_out_of_order_are_all_sent_in_order(
     # T12. Fails when the relay reads from the last id on, or newest first (the two tests below).
     writers = [HeldCommits(postgres_url, Random(seed + n)) for n in (1, 2)]  # noqa: S311
 
-    outcome = await race(postgres_only, bus, Relay(postgres_only, bus), writers, seed)
+    outcome = await race(postgres_only, bus, Relay(postgres_only, bus, batch=3), writers, seed)
 
     outcome.judge()
     for writer in writers:
@@ -176,11 +178,61 @@ async def test_the_race_finds_a_relay_that_loses_events(
         await writer.close()
 
 
+class Between(Around):
+    """Does something before the outbox is looked at for the second time."""
+
+    def __init__(self, inner: Database, act: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(inner)
+        self._act = act
+        self._looks = 0
+
+    async def fetch(
+        self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        if OutboxMessage.__table__ in statement.get_final_froms():
+            self._looks += 1
+            if self._looks == 2:
+                await self._act()
+        return await self.inner.fetch(statement, parameters)
+
+
+@pytest.mark.postgres
+async def test_what_commits_late_leaves_before_what_follows_it(
+    postgres_only: PostgresDatabase, bus: Bus
+) -> None:
+    # Fails when what is read beside a sending is bounded by the greatest id that was sent.
+    slow, other = fixed_id(1), fixed_id(2)
+    await made(postgres_only, slow)
+    await relayed(Relay(postgres_only, bus))
+    late = AsyncExitStack()
+    batch = await late.enter_async_context(postgres_only.batch())
+    second = new_unit(batch)
+    await move(second, slow)
+    await batch.write(second)  # has drawn its id, and does not commit yet
+    await made(postgres_only, other)
+
+    async def commit_and_go_on() -> None:
+        await late.aclose()
+        third = new_unit(postgres_only)
+        await move(third, slow)
+        await postgres_only.write(third)
+
+    await relayed(Relay(Between(postgres_only, commit_and_go_on), bus, batch=1))
+
+    assert first_seqs(await on_bus(bus)) == {slow: [1, 2, 3], other: [1]}
+
+
+async def relayed(relay: Relay) -> None:
+    await relay.lead()
+    while await relay.publish_waiting():
+        pass
+
+
 async def test_twelve_writers_on_sqlite_lose_and_turn_nothing(
     sqlite_only: SqliteDatabase, bus: Bus, seed: int
 ) -> None:
     # Fails when the group commit lets a Unit's rows stand without its events, or turns Units round.
-    outcome = await race(sqlite_only, bus, Relay(sqlite_only, bus), [sqlite_only], seed)
+    outcome = await race(sqlite_only, bus, Relay(sqlite_only, bus, batch=3), [sqlite_only], seed)
 
     outcome.judge()
 

@@ -19,7 +19,7 @@ from common.relay import Relay
 from common.sealing import SubjectKeyRing
 from common.tables import OutboxMessage
 from common.unit import AnySelect
-from tests.common.things import ORGANISATION, Around, ThingMade, made, make, new_unit, watch
+from tests.common.things import ORGANISATION, Around, ThingMade, made, make, new_unit
 from tests.conftest import MASTER, PostgresUrls, fixed_id
 from tests.postgres import migrate, set_up
 
@@ -153,18 +153,40 @@ async def test_where_nobody_can_listen_the_relay_goes_on_with_its_poll(
         await until_all_left(api)
 
 
-async def test_a_commit_without_events_tells_nobody(api: PostgresDatabase) -> None:
-    # Fails when every statement tells: the relay's own mark would wake it again.
+async def test_only_a_commit_with_events_is_told(api: PostgresDatabase, postgres_url: str) -> None:
+    # Fails when every commit tells: the relay's own mark would wake it again.
     await api.fetch(select(OutboxMessage.id))
-    seen: list[str] = []
-    watch(api, seen.append)
     quiet = new_unit(api)
     quiet.audit("read", "thing", [str(fixed_id(1))], about=fixed_id(1))
+    with psycopg.connect(postgres_url.replace("+asyncpg", ""), autocommit=True) as other:
+        other.execute(f"LISTEN {CHANNEL}")
 
-    await api.write(quiet)
-    await made(api, fixed_id(1))
+        await api.write(quiet)
+        async with api.batch() as batch:
+            await batch.write(quiet)
+        await api._herald.close()
+        other.execute(f"NOTIFY {CHANNEL}, 'then'")
+        await made(api, fixed_id(1))
+        await api._herald.close()
+        other.execute(f"NOTIFY {CHANNEL}, 'end'")
 
-    assert ["pg_notify" in statement for statement in seen] == [False, True]
+        told = [each.payload for each in other.notifies(timeout=30, stop_after=3)]
+    assert told == ["then", "", "end"]
+
+
+async def test_what_is_written_while_it_tells_is_told_after(
+    api: PostgresDatabase, postgres_url: str
+) -> None:
+    # Fails when a commit that comes while the word of another is under way is never told.
+    with psycopg.connect(postgres_url.replace("+asyncpg", ""), autocommit=True) as other:
+        other.execute(f"LISTEN {CHANNEL}")
+        await made(api, fixed_id(1))
+        await made(api, fixed_id(2))
+        await api._herald.close()
+        other.execute(f"NOTIFY {CHANNEL}, 'end'")
+
+        told = [each.payload for each in other.notifies(timeout=30, stop_after=3)]
+    assert told == ["", "", "end"]
 
 
 async def test_the_applications_role_tells_and_hears_and_nothing_is_said(
@@ -188,6 +210,6 @@ async def test_the_applications_role_tells_and_hears_and_nothing_is_said(
 
         async with asyncio.timeout(30):
             await worker.outbox_written.wait()
-        assert [each.payload for each in other.notifies(timeout=0, stop_after=1)] == [""]
+        assert [each.payload for each in other.notifies(timeout=30, stop_after=1)] == [""]
     await worker.close()
     await api.close()

@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 from common import clock, worker
 from common.db import Database
 from common.runtime import Runtime
-from common.tables import IdempotencyAnswer
+from common.tables import DeadLetter, IdempotencyAnswer
 from common.unit import StaleError, Unit
-from tests.common.things import Thing, make, move
+from tests.common.consuming import Scene
+from tests.common.things import Thing, delivered, make, move
 from tests.common.tiny import Tiny
 from tests.conftest import fixed_id
 
@@ -82,6 +83,30 @@ async def test_a_key_answered_anew_in_between_keeps_its_new_answer(
     await worker.forget_answers(tiny.runtime)
 
     assert await kept(database) == 1
+
+
+# --- dead letters
+
+
+async def test_every_worker_forgets_dead_letters_after_thirty_days(
+    tiny: Tiny, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when they are kept for good, when one batch is all, or when a young one goes too.
+    monkeypatch.setattr("common.worker._FORGET_BATCH", 2)
+    monkeypatch.setattr("common.worker.FIRST_FORGET_SECONDS", 0.01)
+    now = clock.utcnow()
+    old, young = Scene(database, tiny.runtime.box), Scene(database, tiny.runtime.box)
+    await old.consumer.accept_all(delivered([b"no event"] * 5))
+    clock.set_source(lambda: now + timedelta(days=2))
+    await young.consumer.accept_all(delivered([b"no event"], start=5))
+
+    clock.set_source(lambda: now + timedelta(days=31))
+    async with running(tiny.runtime):
+        while len(await database.fetch(select(DeadLetter.id))) > 1:
+            pass
+    await worker.forget_dead_letters(tiny.runtime)
+
+    assert [row.offset for row in await database.fetch(select(DeadLetter))] == [5]
 
 
 # --- sweeps

@@ -315,7 +315,7 @@ def is_postgres(database: Database) -> bool:
 
 def counted(service: str) -> dict[str, int]:
     """Return how many deliveries `service` has taken, by outcome; what never occurred is left out."""
-    outcomes = ("applied", "duplicate", "pending", "parked", "dead")
+    outcomes = ("applied", "duplicate", "pending", "parked", "dead", "dropped")
     found = {
         outcome: REGISTRY.get_sample_value(
             "prag_inbox_total", {"service": service, "outcome": outcome}

@@ -18,13 +18,13 @@ HOME, ABROAD = "RS", "XK"
 HUB_PORT = 9094
 
 _READ = f"""
-import asyncio, base64, os
+import asyncio, base64, os, tempfile
 from pathlib import Path
 from common.bus import open_bus
 from common.federation.mail import topic_to
 
 async def read():
-    password = Path("/tmp/password")
+    password = Path(tempfile.gettempdir(), "password")
     password.write_text(os.environ["HUB_PASSWORD"])
     password.chmod(0o600)
     user, country = os.environ["HUB_USER"], os.environ["HUB_READS"]

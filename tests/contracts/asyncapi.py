@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from common.events import EventData, topic_of
+from common.events import CHECKSUM_SCHEMA, EventData, topic_of
 from common.telemetry import TRACEPARENT
 from tests.contracts.snapshot import event_classes
 
@@ -55,6 +55,7 @@ def _message(kind: type[EventData]) -> dict[str, Any]:
             "type": "object",
             "required": ["specversion", "id", "source", "type", "subject", "time", "seq", "data"],
             "properties": {
+                "checksum": CHECKSUM_SCHEMA,
                 "specversion": {"const": "1.0"},
                 "id": {"type": "string", "format": "uuid"},
                 "source": {"type": "string"},

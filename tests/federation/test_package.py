@@ -1,5 +1,7 @@
 """A person's data open for the register they were sealed to, whole and for their referral only."""
 
+from contextlib import suppress
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,6 +53,34 @@ def test_a_package_that_was_changed_or_is_none_does_not_open() -> None:
     for bad in ("", kid, f"{kid}.", f"{kid}.%%%", f"{kid}.AAAA{rest[4:]}", rest, package[:-8]):
         with pytest.raises(PackageError):
             opened(bad)
+
+
+def test_a_package_with_a_bit_turned_at_any_character_does_not_open() -> None:
+    """T35. Seeded: seal without authenticating; read base64 that skips what is no part of it."""
+    package = sealed()
+    taken = []
+    for place, character in enumerate(package):
+        for bit in sorted({place % 7, 5}):
+            with suppress(PackageError):
+                opened(package[:place] + chr(ord(character) ^ (1 << bit)) + package[place + 1 :])
+                taken.append((place, bit))
+
+    assert len(package) > SIZES[0]
+    assert taken == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_package_cut_short_does_not_open(size: int) -> None:
+    package = sealed(note="x" * (size - 500))
+
+    for cut in (1, 32, 33, len(sealed()), size, len(package) // 2, len(package) - 4):
+        assert len(package) == cut or opened_not(package[:cut])
+
+
+def opened_not(package: str) -> bool:
+    with pytest.raises(PackageError):
+        opened(package)
+    return True
 
 
 def test_it_shows_neither_words_nor_length_and_fits_an_event() -> None:

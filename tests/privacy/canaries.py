@@ -9,6 +9,7 @@ import hashlib
 import html
 import json
 import random
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from urllib.parse import quote
 
 SHORTEST = 8
 """Bytes of a trace that could not stand there by chance."""
+
+_NOTHING = re.compile(rb"\0{64,}")
+"""Room that nobody has written to, of which the files of servers have much."""
 
 LATIN = "abcdefghijkmnopqrstuvwxyz"  # pragma: allowlist secret
 ALPHABETS: Mapping[str, str] = {
@@ -242,8 +246,9 @@ class Scanner:
         starts = self._traces
         return {
             canary
-            for at in range(len(content) - SHORTEST + 1)
-            if (possible := starts.get(content[at : at + SHORTEST]))
+            for part in _NOTHING.split(content)
+            for at in range(len(part) - SHORTEST + 1)
+            if (possible := starts.get(part[at : at + SHORTEST]))
             for trace, canary in possible.items()
-            if content.startswith(trace, at)
+            if part.startswith(trace, at)
         }

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from common.federation.custody import GENESIS, SignedStatement, digest_of
 from common.federation.envelope import Letter, seal
 from common.federation.mail import event_of
+from common.tables import InboxAggregate
 from tests.conftest import fixed_id
 from tests.referral.crossing import (
     Crossing,
@@ -118,14 +120,12 @@ async def test_a_letter_replayed_under_another_number_is_not_opened(crossing: Cr
     [
         {"previous": "a" * 64},
         {"previous": GENESIS},
-        {"heard": 1, "heard_hash": "b" * 64},
-        {"heard": 9, "heard_hash": "c" * 64},
     ],
 )
 async def test_a_forged_link_of_the_chain_is_not_taken(
     crossing: Crossing, forged: dict[str, Any]
 ) -> None:
-    """Seeded: keep a peer's statement without `require_next`; do not compare what it says it heard."""
+    """Seeded: keep a peer's statement without `require_next`."""
     case, _ = await crossing.ready()
     referral_id = await crossing.acknowledged(case)
     before = await state(crossing, referral_id)
@@ -136,6 +136,34 @@ async def test_a_forged_link_of_the_chain_is_not_taken(
 
     assert await state(crossing, referral_id) == before
     assert await crossing.r.dead() == ["custody.broken"]
+
+
+@pytest.mark.row("F41")
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"heard": 1, "heard_hash": "b" * 64},
+        {"heard": 9, "heard_hash": "c" * 64},
+    ],
+)
+async def test_a_letter_that_heard_what_was_never_said_waits_and_changes_nothing(
+    crossing: Crossing, forged: dict[str, Any]
+) -> None:
+    """Seeded: do not compare what it says it heard. It may be true: of a country that was put back."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    said = await statement_to_r(crossing, referral_id, crossing.s.land, **forged)
+
+    await write_as(crossing, crossing.s.land, said, {"reason": "OTHER"})
+    await crossing.r.collect()
+
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.dead() == []
+    held = await crossing.r.kit.rows(
+        select(InboxAggregate).where(InboxAggregate.parked_at.is_not(None))
+    )
+    assert [each.parked_reason for each in held] == ["custody.ahead"]
 
 
 @pytest.mark.row("F41")

@@ -2,7 +2,7 @@
 
 from datetime import date
 from itertools import count
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -16,10 +16,8 @@ from common.federation.envelope import Letter
 from common.federation.keys import SigningKey
 from common.federation.mail import event_of
 from common.inbox import Inbox
-from referral.domain.calendar import Calendar
-from referral.letters import Letters
 from referral.models import CrossBorderReferral
-from referral.settings import Settings
+from referral.worker import letters_of
 from tests.kit import HOME, told
 from tests.peers import keeper
 from tests.surface.stage import (
@@ -230,10 +228,9 @@ async def _letter(stage: Stage, referral_id: str, kind: str, body: dict[str, Any
     )
     signed = SignedStatement.of(said, SigningKey(SigningKey.generate()))
     event = event_of(Letter.of(signed, body))
-    settings = cast(Settings, runtime.settings)
     inbox = Inbox(
         runtime.database,
-        Letters(Calendar(settings.country, settings.time_zone, settings.public_holidays)),
+        letters_of(runtime),
         service=runtime.name,
         box=runtime.box,
         source=runtime.source,

@@ -24,13 +24,12 @@ from prag.kafka import admin
 from tests.conftest import PostgresUrls
 from tests.kafka import Broker
 from tests.system.parts import Parts, is_drained
-from tests.system.processes import PATIENCE, poll
-from tests.system.writing import Writer
+from tests.system.processes import poll
+from tests.system.writing import Writer, arrived, away, write_down
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
 
 AWAY_SECONDS = 60.0
-FIGURES = Path(__file__).parents[2] / "build" / "kafka-faults.txt"
 
 
 @pytest.fixture
@@ -38,27 +37,6 @@ def country(tmp_path: Path, postgres_urls: PostgresUrls, cluster: Broker) -> Ite
     parts = Parts(tmp_path, postgres_urls, cluster)
     yield parts
     parts.close()
-
-
-def away(seconds: float) -> None:
-    """Let an outage last."""
-    end = monotonic() + seconds
-    poll(lambda: monotonic() > end, patience=seconds + PATIENCE)
-
-
-def write_down(figures: str) -> None:
-    """Keep what was measured beside the other figures of the build."""
-    FIGURES.parent.mkdir(exist_ok=True)
-    with FIGURES.open("a") as file:
-        file.write(figures + "\n")
-
-
-def arrived(country: Parts, writer: Writer) -> bool:
-    """Tell whether analytics has heard of every case that was answered with 201, once."""
-    query = "SELECT subject FROM inbox_message WHERE topic = 'intake.case' AND outcome = 'applied'"
-    heard = [str(subject) for (subject,) in country.rows("analytics", query)]
-    assert len(heard) == len(set(heard))
-    return set(heard) == set(writer.ids)
 
 
 def metric(country: Parts, service: str, name: str) -> float:

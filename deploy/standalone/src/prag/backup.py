@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from prag.databases import copy, explain
+from prag.databases import copy, explain, mark_copy
 from prag.files import FILE_MODE, FOLDER_MODE
 from prag.keys import check_keys
 from prag.manifest import Layout, TroubleError, manifest_file, missing, read_manifest
@@ -18,6 +18,8 @@ from prag.manifest import Layout, TroubleError, manifest_file, missing, read_man
 _SUFFIX = ".tar.gz"
 _KEYS_SUFFIX = ".keys.tar.gz"
 _WAIT_SECONDS = 30
+_PUT_BACK = ("intake", "referral")
+"""Services that must know when they were put back: what they said to other countries cannot be."""
 
 
 def backup(home: Path, target: Path) -> tuple[Path, Path]:
@@ -95,6 +97,8 @@ def _copy_at_one_moment(files: Layout, into: Layout) -> None:
                 copy(path, into.databases()[name])
             except sqlite3.Error as error:
                 raise explain(path, error) from None
+            if name in _PUT_BACK:
+                mark_copy(into.databases()[name])
             into.databases()[name].chmod(FILE_MODE)
         for path in files.anchors.iterdir():
             shutil.copy2(path, into.anchors)

@@ -1,4 +1,4 @@
-"""The commands of a country among others: `prag peer`, `prag hub`, `prag verify-custody`."""
+"""The commands of a country among others: `prag peer`, `hub`, `verify-custody` and `rejoin`."""
 
 import argparse
 import sys
@@ -22,6 +22,17 @@ def add_federation(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "file", type=Path, metavar="FILE", help="what GET …/custody answered, on either side"
     )
     verify.set_defaults(command=_verify_custody, parser=verify)
+
+    rejoin = commands.add_parser(
+        "rejoin", help="go on after a backup was put back although a peer has not answered"
+    )
+    rejoin.add_argument(
+        "--alone",
+        action="store_true",
+        required=True,
+        help="you have asked the peers in person that they own none of this country's cases since",
+    )
+    rejoin.set_defaults(command=_rejoin, parser=rejoin)
 
     peer = commands.add_parser("peer", help="keys for other countries, and who they are")
     peer.add_argument(
@@ -86,6 +97,14 @@ def _verify_custody(options: argparse.Namespace) -> int:
     from prag.verify_custody import report  # noqa: PLC0415
 
     return report(_home(), options.file)
+
+
+def _rejoin(_: argparse.Namespace) -> int:
+    from prag.rejoin import rejoin_alone  # noqa: PLC0415
+
+    countries = rejoin_alone(_home())
+    print(f"Without: {', '.join(countries)}" if countries else "Nobody is waited for.")
+    return 0
 
 
 def _init(options: argparse.Namespace) -> int:

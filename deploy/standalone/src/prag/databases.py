@@ -11,6 +11,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from common.migrations import upgrade
+from common.put_back import COPY
 from prag.files import FOLDER_MODE
 from prag.manifest import TroubleError, missing
 
@@ -122,6 +123,18 @@ def copy(source: Path, target: Path) -> None:
     """Copy a database by SQLite's own backup, which is sound while others write to it."""
     with closing(_open(source)) as read, closing(sqlite3.connect(target)) as write:
         read.backup(write)
+
+
+def mark_copy(database: Path) -> None:
+    """Let the service that starts on this copy know that it was put back: see common.put_back."""
+    with closing(sqlite3.connect(database)) as write, write:
+        tables = write.execute("SELECT name FROM sqlite_master WHERE name = 'standing'").fetchall()
+        if tables:  # else its service has said nothing yet to other countries by this release
+            write.execute(
+                "INSERT INTO standing (id, sign) VALUES (1, ?) "
+                "ON CONFLICT (id) DO UPDATE SET sign = excluded.sign",
+                [COPY],
+            )
 
 
 def holds_rows(path: Path) -> bool:

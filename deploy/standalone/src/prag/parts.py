@@ -12,10 +12,12 @@ import analytics.migrate
 import analytics.settings
 import analytics.worker
 import intake.app
+import intake.commands.ownership
 import intake.migrate
 import intake.settings
 import intake.worker
 import referral.app
+import referral.commands.held
 import referral.migrate
 import referral.settings
 import referral.worker
@@ -41,6 +43,8 @@ class Part:
     migrations: Path
     create_app: Callable[[Runtime], FastAPI]
     work: Work
+    begin: Work | None = None
+    """What comes before the service answers or works."""
 
 
 PARTS: dict[ServiceName, Part] = {
@@ -49,12 +53,14 @@ PARTS: dict[ServiceName, Part] = {
         intake.migrate.MIGRATIONS,
         intake.app.create_app,
         intake.worker.run,
+        intake.commands.ownership.begin,
     ),
     "referral": Part(
         referral.settings.Settings,
         referral.migrate.MIGRATIONS,
         referral.app.create_app,
         referral.worker.run,
+        referral.commands.held.begin,
     ),
     "reintegration": Part(
         reintegration.settings.Settings,

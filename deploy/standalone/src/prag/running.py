@@ -71,7 +71,10 @@ class _Country:
         if self._stop.is_asked:
             stopped.set()
         self._open()
-        for name in self._runtimes:
+        for name, runtime in self._runtimes.items():
+            begin = PARTS[name].begin
+            if begin is not None:
+                await begin(runtime, anchor_file=self._instance.files.anchor(name))
             await self._link_audit(name)
         self._start()
         greeting = asyncio.create_task(self._greet(), name="start")

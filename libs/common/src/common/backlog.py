@@ -93,5 +93,5 @@ def _age(event: bytes) -> float:
     try:
         told_at = datetime.fromisoformat(json.loads(event)["time"])
         return max((utcnow() - told_at).total_seconds(), 0.0)
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         return 0.0

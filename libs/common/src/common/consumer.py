@@ -21,6 +21,7 @@ from common.clock import monotonic, utcnow
 from common.contracts.audit import HEAD_SEALED
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
+from common.dead_letters import Graveyard
 from common.events import topic_of
 from common.inbox import (
     POSITION,
@@ -79,12 +80,15 @@ class Consumer:
         service: str,
         box: ServiceBox,
         source: str | None = None,
+        most_early: int | None = None,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._database = database
         self._handlers = handlers
         self._service = service
         self._box = box
+        self._graveyard = Graveyard(box)
+        self._most_early = most_early
         self._source = source
         self._pause = pause
         self._epochs: dict[tuple[str, int], int] = {}
@@ -95,6 +99,8 @@ class Consumer:
             box=box,
             source=source,
             epochs=self._epochs,
+            graveyard=self._graveyard,
+            most_early=most_early,
             pause=pause,
         )
 
@@ -254,6 +260,8 @@ class Consumer:
                 source=self._source,
                 alone=False,
                 epochs=self._epochs,
+                graveyard=self._graveyard,
+                most_early=self._most_early,
             )
             try:
                 for delivery in deliveries:
@@ -289,5 +297,6 @@ class Consumer:
                 return await act()
             except (*OUTAGE, SQLAlchemyError) as error:
                 logger.warning("consumer.waits", error=type(error).__name__, seconds=seconds)
+                self._graveyard.look_again()
                 await self._pause(seconds)
                 seconds = min(seconds * 2, 30)

@@ -55,6 +55,14 @@ class ConflictError(ProblemError):
     status = HTTPStatus.CONFLICT
 
 
+class NotYetError(ConflictError):
+    """The record's state does not allow this step yet; it will by itself.
+
+    Who asked for it is told so and asks again. An event that asks for it is kept and waits, with
+    all that follow it: see common.inbox.
+    """
+
+
 class PreconditionFailedError(ProblemError):
     """The record has changed since the caller read it."""
 

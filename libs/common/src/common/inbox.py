@@ -1,27 +1,30 @@
 """The inbox: what becomes of one delivery, decided and written in one transaction.
 
 A record that cannot be an event is dead-lettered at once; one that was seen is dropped; an early one
-waits for its predecessors; one whose handler keeps failing parks its aggregate and nothing else.
+waits for its predecessors; one whose handler keeps failing, or says that it comes too early, parks its
+aggregate and nothing else.
 """
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from common.bus import Delivery
-from common.clock import new_id, utcnow
+from common.clock import monotonic, utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Store, unit_of
-from common.errors import ProblemError
-from common.events import Event, topic_of
+from common.dead_letters import Graveyard, event_or_reason
+from common.errors import NotYetError, ProblemError
+from common.events import Event, is_another_version
 from common.sealing import ServiceBox
-from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
+from common.tables import ConsumerPosition, InboxAggregate, InboxMessage, InboxPending
 from common.telemetry import CONSUMER, span, trace_id_of
 from common.unit import DuplicateError, StaleError, Unit
 
@@ -29,13 +32,13 @@ logger = structlog.get_logger(__name__)
 
 Handler = Callable[[Unit, Event], Awaitable[None]]
 Handlers = Mapping[str, Handler]
-Outcome = Literal["applied", "duplicate", "pending", "parked", "dead"]
+Outcome = Literal["applied", "duplicate", "pending", "parked", "dead", "dropped"]
+"""`dropped` is a dead letter for which there was no room."""
 Pause = Callable[[float], Awaitable[None]]
 
 TRIES = 5
-_MAX_BYTES = 256 * 1024
-_MAX_SEQ = 2**31 - 1
-"""What the columns hold; no aggregate has as many events."""
+_PATIENCE, _PATIENCE_SECONDS = 3, 60.0
+"""After so many parked aggregates in so many seconds one failure parks the next: others wait behind."""
 
 
 _SEEN = select(InboxMessage).where(InboxMessage.event_id == bindparam("event_id"))
@@ -74,7 +77,8 @@ class Inbox:
 
     `source` names this service in the events its handlers tell (`/RS/intake`). `alone` says that
     nobody else's effects share the transaction: then a failing handler is tried again with pauses
-    and at last parked; in a batch it raises HandlerFailedError instead.
+    and at last parked; in a batch it raises HandlerFailedError instead. `most_early` is how many
+    events of a topic may wait for others, where whoever told them tells again what was not taken.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class Inbox:
         source: str | None = None,
         alone: bool = True,
         epochs: Epochs | None = None,
+        graveyard: Graveyard | None = None,
+        most_early: int | None = None,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -94,9 +100,11 @@ class Inbox:
         self._handlers = handlers
         self._service = service
         self._source = source or f"/{service}"
-        self._box = box
+        self._graveyard = graveyard or Graveyard(box)
+        self._most_early = most_early
         self._alone = alone
         self._pause = pause
+        self._parked_at: deque[float] = deque(maxlen=_PATIENCE)
         self.behind: set[tuple[str, UUID]] = set()
         """Aggregates with waiting events whose turn has come and that could not be applied yet."""
 
@@ -106,7 +114,7 @@ class Inbox:
         What waited for it follows. Where that fails in a batch, or meets an outage after the
         delivery itself was committed, the aggregate is named in `behind` for the caller to `drain`.
         """
-        event = _parse(delivery)
+        event = event_or_reason(delivery)
         if isinstance(event, str):
             return await self._bury(delivery, event)
         outcome, last_seq = await self._take(delivery, event)
@@ -144,12 +152,21 @@ class Inbox:
         return outcome, event.seq if outcome == "applied" else None
 
     async def _apply(self, delivery: Delivery, event: Event, digest: bytes) -> Outcome:
+        if event.type not in self._handlers and is_another_version(event.type, self._handlers):
+            return await self._park(delivery, event, "unknown_version")
+        return await self._try(delivery, event, digest)
+
+    async def _try(self, delivery: Delivery, event: Event, digest: bytes) -> Outcome:
         reason = ""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, self._tries() + 1):
+            if attempt > 1:
+                await self._pause(2**attempt / 80)  # all in all less than a second
             try:
                 return await self._attempt(delivery, event, digest)
             except (*OUTAGE, LostPartitionError):
                 raise
+            except NotYetError as error:
+                return await self._park(delivery, event, error.code)
             except (ProblemError, ValidationError) as error:
                 code = getattr(error, "code", "payload_invalid")
                 return await self._bury(delivery, code, event)
@@ -158,8 +175,13 @@ class Inbox:
             if not self._alone:
                 raise HandlerFailedError
             logger.warning("consumer.failed", type=event.type, attempt=attempt, error=reason)
-            await self._pause(2**attempt / 20)
+        self._parked_at.append(monotonic())
         return await self._park(delivery, event, reason)
+
+    def _tries(self) -> int:
+        parked = self._parked_at
+        is_storm = len(parked) == _PATIENCE and monotonic() - parked[0] < _PATIENCE_SECONDS
+        return 1 if is_storm else TRIES
 
     async def _attempt(self, delivery: Delivery, event: Event, digest: bytes) -> Outcome:
         """Apply the event, in the trace of the request that caused it."""
@@ -236,12 +258,24 @@ class Inbox:
             conflict = "hash_conflict" if held.event_id == event.id else "seq_conflict"
             return await self._bury(delivery, conflict)
         unit = self._unit()
+        if await self._is_crowded(delivery):
+            return await self._bury(delivery, "too_early")
         self._advance(unit, delivery)
         self._keep_waiting(unit, delivery, event)
         await self._write(unit, delivery)
         return "pending"
 
+    async def _is_crowded(self, delivery: Delivery) -> bool:
+        """Tell whether as many wait as may; what was held (its place is passed) waits already."""
+        if self._most_early is None or delivery.offset < 0:
+            return False
+        waiting = select(func.count().label("number")).select_from(InboxPending)
+        [row] = await self._unit().rows(waiting.where(InboxPending.topic == delivery.topic))
+        return bool(row.number >= self._most_early)
+
     async def _park(self, delivery: Delivery, event: Event, reason: str) -> Outcome:
+        if await self._is_crowded(delivery):
+            return await self._bury(delivery, "too_early")
         unit = self._unit()
         self._advance(unit, delivery)
         unit.put(
@@ -271,16 +305,7 @@ class Inbox:
         """
         unit = self._unit()
         self._advance(unit, delivery)
-        row = new_id()
-        unit.add(
-            DeadLetter,
-            id=row,
-            topic=delivery.topic,
-            partition=delivery.partition,
-            offset=delivery.offset,
-            reason=reason[:100],
-            value=self._box.seal(delivery.value, place=row.bytes),
-        )
+        is_kept = await self._graveyard.bury(unit, delivery, reason)
         if event is not None:
             digest = hashlib.sha256(delivery.value).digest()
             self._remember(unit, delivery.topic, event, digest, "dead")
@@ -289,8 +314,9 @@ class Inbox:
             await self._write(unit, delivery)
         except DuplicateError:
             return await self._skip(delivery)  # a twin of this consumer was faster
-        logger.error("consumer.dead_letter", topic=delivery.topic, error=reason)
-        return "dead"
+        if is_kept:
+            logger.error("consumer.dead_letter", topic=delivery.topic, error=reason)
+        return "dead" if is_kept else "dropped"
 
     # --- pieces
 
@@ -364,16 +390,3 @@ class Inbox:
             parked_reason=None,
         )
         unit.remove(InboxPending, topic=topic, subject=event.subject, seq=event.seq)
-
-
-def _parse(delivery: Delivery) -> Event | str:
-    """Return the event, or the reason why this record can never be one."""
-    if len(delivery.value) > _MAX_BYTES:
-        return "too_large"
-    try:
-        event = Event.model_validate_json(delivery.value)
-    except ValidationError:
-        return "malformed"
-    if topic_of(event.type) != delivery.topic:
-        return "foreign_topic"
-    return event if event.seq <= _MAX_SEQ else "malformed"

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,9 @@ from common.runtime import Runtime, open_runtime
 from common.settings import EX_CONFIG, PORTS, ServiceName, ServiceSettings, read_settings
 
 logger = structlog.get_logger(__name__)
+
+Begin = Callable[[Runtime], Awaitable[None]]
+"""What a service does at each start before it answers or works: see common.put_back."""
 
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
@@ -141,11 +144,17 @@ class Introducing:
 
 
 def serve_forever(
-    name: ServiceName, settings: type[ServiceSettings], create_app: Callable[[Runtime], FastAPI]
+    name: ServiceName,
+    settings: type[ServiceSettings],
+    create_app: Callable[[Runtime], FastAPI],
+    *,
+    begin: Begin | None = None,
 ) -> None:
-    """Serve until SIGTERM. Settings come from PRAG_… variables."""
+    """Serve until SIGTERM. Settings come from PRAG_… variables. `begin` comes before all else."""
 
     async def serve(runtime: Runtime) -> None:
+        if begin is not None:
+            await _as_service(begin(runtime))
         port = runtime.settings.port_base + PORTS[name]
         app = create_app(runtime)
         app.add_middleware(Introducing, authorisation=runtime.authorisation)
@@ -161,18 +170,30 @@ def serve_forever(
     _run(name, settings, serve)
 
 
+async def _as_service(act: Awaitable[None]) -> None:
+    before = CALLER.set(lambda: SERVICE)
+    try:
+        await act
+    finally:
+        CALLER.reset(before)
+
+
 def run_forever(
     name: ServiceName,
     settings: type[ServiceSettings],
     work: Callable[[Runtime], Awaitable[None]],
     *,
     handlers: Handlers,
+    begin: Begin | None = None,
+    acts: Mapping[str, tuple[str, Callable[[Runtime], Awaitable[None]]]] | None = None,
 ) -> None:
     """Work until SIGTERM; what is under way is finished or redone at the next start.
 
     With `--replay` or `--resume` it does that once instead, for an operator: see common.recovery.
+    `acts` are further options of the kind, each with its help. `begin` comes before all work.
     """
-    options = _worker_options(name)
+    further = acts or {}
+    options = _worker_options(name, {option: text for option, (text, _) in further.items()})
 
     async def replay(runtime: Runtime) -> None:
         print(f"{await recovery.replay(runtime.database, runtime.bus)} events sent again")  # noqa: T201
@@ -183,6 +204,8 @@ def run_forever(
         print("\n".join(f"{topic}/{partition} is read on" for topic, partition in moved))  # noqa: T201
 
     async def work_until_told(runtime: Runtime) -> None:
+        if begin is not None:
+            await begin(runtime)
         task = asyncio.ensure_future(work(runtime))
         _on_signal(task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
@@ -190,7 +213,8 @@ def run_forever(
 
     async def act(runtime: Runtime) -> None:
         CALLER.set(lambda: SERVICE)
-        once = replay if options.replay else resume if options.resume else work_until_told
+        own = {option: act for option, (_, act) in further.items()}
+        once = {"--replay": replay, "--resume": resume, **own}.get(options.once, work_until_told)
         await once(runtime)
 
     refused: BaseExceptionGroup[BusRefusedError] | None = None
@@ -203,15 +227,16 @@ def run_forever(
         sys.exit(EX_CONFIG)
 
 
-def _worker_options(name: ServiceName) -> argparse.Namespace:
+def _worker_options(name: ServiceName, further: Mapping[str, str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m {name}.worker")
     once = parser.add_mutually_exclusive_group()
-    once.add_argument("--replay", action="store_true", help="send the whole archive again, and end")
-    once.add_argument(
-        "--resume",
-        action="store_true",
-        help="read on where a position lies outside its log, and end; the worker must not run",
-    )
+    acts = {
+        "--replay": "send the whole archive again, and end",
+        "--resume": "read on where a position lies outside its log, and end; the worker must not run",
+        **further,
+    }
+    for option, text in acts.items():
+        once.add_argument(option, action="store_const", const=option, dest="once", help=text)
     return parser.parse_args()
 
 

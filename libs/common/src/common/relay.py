@@ -6,6 +6,7 @@ the last id it saw loses every event that commits later with a smaller one.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import structlog
 from sqlalchemy import select
@@ -68,33 +69,66 @@ class Relay:
             return
 
     async def publish_waiting(self) -> int:
-        """Publish the oldest waiting events and mark them; return how many.
+        """Publish what waits, the oldest first, and mark it; return how many events.
 
-        No transaction is open while the bus is awaited. StaleError: another relay leads now, or a
-        mark before this one may have failed or not; `lead` again.
+        A batch is marked, and the next but one is read, while the next is on its way; no transaction
+        is open while the bus is awaited. StaleError: another relay leads now, or a mark before this
+        one may have failed or not; `lead` again.
         """
-        waiting = await self._database.fetch(
-            select(
-                OutboxMessage.id, OutboxMessage.topic, OutboxMessage.subject, OutboxMessage.payload
-            )
-            .where(OutboxMessage.published_at.is_(None))
-            .order_by(OutboxMessage.id)
-            .limit(self._batch)
+        count, sent = 0, list[int]()
+        marking: asyncio.Task[None] | None = None
+        reading: asyncio.Task[Sequence[Any]] | None = None
+        try:
+            waiting = await self._waiting(but=())
+            while waiting:
+                ids = [row.id for row in waiting]
+                is_full = len(ids) == self._batch
+                reading = asyncio.create_task(self._waiting(but=sent + ids)) if is_full else None
+                await self._send(waiting)
+                if marking is not None:
+                    await self._marked(marking, len(sent))
+                marking = asyncio.create_task(self._mark(ids))
+                count, sent = count + len(ids), ids
+                waiting = await reading if reading is not None else ()
+            if marking is not None:
+                await self._marked(marking, len(sent))
+        finally:
+            if reading is not None:
+                reading.cancel()
+            under_way = [task for task in (marking, reading) if task is not None]
+            await asyncio.gather(*under_way, return_exceptions=True)
+        return count
+
+    async def _waiting(self, *, but: Sequence[int]) -> Sequence[Any]:
+        """Return the oldest that wait, without those sent but not marked yet.
+
+        These are named: were it a bound, an event that commits late below it would be passed over,
+        and the next of its aggregate would leave before it.
+        """
+        columns = (
+            *(OutboxMessage.id, OutboxMessage.topic),
+            *(OutboxMessage.subject, OutboxMessage.payload),
         )
-        OUTBOX_PENDING.labels(self._service).set(len(waiting))
-        if not waiting:
-            return 0
+        statement = select(*columns).where(OutboxMessage.published_at.is_(None))
+        if but:
+            statement = statement.where(OutboxMessage.id.not_in(but))
+        found = await self._database.fetch(statement.order_by(OutboxMessage.id).limit(self._batch))
+        OUTBOX_PENDING.labels(self._service).set(len(found))
+        return found
+
+    async def _send(self, waiting: Sequence[Any]) -> None:
         crash("relay.before_send")
         records = [Record(row.topic, str(row.subject), row.payload) for row in waiting]
         causes = (record.value for record in records)
         with span("relay", service=self._service, kind=PRODUCER, causes=causes):
             async with asyncio.timeout(_SEND_DEADLINE):
                 await self._bus.publish(records)
-            crash("relay.after_send")
-            await self._mark([row.id for row in waiting])
+        crash("relay.after_send")
+
+    async def _marked(self, marking: "asyncio.Task[None]", count: int) -> None:
+        await marking
         crash("relay.after_mark")
-        RELAY_PUBLISHED.labels(self._service).inc(len(waiting))
-        return len(waiting)
+        RELAY_PUBLISHED.labels(self._service).inc(count)
 
     async def _mark(self, ids: Sequence[int]) -> None:
         unit = unit_of(self._database, source="relay", operation="relay")

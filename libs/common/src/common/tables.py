@@ -33,24 +33,38 @@ class OutboxMessage(CommonBase):
             sqlite_where=text("published_at IS NULL"),
             postgresql_where=text("published_at IS NULL"),
         ),
+        # Each index is written with the event and again with its mark; those with nothing in them are not.
+        Index(
+            "uq_outbox_message_feed_position",
+            "feed_position",
+            unique=True,
+            sqlite_where=text("feed_position IS NOT NULL"),
+            postgresql_where=text("feed_position IS NOT NULL"),
+        ),
+        Index(
+            "ix_outbox_message_other_organisation_id",
+            "other_organisation_id",
+            sqlite_where=text("other_organisation_id IS NOT NULL"),
+            postgresql_where=text("other_organisation_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Counter, primary_key=True, autoincrement=True)
-    event_id: Mapped[UUID] = mapped_column(unique=True)
+    event_id: Mapped[UUID]
     subject: Mapped[UUID]
     seq: Mapped[int]
     type: Mapped[str] = mapped_column(String(100))
     topic: Mapped[str] = mapped_column(String(100))
     organisation_id: Mapped[UUID | None] = mapped_column(index=True)
     """The organisation whose record changed; it may read the event in the feed."""
-    other_organisation_id: Mapped[UUID | None] = mapped_column(index=True)
+    other_organisation_id: Mapped[UUID | None]
     """A second organisation the event concerns: the receiver of a referral, the owner of a plan's
     case, the recipient of a consent. It is taken out again when that organisation keeps only the
     fact and the date."""
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     published_at: Mapped[datetime | None]
-    feed_position: Mapped[int | None] = mapped_column(Counter, unique=True)
+    feed_position: Mapped[int | None] = mapped_column(Counter)
 
 
 class RelayLease(CommonBase):

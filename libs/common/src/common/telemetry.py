@@ -81,6 +81,16 @@ DEAD_LETTERS = Gauge("prag_dead_letters", "Records kept that can never be applie
 BACKLOG_READABLE = Gauge(
     "prag_backlog_readable", "1 while database and bus tell what waits, else 0", ["service"]
 )
+CUSTODY_FORKS = Gauge(
+    "prag_custody_forks",
+    "Referrals of which a peer has signed two statements under one number",
+    ["service"],
+)
+PEERS_TO_HEAR = Gauge(
+    "prag_peers_to_hear",
+    "Peers that have not yet told a country put back from a backup what they heard of it",
+    ["service"],
+)
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
 
 

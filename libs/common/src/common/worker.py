@@ -16,11 +16,12 @@ from common.clock import monotonic, utcnow
 from common.consumer import Consumer, with_audit_heads
 from common.db import OUTAGE
 from common.db.base import unit_of
+from common.dead_letters import KEPT_FOR
 from common.events import topic_of
 from common.inbox import Handlers
 from common.relay import Relay
 from common.runtime import Runtime
-from common.tables import IdempotencyAnswer
+from common.tables import DeadLetter, IdempotencyAnswer
 from common.telemetry import STALE_EPOCH
 from common.unit import StaleError, Unit
 
@@ -48,13 +49,7 @@ async def run_worker(
 
     A job runs at the start, when its seconds are over, and within a minute of local midnight.
     """
-    consumer = Consumer(
-        runtime.database,
-        with_audit_heads(runtime.name, handlers),
-        service=runtime.name,
-        box=runtime.box,
-        source=runtime.source,
-    )
+    consumer = consumer_of(runtime, handlers)
     sealer = sealer_of(runtime, anchor_file)
     logger.info("worker.started", service=runtime.name)
     try:
@@ -63,12 +58,22 @@ async def run_worker(
             tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
             tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
             tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
-            tasks.create_task(_forget(runtime), name=f"{runtime.name}-forget_answers")
+            tasks.create_task(_forget(runtime), name=f"{runtime.name}-forget")
             for name, (seconds, job) in (jobs or {}).items():
                 task = _repeat(runtime, name, seconds, job)
                 tasks.create_task(task, name=f"{runtime.name}-{name}")
     finally:
         logger.info("worker.stopped", service=runtime.name)
+
+
+def consumer_of(runtime: Runtime, handlers: Handlers) -> Consumer:
+    return Consumer(
+        runtime.database,
+        with_audit_heads(runtime.name, handlers),
+        service=runtime.name,
+        box=runtime.box,
+        source=runtime.source,
+    )
 
 
 def sealer_of(runtime: Runtime, anchor_file: Path | None) -> Sealer:
@@ -172,13 +177,25 @@ async def forget_answers(runtime: Runtime) -> None:
         rows = await runtime.database.fetch(expired) if len(rows) == _FORGET_BATCH else ()
 
 
+async def forget_dead_letters(runtime: Runtime) -> None:
+    """Delete what could not be applied and was put aside so long ago that nobody will look at it."""
+    old = select(DeadLetter.id).where(DeadLetter.received_at < utcnow() - KEPT_FOR)
+    while rows := await runtime.database.fetch(old.limit(_FORGET_BATCH)):
+        unit = unit_of(runtime.database, source=runtime.source, operation="forget_dead_letters")
+        for row in rows:
+            unit.remove(DeadLetter, id=row.id)
+        await runtime.database.write(unit)
+
+
 async def _forget(runtime: Runtime) -> None:
     """Forget, but not at once: who was cut off asks again in the first minutes after a start.
 
     Minutes only, for a country on a laptop may never run for a whole hour.
     """
     await asyncio.sleep(FIRST_FORGET_SECONDS)
-    await _repeat(runtime, "forget_answers", FORGET_SECONDS, forget_answers)
+    async with asyncio.TaskGroup() as tasks:
+        for act in (forget_answers, forget_dead_letters):
+            tasks.create_task(_repeat(runtime, act.__name__, FORGET_SECONDS, act))
 
 
 async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None:

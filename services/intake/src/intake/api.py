@@ -2,7 +2,8 @@
 
 from common.process import serve_forever
 from intake.app import create_app
+from intake.commands.ownership import begin
 from intake.settings import Settings
 
 if __name__ == "__main__":
-    serve_forever("intake", Settings, create_app)
+    serve_forever("intake", Settings, create_app, begin=begin)

@@ -9,7 +9,9 @@ from common.contracts.referral import (
     OrganisationEntry,
     OrganisationRegistered,
     OwnershipHeard,
+    OwnershipSaidBefore,
     PackageReceived,
+    PeersHeard,
     ReferralEvent,
 )
 from common.events import Event
@@ -18,7 +20,7 @@ from common.inbox import Handlers
 from common.runtime import Runtime
 from common.unit import Unit
 from intake.commands.erasure import erase_case
-from intake.commands.ownership import hear_of
+from intake.commands.ownership import end_asking, hear_of, hear_own
 from intake.commands.reception import receive_package
 from intake.domain.transfer import ERASING, RECEIVED
 from intake.models import KnownOrganisation, KnownReferral, KnownTransfer
@@ -72,6 +74,16 @@ async def on_ownership_heard(unit: Unit, event: Event) -> None:
     await hear_of(unit, OwnershipHeard.model_validate(event.data))
 
 
+async def on_ownership_said_before(unit: Unit, event: Event) -> None:
+    """Know again what this country said of who may edit a case."""
+    await hear_own(unit, OwnershipSaidBefore.model_validate(event.data))
+
+
+async def on_peers_heard(unit: Unit, event: Event) -> None:
+    """Go on, now that every peer has said what it heard of this country."""
+    end_asking(unit, PeersHeard.model_validate(event.data).asked)
+
+
 async def on_package_received(unit: Unit, event: Event, *, runtime: Runtime) -> None:
     """Open a case for a person whom another country sends, from her data."""
     settings = runtime.settings
@@ -95,5 +107,7 @@ HANDLERS: Handlers = {
     **{kind.type: on_referral for kind in REFERRAL_EVENTS},
     CrossBorderChanged.type: on_cross_border_changed,
     OwnershipHeard.type: on_ownership_heard,
+    OwnershipSaidBefore.type: on_ownership_said_before,
+    PeersHeard.type: on_peers_heard,
 }
 """Those that need nothing but the event."""

@@ -23,6 +23,7 @@ RIGHTS: Rights = {
     "known_referral": READ_WRITE,
     "known_organisation": READ_WRITE,
     "known_transfer": READ_WRITE,
+    "standing": READ_WRITE,
     "subject_key": (*READ_ADD, "DELETE"),
 }
 """What the api and the worker do with the tables; only an erasure deletes."""

@@ -2,7 +2,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.clock import utcnow
@@ -71,6 +71,12 @@ class Case(Base):
     __table_args__ = (
         Index("ix_case_file_owner", "organisation_id", "recorded_at", "id"),
         Index("ix_case_file_recorded_at", "recorded_at", "id"),
+        Index(
+            "ix_case_file_given_by",
+            "given_by",
+            sqlite_where=text("given_by IS NOT NULL"),
+            postgresql_where=text("given_by IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -109,7 +115,7 @@ class Case(Base):
     """With `epoch` and `refused` this country's view of who owns the case: see domain.ownership."""
     epoch: Mapped[int] = mapped_column(default=1, server_default="1")
     refused: Mapped[int] = mapped_column(default=0, server_default="0")
-    given_by: Mapped[UUID | None] = mapped_column(index=True)
+    given_by: Mapped[UUID | None]
     """The referral by which the case was last given away: only its receiver answers for it."""
     erased_on: Mapped[date | None]
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
@@ -295,6 +301,18 @@ class KnownTransfer(Base):
     data_groups: Mapped[list[str]]
     urgency: Mapped[str] = mapped_column(Code)
     status: Mapped[str] = mapped_column(Code)
+
+
+class Standing(Base):
+    """What this database takes itself to be; another answer at the start means it was put back."""
+
+    __tablename__ = "standing"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sign: Mapped[str]
+    """See common.put_back."""
+    asked: Mapped[UUID | None]
+    """Set from then on until every peer has said what it heard of this country: no case is edited."""
 
 
 class KnownOrganisation(Base):

@@ -7,6 +7,7 @@ from common import worker
 from common.process import run_forever
 from common.runtime import Runtime
 from intake.commands.case import come_of_age
+from intake.commands.ownership import begin
 from intake.consumers import HANDLERS, handlers_of
 from intake.queries.case import list_minors
 from intake.settings import Settings
@@ -27,4 +28,4 @@ async def sweep(runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    run_forever("intake", Settings, run, handlers=HANDLERS)
+    run_forever("intake", Settings, run, handlers=HANDLERS, begin=begin)

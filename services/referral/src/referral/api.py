@@ -2,7 +2,8 @@
 
 from common.process import serve_forever
 from referral.app import create_app
+from referral.commands.held import begin
 from referral.settings import Settings
 
 if __name__ == "__main__":
-    serve_forever("referral", Settings, create_app)
+    serve_forever("referral", Settings, create_app, begin=begin)

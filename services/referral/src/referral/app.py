@@ -4,6 +4,7 @@ from common.http import create_service
 from common.runtime import Runtime
 from referral.consumers import HANDLERS
 from referral.models import Base
+from referral.queries.rejoin import measure
 from referral.routes.cross_border import cross_border
 from referral.routes.cross_border_answers import answers
 from referral.routes.directory import organisations, services
@@ -22,4 +23,5 @@ def create_app(runtime: Runtime) -> FastAPI:
         description="The directory of organisations and services, and referrals inside the country "
         "and to and from others.",
         handlers=HANDLERS,
+        gauges=measure,
     )

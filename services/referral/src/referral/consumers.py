@@ -9,6 +9,7 @@ from common.contracts.intake import (
     CaseOwnershipSaid,
     CasePackageReleased,
     CaseProfileChanged,
+    CasesPutBack,
     ConsentGranted,
     ConsentWithdrawn,
 )
@@ -25,7 +26,8 @@ from referral.commands.crossing_news import (
     withdraw_from_cross_border,
 )
 from referral.commands.ending import withdraw_from_referrals
-from referral.domain.cross_border import TAKEN
+from referral.commands.held import ask_peers, peers_of
+from referral.domain.cross_border import GIVEN, TAKEN
 from referral.models import KnownCase, KnownConsent
 from referral.queries.referral import find_case, find_consent
 
@@ -142,7 +144,7 @@ async def on_package_released(unit: Unit, event: Event, *, here: Here) -> None:
 async def on_ownership_said(unit: Unit, event: Event, *, here: Here) -> None:
     """Remember whether another country has the case, or is offered it, and tell it so."""
     said = CaseOwnershipSaid.model_validate(event.data)
-    if said.word == "GIVEN":
+    if said.word == GIVEN:
         _change_case(unit, event, given_epoch=said.epoch, given_by=said.referral_id)
     elif said.word == TAKEN:
         _change_case(unit, event, given_epoch=None, given_by=None)
@@ -151,6 +153,12 @@ async def on_ownership_said(unit: Unit, event: Event, *, here: Here) -> None:
 
 async def on_case_erased(unit: Unit, event: Event, *, here: Here) -> None:
     await say_erased(unit, CaseErased.model_validate(event.data), own=here.country)
+
+
+async def on_cases_put_back(unit: Unit, event: Event, *, runtime: Runtime) -> None:
+    """Ask every peer what it heard of this country, for the register that was put back."""
+    asked = CasesPutBack.model_validate(event.data).asked
+    await ask_peers(unit, peers_of(runtime), asked=asked)
 
 
 def _change_case(unit: Unit, event: Event, **changed: Any) -> None:
@@ -176,4 +184,5 @@ def handlers_of(runtime: Runtime) -> Handlers:
         CasePackageReleased.type: partial(on_package_released, here=here),
         CaseOwnershipSaid.type: partial(on_ownership_said, here=here),
         CaseErased.type: partial(on_case_erased, here=here),
+        CasesPutBack.type: partial(on_cases_put_back, runtime=runtime),
     }

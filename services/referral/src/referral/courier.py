@@ -3,12 +3,16 @@
 A letter is sealed when it is sent, so one that waited for days is fresh; the statement in it is signed
 once and stays the same at each sending. An outage of the hub waits and touches nothing else. Words that
 were taken back do not leave: they are looked for again once the hub has answered.
+
+At its start, and then daily, each peer is told how far this country is with it: see commands.roll.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -16,23 +20,36 @@ from common.bus import Bus, Record
 from common.clock import utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
-from common.federation.custody import RECEIPT, SignedStatement, Statement
+from common.federation.custody import (
+    GENESIS,
+    OUTSIDE,
+    RECEIPT,
+    SignedStatement,
+    Statement,
+    digest_of,
+    new_salt,
+)
 from common.federation.envelope import Letter as Sealable
 from common.federation.envelope import seal
-from common.federation.mail import event_of, topic_to
+from common.federation.keys import SealTo, SigningKey
+from common.federation.mail import AGAIN, FORK, event_of, line_of, topic_to
 from common.federation.peers import OwnKeys, Peers
 from common.sealing import SealError
 from common.unit import StaleError, Unit
 from referral.commands.letters import open_words
+from referral.commands.roll import write_roll
 from referral.domain.cross_border import OF_THE_PERSON
-from referral.models import Custody, Letter
+from referral.models import Custody, Letter, PeerToHear, Slip
 from referral.queries import letters as queries
+from referral.queries import rejoin
 
 logger = structlog.get_logger(__name__)
 
 BATCH = 50
 IDLE_SECONDS = 1.0
 _MOST_SECONDS = 30.0
+CALL_EVERY = timedelta(hours=24)
+_SLIPS = UUID(int=0)
 
 
 class Courier:
@@ -54,20 +71,24 @@ class Courier:
         self._keys = keys
         self._peers = peers
         self._pause = pause
+        self._called_at: datetime | None = None
 
     async def run(self) -> None:
         """Sign and send for ever; an outage of the database or of the hub is waited out."""
-        seconds = IDLE_SECONDS
+        seconds, was_cut = IDLE_SECONDS, False
         while True:
             try:
+                await self.write_rolls()
                 await self.sign_waiting()
-                sent = await self.send_due()
+                sent = await self.send_slips() + await self.send_due()
             except (*OUTAGE, StaleError, TimeoutError) as error:
                 logger.warning("courier.waits", error=type(error).__name__, seconds=seconds)
                 await self._pause(seconds)
-                seconds = min(seconds * 2, _MOST_SECONDS)
+                seconds, was_cut = min(seconds * 2, _MOST_SECONDS), True
                 continue
-            seconds = IDLE_SECONDS
+            if was_cut:  # the other side of what was cut may be another than before
+                self._called_at = None
+            seconds, was_cut = IDLE_SECONDS, False
             if sent == 0:
                 await self._pause(IDLE_SECONDS)
 
@@ -106,19 +127,64 @@ class Courier:
             await self._database.write(unit)
         return signed
 
+    async def write_rolls(self) -> int:
+        """Write a roll to each peer whose turn it is; return to how many."""
+        now, unit = utcnow(), self._unit("roll")
+        is_due = self._called_at is None or now - self._called_at >= CALL_EVERY
+        waiting = {each.country: each for each in await rejoin.list_peers_to_hear(unit)}
+        peers = [
+            country
+            for country in sorted(self._peers().countries)
+            if is_due or (country in waiting and not waiting[country].is_written)
+        ]
+        for country in peers:
+            question = waiting.get(country)
+            await write_roll(unit, country, asked=question.asked if question else None)
+            if question is not None:
+                unit.update(PeerToHear, {"country": country}, is_written=True)
+        if peers:
+            await self._database.write(unit)
+        if is_due:
+            self._called_at = now
+        return len(peers)
+
+    async def send_slips(self) -> int:
+        """Sign, seal and publish the words outside the chains, in their order; return how many."""
+        now = utcnow()
+        own, keys = self._keys_now(now)
+        rows = await rejoin.list_slips(self._database, [*keys], BATCH) if own and keys else ()
+        if own is None or not rows:
+            return 0
+        records, unit = [], self._unit("send_slips")
+        for row in rows:
+            salt = new_salt()
+            said = Statement(
+                referral_id=row.id,
+                author=self._country,
+                peer=row.peer,
+                number=0,
+                kind=row.kind,
+                digest=digest_of(row.body, salt),
+                previous=GENESIS,
+            )
+            letter = Sealable.of(SignedStatement.of(said, own), row.body, salt)
+            value = seal(letter, by=own, to=keys[row.peer])
+            # Under one name for all of them: the parts of a roll and of its answer come in order.
+            name = str(line_of(self._country, _SLIPS))
+            records.append(Record(topic_to(row.peer), name, value))
+            unit.remove(Slip, id=row.id)
+        await self._hub.publish(records)
+        await self._database.write(unit)
+        return len(records)
+
     async def send_due(self) -> int:
         """Seal and publish the letters whose turn it is, and mark them as sent; return how many.
 
         Those to a country that was removed, or has no key just now, wait, and the others go on.
         StaleError where words were taken back meanwhile; nothing was sent then.
         """
-        now, peers = utcnow(), self._peers()
-        keys = {
-            country: key
-            for country in sorted(peers.countries)
-            if (key := peers.directory.sealing_key(country, now)) is not None
-        }
-        own = self._keys().signing_now(peers.directory, self._country, now)
+        now = utcnow()
+        own, keys = self._keys_now(now)
         if own is None or not keys:
             return 0
         due = await queries.list_due(self._database, [*keys], now, BATCH)
@@ -151,17 +217,42 @@ class Courier:
         crash("courier.after_mark")
         return len(sealed)
 
-    async def hear_again(self, letter: Sealable) -> None:
-        """Send a receipt again whose letter comes again: it seems that it was lost."""
+    def _keys_now(self, now: datetime) -> tuple[SigningKey | None, dict[str, SealTo]]:
+        """Return the key to sign with, if there is one, and those of the peers to seal to."""
+        peers = self._peers()
+        keys = {
+            country: key
+            for country in sorted(peers.countries)
+            if (key := peers.directory.sealing_key(country, now)) is not None
+        }
+        return self._keys().signing_now(peers.directory, self._country, now), keys
+
+    async def look_at(self, letter: Sealable) -> str | None:
+        """Tell whether a letter is none of those that follow what was taken: AGAIN or FORK.
+
+        A receipt is sent again whose letter comes again: it seems that it was lost.
+        """
         said = letter.said.statement
-        if said.kind == RECEIPT:
-            return
-        with suppress(*OUTAGE, StaleError):  # then the next time it comes
-            unit = self._unit("receipt_again")
-            receipt = await queries.find_sent_receipt(unit, said.referral_id, said.number)
-            if receipt is not None and receipt.recipient == letter.sender:
-                unit.update(Letter, {"id": receipt.id}, expect=1, sent_at=None)
+        if said.kind in OUTSIDE:
+            return None
+        unit = self._unit("receipt_again")
+        known = await queries.find_statement(
+            unit, said.referral_id, author=said.author, number=said.number
+        )
+        if known is None:
+            line = line_of(letter.sender, said.referral_id)
+            waits = letter.body is None and await rejoin.is_waiting(
+                unit, topic_to(self._country), line, said.number
+            )
+            return AGAIN if waits else None  # with its words, until it can be taken
+        if known.hash != said.hash:
+            return FORK
+        receipt = await queries.find_sent_receipt(unit, said.referral_id, said.number)
+        if receipt is not None and receipt.recipient == letter.sender:
+            unit.update(Letter, {"id": receipt.id}, expect=1, sent_at=None)
+            with suppress(*OUTAGE, StaleError):  # then the next time it comes
                 await self._database.write(unit)
+        return AGAIN if letter.body is None else None
 
     async def _open(self, unit: Unit, row: Any) -> Sealable:  # noqa: ANN401  a joined row
         said = queries.signed_of(row)

@@ -13,21 +13,33 @@ from common.contracts.referral import (
     OwnershipHeard,
     PackageReceived,
 )
-from common.errors import ConflictError
+from common.errors import ConflictError, NotYetError
 from common.events import Event, EventData, topic_of
 from common.federation.custody import (
     GENESIS,
+    GIVEN_BACK,
     RECEIPT,
+    ROLL,
     CustodyError,
+    FindSigner,
     SignedStatement,
     Statement,
     require_next,
 )
-from common.federation.mail import topic_to, type_of
+from common.federation.mail import AGAIN, FORK, topic_to, type_of
 from common.inbox import Handler
 from common.unit import Unit
 from referral.commands.crossing import answer_receipt, change
-from referral.commands.letters import keep, take, take_receipt, write_letter, write_receipt
+from referral.commands.letters import (
+    keep,
+    require_peer_heard,
+    take,
+    take_receipt,
+    write_letter,
+    write_receipt,
+)
+from referral.commands.rejoin import go_on, see_fork, take_answer
+from referral.commands.roll import answer_roll
 from referral.domain.calendar import Calendar
 from referral.domain.cross_border import (
     OF_THE_PERSON,
@@ -42,9 +54,11 @@ from referral.domain.cross_border import (
 from referral.domain.referral import RESPONSE_POLICY, Urgency, respond_by
 from referral.models import CrossBorderReferral, KnownCase
 from referral.queries.cross_border import find_cross_border
+from referral.queries.letters import list_links
 from referral.schemas.letters import (
     BODIES,
     Accepted,
+    Answer,
     Arrived,
     Body,
     Offer,
@@ -52,6 +66,7 @@ from referral.schemas.letters import (
     Package,
     Planned,
     Reasoned,
+    Roll,
 )
 
 
@@ -69,11 +84,18 @@ class Effect:
 class Letters(Mapping[str, Handler]):
     """The handlers of the letters to one country, also of kinds that a newer release may write."""
 
-    def __init__(self, calendar: Calendar) -> None:
+    def __init__(self, calendar: Calendar, signer: FindSigner) -> None:
+        """`signer` finds the key by which a country signed, this one too."""
         country = calendar.country
         self._topic = topic_to(country)
         self._unknown = partial(on_unknown_letter, calendar=calendar)
-        self._known: dict[str, Handler] = {type_of(RECEIPT, country): on_receipt}
+        self._known: dict[str, Handler] = {
+            type_of(RECEIPT, country): on_receipt,
+            type_of(AGAIN, country): on_letter_again,
+            type_of(FORK, country): on_fork,
+            type_of(ROLL, country): partial(on_roll, own=country),
+            type_of(GIVEN_BACK, country): partial(on_answer, calendar=calendar, signer=signer),
+        }
         for kind in Kind:
             handler = partial(_take_letter, kind=kind, calendar=calendar)
             self._known[type_of(kind, country)] = handler
@@ -94,8 +116,10 @@ async def on_unknown_letter(unit: Unit, event: Event, *, calendar: Calendar) -> 
     """Take a letter of a kind that this release does not know: it changes nothing but the chain."""
     signed = SignedStatement.model_validate(event.data["said"])
     row = await _known(unit, signed.statement)
+    await _require_takeable(unit, row, signed.statement)
     columns = await take(unit, row, signed)
-    await answer_receipt(unit, row, signed.statement, own=calendar.country, columns=columns)
+    row = await answer_receipt(unit, row, signed.statement, own=calendar.country, columns=columns)
+    await go_on(unit, row, calendar)
 
 
 async def on_receipt(unit: Unit, event: Event) -> None:
@@ -103,6 +127,34 @@ async def on_receipt(unit: Unit, event: Event) -> None:
     signed = SignedStatement.model_validate(event.data["said"])
     row = await _known(unit, signed.statement)
     await take_receipt(unit, row, signed)
+
+
+async def on_letter_again(unit: Unit, event: Event) -> None:
+    """Pass over a letter that was taken and comes again without its words."""
+
+
+async def on_fork(unit: Unit, event: Event) -> None:
+    """Keep what another country said under a number that it had given to another statement.
+
+    It is proof of two that speak as one country: a clone, or one put back from a backup that went on.
+    No more is taken of this referral before a roll shows the chain put right.
+    """
+    signed = SignedStatement.model_validate(event.data["said"])
+    row = await _known(unit, signed.statement)
+    await see_fork(unit, row, signed)
+
+
+async def on_roll(unit: Unit, event: Event, *, own: str) -> None:
+    """Compare how far a peer says it is with what is known of it here."""
+    peer = SignedStatement.model_validate(event.data["said"]).statement.author
+    await answer_roll(unit, Roll.model_validate(event.data["body"]), peer=peer, own=own)
+
+
+async def on_answer(unit: Unit, event: Event, *, calendar: Calendar, signer: FindSigner) -> None:
+    """Take back what this country said and has forgotten."""
+    peer = SignedStatement.model_validate(event.data["said"]).statement.author
+    answer = Answer.model_validate(event.data["body"])
+    await take_answer(unit, answer, peer=peer, calendar=calendar, signer=signer)
 
 
 async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calendar) -> None:
@@ -114,30 +166,34 @@ async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calend
         await _receive(unit, signed, body, calendar)
         return
     row = await _known(unit, said)
+    await _require_takeable(unit, row, said)
     status = status_after(row.direction, kind, row.status)
     columns = await take(unit, row, signed)
     if status is None or body is None:
-        await answer_receipt(unit, row, said, own=calendar.country, columns=columns)
-        return
-    effect = _effect(row, kind, body, status, calendar)
-    if isinstance(body, Offer):
-        effect.columns = _offered(body, said, calendar)
-    if isinstance(body, OwnershipWord):
-        _note_answer(unit, row, body)
-    if effect.answer is not None:
-        columns |= await write_letter(unit, row, effect.answer, own=calendar.country, heard=said)
+        row = await answer_receipt(unit, row, said, own=calendar.country, columns=columns)
     else:
-        await write_receipt(unit, row, said, own=calendar.country)
-    change(
-        unit,
-        row,
-        effect.status,
-        *effect.told,
-        on=calendar.today,
-        reason=effect.reason,
-        **columns,
-        **effect.columns,
-    )
+        effect = _effect(row, kind, body, status, calendar)
+        if isinstance(body, Offer):
+            effect.columns = _offered(body, said, calendar)
+        if isinstance(body, OwnershipWord):
+            _note_answer(unit, row, body)
+        if effect.answer is not None and row.said >= row.given_back:
+            columns |= await write_letter(
+                unit, row, effect.answer, own=calendar.country, heard=said
+            )
+        else:  # while what was forgotten is taken again, the answer is among it
+            await write_receipt(unit, row, said, own=calendar.country)
+        row = change(
+            unit,
+            row,
+            effect.status,
+            *effect.told,
+            on=calendar.today,
+            reason=effect.reason,
+            **columns,
+            **effect.columns,
+        )
+    await go_on(unit, row, calendar)
 
 
 def _words(kind: Kind, body: object) -> Body | None:
@@ -164,9 +220,24 @@ async def _known(unit: Unit, said: Statement) -> CrossBorderReferral:
     guessed, learns by an offer under it that it is in use here, and nothing else.
     """
     row = await find_cross_border(unit, said.referral_id)
+    if row is None:
+        await require_peer_heard(unit, said.author)  # it may be one that is forgotten
     if row is None or row.peer_country != said.author:
         raise ConflictError("letter.unknown_referral")
     return row
+
+
+async def _require_takeable(unit: Unit, row: CrossBorderReferral, said: Statement) -> None:
+    """Let a letter wait that may not be taken before a peer has answered: NotYetError.
+
+    One that names a statement which this country does not know it made comes after that one, in
+    whatever status it left the referral.
+    """
+    await require_peer_heard(unit, row.peer_country)
+    if said.heard > row.said:
+        raise NotYetError("custody.ahead")
+    if row.forked_at is not None:
+        raise NotYetError("custody.forked")
 
 
 async def _receive(
@@ -191,6 +262,7 @@ async def _receive(
         status=CrossBorderStatus.SUBMITTED,
         on=calendar.today,
     )
+    forgotten = await list_links(unit, said.referral_id, calendar.country)
     keep(unit, signed)
     row = unit.create(
         CrossBorderReferral,
@@ -203,9 +275,11 @@ async def _receive(
         consent_ids=[],
         heard=said.number,
         heard_hash=said.hash,
+        given_back=max((link.number for link in forgotten), default=0),
         **columns,
     )
     await write_receipt(unit, row, said, own=calendar.country)
+    await go_on(unit, row, calendar)
 
 
 def _offered(offer: Offer | None, said: Statement, calendar: Calendar) -> dict[str, Any]:

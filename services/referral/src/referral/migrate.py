@@ -13,13 +13,19 @@ RIGHTS: Rights = {
     "service": READ_WRITE,
     "referral": READ_WRITE,
     "cross_border_referral": READ_WRITE,
-    "letter": READ_WRITE,
-    # What was said stays as it was said: a statement is signed once, a receipt comes again.
-    "custody": (*READ_ADD, "UPDATE (statement, hash, kid, signature)"),
+    "letter": (*READ_WRITE, "DELETE"),
+    # What was said stays as it was said: a statement is signed once, a receipt comes again. Of a
+    # country put back that went on, what no peer had heard gives way, and is kept in `fork`.
+    "custody": (*READ_ADD, "UPDATE (statement, hash, kid, signature)", "DELETE"),
+    "fork": READ_ADD,
+    "slip": (*READ_ADD, "DELETE"),
+    "standing": READ_WRITE,
+    "peer_to_hear": (*READ_WRITE, "DELETE"),
+    "inbox_message": (*READ_ADD, "DELETE"),
     "known_case": READ_WRITE,
     "known_consent": READ_WRITE,
 }
-"""What the api and the worker do with the tables; nothing of it is ever deleted."""
+"""What the api and the worker do with the tables; nothing of a case is ever deleted."""
 
 if __name__ == "__main__":
     migrate_once(MIGRATIONS, Settings, RIGHTS)

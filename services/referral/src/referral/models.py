@@ -1,4 +1,5 @@
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Index, String, Text
@@ -176,6 +177,15 @@ class CrossBorderReferral(Base):
     heard: Mapped[int] = mapped_column(default=0)
     """Number of the other country's newest statement that was taken here."""
     heard_hash: Mapped[str] = mapped_column(String(64), default=GENESIS)
+    given_back: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Number of this country's newest statement that the other gave back; above `said` while what was
+    forgotten is being taken again."""
+    owning_word: Mapped[str | None] = mapped_column(Code)
+    """With `owning_epoch` the last that this country's register said here of who may edit the case."""
+    owning_epoch: Mapped[int | None]
+    forked_at: Mapped[datetime | None]
+    """When the other country was found to have said two things under one number; until it has put
+    that right nothing more is taken from it here."""
     recorded_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow)
 
@@ -194,7 +204,8 @@ class Letter(Base):
     kind: Mapped[str] = mapped_column(Code)
     recipient: Mapped[str] = mapped_column(String(2))
     body: Mapped[Sealed | None]
-    """JSON under the key of the referral; gone once the letter was heard."""
+    """JSON under the key of the referral. Of the person it is gone once the letter was heard; the rest
+    is kept for a while, for a peer that is put back from a backup."""
     written_at: Mapped[datetime] = mapped_column(default=utcnow)
     sent_at: Mapped[datetime | None]
     times_sent: Mapped[int] = mapped_column(default=0)
@@ -217,6 +228,62 @@ class Custody(Base):
     kid: Mapped[str | None] = mapped_column(String(32), index=True)
     """The key that signed it; None while a statement of our own waits for the courier."""
     signature: Mapped[str | None] = mapped_column(String(88))
+
+
+class Fork(Base):
+    """A signed statement in whose place another of its author's stands: the other half of the proof.
+
+    Of a peer, what it said second; of this country, what gave way to what the peer had heard.
+    """
+
+    __tablename__ = "fork"
+
+    referral_id: Mapped[UUID] = mapped_column(primary_key=True)
+    author: Mapped[str] = mapped_column(String(2), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    signed: Mapped[str] = mapped_column(Text)
+    """A SignedStatement as JSON."""
+    seen_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+
+class Slip(Base):
+    """A word to a peer outside every chain, waiting for the courier; gone once it was sent."""
+
+    __tablename__ = "slip"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    peer: Mapped[str] = mapped_column(String(2))
+    kind: Mapped[str] = mapped_column(Code)
+    body: Mapped[dict[str, Any]]
+    """Ids, numbers, hashes and signed statements; no word of a letter."""
+    written_at: Mapped[datetime] = mapped_column(default=utcnow)
+    position: Mapped[int]
+    """Order among those written at the same time."""
+
+
+class Standing(Base):
+    """What this database takes itself to be; another answer at the start means it was put back."""
+
+    __tablename__ = "standing"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sign: Mapped[str]
+    """See common.put_back."""
+    asked: Mapped[UUID | None]
+    """The question of this country's register that is answered once every peer has."""
+
+
+class PeerToHear(Base):
+    """A peer that has not said yet what it heard of this country since that was put back."""
+
+    __tablename__ = "peer_to_hear"
+
+    country: Mapped[str] = mapped_column(String(2), primary_key=True)
+    asked: Mapped[UUID]
+    """Names the question in its answer."""
+    is_written: Mapped[bool] = mapped_column(default=False)
+    """Whether the roll with the question waits for the courier, or has left."""
 
 
 # --- what intake told us

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -15,18 +16,23 @@ from common.bus import Bus, BusRefusedError, open_bus
 from common.clock import utcnow
 from common.consumer import Consumer
 from common.db import OUTAGE
+from common.db.base import unit_of
+from common.federation.keys import VerifyBy
 from common.federation.mail import Mail, reader_of
 from common.federation.peers import read_own_keys, read_peers
 from common.process import run_forever
 from common.recovery import resume
 from common.runtime import Runtime
+from referral.commands import held
 from referral.commands.crossing_news import expire_cross_border
 from referral.commands.ending import expire_referral
 from referral.consumers import HANDLERS, handlers_of
 from referral.courier import Courier
 from referral.domain.calendar import Calendar
 from referral.letters import Letters
+from referral.models import Letter
 from referral.queries.cross_border import list_cross_border_overdue
+from referral.queries.letters import list_outworn
 from referral.queries.referral import list_overdue
 from referral.settings import Settings
 
@@ -34,10 +40,18 @@ logger = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 60.0
 _AGAIN_SECONDS = 30.0
+MOST_EARLY = 2_000
+"""So many letters wait for earlier ones; more are not taken, and their senders send them again."""
+_HELD_SECONDS = 5.0
+_OUTWORN = 500
 
 
 async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
-    jobs = {"expire": (SWEEP_SECONDS, expire_overdue)}
+    jobs = {
+        "expire": (SWEEP_SECONDS, expire_overdue),
+        "forget_words": (SWEEP_SECONDS, forget_words),
+        "take_up_held": (_HELD_SECONDS, take_up_held),
+    }
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
             worker.run_worker(runtime, handlers_of(runtime), jobs=jobs, anchor_file=anchor_file)
@@ -55,6 +69,32 @@ async def expire_overdue(runtime: Runtime) -> None:
     abroad = await list_cross_border_overdue(runtime.database, now)
     act = partial(expire_cross_border, here=here)
     await worker.sweep(runtime, abroad, act, operation="expire_cross_border_referral")
+
+
+async def forget_words(runtime: Runtime) -> None:
+    """Let the words go of letters that were heard long ago."""
+    rows = await list_outworn(runtime.database, utcnow(), _OUTWORN)
+    unit = unit_of(runtime.database, source=runtime.source, operation="forget_words")
+    for letter_id in rows:
+        unit.update(Letter, {"id": letter_id}, body=None)
+    await runtime.database.write(unit)
+
+
+# --- put back from a backup
+
+
+async def take_up_held(runtime: Runtime) -> None:
+    """Take up what waited for a peer's answer, of letters and of this country's own events."""
+    for consumer in (postbox_of(runtime), worker.consumer_of(runtime, handlers_of(runtime))):
+        await consumer.catch_up()
+
+
+async def go_on_alone(runtime: Runtime) -> list[str]:
+    """Wait for no peer's answer any more; return whose was missing. For an operator."""
+    unit = unit_of(runtime.database, source=runtime.source, operation="go_on_alone")
+    countries = await held.go_on_alone(unit)
+    await runtime.database.write(unit)
+    return countries
 
 
 # --- the exchange with other countries
@@ -122,7 +162,7 @@ def mail_of(runtime: Runtime, hub: Bus, courier: Courier) -> Mail:
         settings.country,
         partial(read_own_keys, settings.own_keys_file, runtime.master, runtime.name),
         partial(read_peers, settings.peers_folder),
-        courier.hear_again,
+        courier.look_at,
     )
 
 
@@ -130,17 +170,33 @@ def postbox_of(
     runtime: Runtime, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 ) -> Consumer:
     """Return the consumer of letters: the same inbox, parking and dead letters as for events."""
-    settings = cast(Settings, runtime.settings)
-    calendar = Calendar(settings.country, settings.time_zone, settings.public_holidays)
     return Consumer(
         runtime.database,
-        Letters(calendar),
-        service=reader_of(settings.country),
+        letters_of(runtime),
+        service=reader_of(runtime.settings.country),
         box=runtime.box,
         source=runtime.source,
+        most_early=MOST_EARLY,
         pause=pause,
     )
 
 
+async def _alone(runtime: Runtime) -> None:
+    countries = await go_on_alone(runtime)
+    print(" ".join(countries) or "nobody is waited for")  # noqa: T201
+
+
+def letters_of(runtime: Runtime) -> Letters:
+    """Return what is done with letters; keys of this country and its peers are asked anew each time."""
+    settings = cast(Settings, runtime.settings)
+    calendar = Calendar(settings.country, settings.time_zone, settings.public_holidays)
+
+    def find_signer(country: str, kid: str, at: datetime) -> VerifyBy | None:
+        return read_peers(settings.peers_folder).directory.signer(country, kid, at)
+
+    return Letters(calendar, find_signer)
+
+
 if __name__ == "__main__":
-    run_forever("referral", Settings, run, handlers=HANDLERS)
+    acts = {"--alone": ("wait for no peer's answer after a backup was put back, and end", _alone)}
+    run_forever("referral", Settings, run, handlers=HANDLERS, begin=held.begin, acts=acts)

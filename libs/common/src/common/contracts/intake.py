@@ -218,3 +218,14 @@ class CaseErased(EventData):
     referral_id: UUID | None = None
     reason: Code
     erased_on: date
+
+
+class CasesPutBack(EventData):
+    """The register was put back from a backup: no case is edited before PeersHeard, under `asked`.
+
+    Its subject is the question, no case.
+    """
+
+    type: ClassVar[str] = "intake.case.put_back.v1"
+
+    asked: UUID

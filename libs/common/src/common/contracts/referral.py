@@ -1,7 +1,8 @@
 """What referral tells the others about the directory and about referrals.
 
 The subject of `referral.directory.organisation_*` is the organisation, of `service_*` the service,
-of every `referral.referral.*` event the referral, inside the country or across its border.
+of every `referral.referral.*` event the referral, inside the country or across its border; but see
+PeersHeard.
 """
 
 from datetime import date
@@ -260,3 +261,29 @@ class OwnershipHeard(EventData):
     organisation_id: UUID
     word: Code
     epoch: Epoch
+
+
+class OwnershipSaidBefore(EventData):
+    """What this country itself said of who may edit a case, and may have forgotten: it was put back.
+
+    Words as in OwnershipHeard. `case_id` is null where nobody here knows any more which case it was.
+    """
+
+    type: ClassVar[str] = "referral.referral.ownership_said_before.v1"
+
+    referral_id: UUID
+    case_id: UUID | None = None
+    organisation_id: UUID | None = None
+    word: Code
+    epoch: Epoch
+
+
+class PeersHeard(EventData):
+    """Every peer has said what it heard of this country: the answer to CasesPutBack, its subject too.
+
+    What the register has to know of it was told under the same subject before.
+    """
+
+    type: ClassVar[str] = "referral.referral.peers_heard.v1"
+
+    asked: UUID

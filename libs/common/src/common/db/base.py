@@ -78,9 +78,12 @@ def unit_of(database: Store, *, source: str, operation: str, trace_id: str = "")
     return Unit(database, database.keys, source=source, operation=operation, trace_id=trace_id)
 
 
-def tells(shape: Shape) -> bool:
-    """Say whether a step adds an event, of which the relay wants to hear."""
-    return shape[0] == "insert" and shape[1].name == OutboxMessage.__tablename__
+def tells(unit: Unit) -> bool:
+    """Say whether a Unit adds an event, of which the relay wants to hear."""
+    return any(
+        step.kind == "insert" and step.table.name == OutboxMessage.__tablename__
+        for step in unit.steps
+    )
 
 
 def shape_of(step: Step) -> Shape:

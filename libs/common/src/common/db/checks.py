@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from common.db.connections import limits
 from common.db.postgres import outages
 
 QUIET = {
@@ -57,7 +58,9 @@ async def check_postgres(url: str, *, service: str, head: str | None) -> None:
 
     Raises one of OUTAGE while the server is away.
     """
-    engine = create_async_engine(url, poolclass=NullPool, hide_parameters=True)
+    engine = create_async_engine(
+        url, poolclass=NullPool, hide_parameters=True, connect_args=limits()
+    )
     try:
         with outages():
             async with engine.connect() as connection:

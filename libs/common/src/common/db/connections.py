@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from asyncpg.exceptions import InternalClientError  # type: ignore[import-untyped]  # it ships no types
+from sqlalchemy.exc import EmulatedDBAPIException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from common.clock import monotonic
 from common.db.base import OutageError
 from common.db.caller import CALLER, NOBODY, Caller
 
@@ -16,13 +18,33 @@ Raw = Any
 
 STATEMENTS = 128
 """How many prepared statements a connection keeps; the one unused longest goes first."""
+ANSWER_SECONDS = 4.0
+"""Who has not answered after so long is gone: a cut wire and a machine without power say nothing."""
 _NAME = "SELECT set_config('prag.organisation', $1, false), set_config('prag.reach', $2, false)"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 
+def limits(patience: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Return asyncpg's arguments with which no call on a connection lasts longer than `patience`."""
+    settings = {
+        # The server gives up first: then a slow statement costs no connection, and silence is a cut.
+        "statement_timeout": f"{patience * 875:.0f}ms",
+        # Else what a client holds that has vanished stays locked while TCP believes in it: for hours.
+        "idle_in_transaction_session_timeout": "10s",
+        "tcp_keepalives_idle": "5s",
+        "tcp_keepalives_interval": "2s",
+        "tcp_keepalives_count": "3",
+    }
+    return {"timeout": patience, "command_timeout": patience, "server_settings": settings}
+
+
 async def connect(engine: AsyncEngine) -> Raw:
     """Open a connection as SQLAlchemy does, types and all, and take it out of its hands."""
-    lent = await engine.raw_connection()
+    try:
+        lent = await engine.raw_connection()
+    except EmulatedDBAPIException as error:
+        # What the driver said of a server that takes nobody in just now is told like all it says.
+        raise error.driver_exception from None
     raw = lent.driver_connection
     lent.detach()
     return raw
@@ -54,9 +76,16 @@ class Connections:
     """Lends the connection used last, so that the statements of one request mostly share one."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Raw]], *, most: int = 10, patience: float = 30.0
+        self,
+        connect: Callable[[], Awaitable[Raw]],
+        *,
+        most: int = 10,
+        patience: float = ANSWER_SECONDS,
     ) -> None:
-        """At most `most` are open; who waits for one longer than `patience` seconds is refused."""
+        """At most `most` are open; who waits for one longer than `patience` seconds is refused.
+
+        That is the wait for room and for the server's answer to a new connection, together.
+        """
         self._connect = connect
         self._room = asyncio.Semaphore(most)
         self._patience = patience
@@ -70,11 +99,12 @@ class Connections:
         One that was cut off in the middle of something is closed and not lent again. When the
         server took one away it may have taken all, so those at rest go too.
         """
-        await self._wait_for_room()
+        deadline = monotonic() + self._patience
+        await self._wait_for_room(deadline)
         connection: _Connection | None = None
         is_cut = is_lost = False
         try:
-            connection = await self._take()
+            connection = await self._take(deadline)
             await connection.tell(CALLER.get()())
             yield connection.raw
         except BaseException as error:
@@ -98,6 +128,8 @@ class Connections:
             await raw.execute(_BEGIN)
             try:
                 yield raw
+            except TimeoutError:
+                raise  # who does not answer is not asked to undo: `lent` closes the connection
             except Exception:
                 # What cannot even be undone is closed by `lent`, which undoes it too.
                 with suppress(Exception):
@@ -109,15 +141,16 @@ class Connections:
     async def close(self) -> None:
         """Close those that nobody uses; the others close when they are given back."""
         self._is_closed = True
-        while self.idle:
-            await self.idle.pop().raw.close(timeout=self._patience)
+        idle, self.idle = self.idle, []
+        closing = (connection.raw.close(timeout=self._patience) for connection in idle)
+        await asyncio.gather(*closing, return_exceptions=True)  # a server that is away closes none
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, deadline: float) -> None:
         if not self._room.locked():
             await self._room.acquire()  # at once
             return
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(deadline - monotonic()):
                 await self._room.acquire()
         except TimeoutError:
             raise OutageError("no connection is free") from None
@@ -126,9 +159,10 @@ class Connections:
         while self.idle:
             self.idle.pop().raw.terminate()
 
-    async def _take(self) -> _Connection:
+    async def _take(self, deadline: float) -> _Connection:
         while self.idle:
             connection = self.idle.pop()
             if not connection.raw.is_closed():
                 return connection
-        return _Connection(await self._connect())
+        async with asyncio.timeout(deadline - monotonic()):
+            return _Connection(await self._connect())

@@ -1,4 +1,4 @@
-"""Commits of other processes, heard on PostgreSQL by one connection that does nothing else."""
+"""Commits of other processes, told and heard on PostgreSQL by connections that do nothing else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,15 +11,55 @@ from common.clock import monotonic
 logger = structlog.get_logger(__name__)
 
 CHANNEL = "prag_outbox"
-NOTIFY = f"pg_notify('{CHANNEL}', '')"
-"""Told in the transaction that writes events, and so heard once it has committed. It says nothing
-but that there is something: whoever may enter the database may listen."""
+_NOTIFY = f"NOTIFY {CHANNEL}"
+"""It says nothing but that there is something: whoever may enter the database may listen."""
 
 _SURE_SECONDS = 30.0
 """How long a silent connection is believed; one that was cut without a word looks the same."""
 _ANSWER_SECONDS = 5.0
 _REST_SECONDS = 5.0
 """Between two attempts to listen that failed."""
+
+
+class Herald:
+    """Tells of commits with events: once for all of them that came while it was telling.
+
+    Not in the transactions that write them: PostgreSQL lets those that notify commit one by one, each
+    with its own wait for the disk. What was not told is found by the look every second.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
+        self._connect = connect
+        self._connection: Any = None
+        self._is_due = False
+        self._telling: asyncio.Task[None] | None = None
+
+    def tell(self) -> None:
+        self._is_due = True
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell())
+
+    async def close(self) -> None:
+        if self._telling is not None:
+            await self._telling
+        self._drop()
+
+    async def _tell(self) -> None:
+        while self._is_due:
+            self._is_due = False
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    if self._connection is None or self._connection.is_closed():
+                        self._connection = await self._connect()
+                    await self._connection.execute(_NOTIFY)
+            except Exception as error:  # noqa: BLE001  whatever it is, events are found without
+                logger.warning("outbox.untold", error=type(error).__name__)
+                self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
 
 class Listener:

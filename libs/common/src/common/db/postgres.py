@@ -33,8 +33,8 @@ from common.db.base import (
     statement_of,
     tells,
 )
-from common.db.connections import STATEMENTS, Connections, Raw, connect
-from common.db.listening import NOTIFY, Listener
+from common.db.connections import ANSWER_SECONDS, STATEMENTS, Connections, Raw, connect, limits
+from common.db.listening import Herald, Listener
 from common.db.selects import Selects
 from common.sealing import SubjectKeyRing
 from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit
@@ -42,8 +42,9 @@ from common.unit import AnySelect, DuplicateError, StaleError, Step, Unit
 Converter = tuple[str, Callable[[Any], Any] | None]
 
 # SQLSTATE prefixes of what passes by itself: connection lost, no room or memory, a lock not to be
-# had, shutting down, input and output, a standby that takes no writes yet.
-_OUTAGES = ("08", "53", "55P03", "57", "58", "25006")
+# had, too slow, shutting down, input and output, a standby that takes no writes yet, a transaction
+# that the server gave up on because this process slept.
+_OUTAGES = ("08", "53", "55P03", "57", "58", "25006", "25P03")
 _ROLLED_BACK = "40"
 """Deadlock or serialization failure: the transaction is gone through no fault of its own."""
 
@@ -66,7 +67,8 @@ class RefusedError(SQLAlchemyError):
 
 
 class PostgresDatabase:
-    def __init__(self, url: str, keys: SubjectKeyRing) -> None:
+    def __init__(self, url: str, keys: SubjectKeyRing, *, patience: float = ANSWER_SECONDS) -> None:
+        """Take a server that says nothing for `patience` seconds for one that is away: an outage."""
         self.keys = keys
         self.outbox_written = asyncio.Event()
         # It opens connections and knows the types; the pool is ours.
@@ -77,11 +79,13 @@ class PostgresDatabase:
             connect_args={
                 "statement_cache_size": STATEMENTS,
                 "max_cacheable_statement_size": 0,  # a Unit of many steps is a long text
+                **limits(patience),
             },
         )
         open_one = partial(connect, self._engine)
-        self._connections = Connections(open_one)
+        self._connections = Connections(open_one, patience=patience)
         self._listener = Listener(open_one, self.outbox_written.set)
+        self._herald = Herald(open_one)
         self._selects = Selects(self._engine.dialect)
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
@@ -102,25 +106,33 @@ class PostgresDatabase:
                     await _execute_in_turn(unit.steps, connection, self._engine.dialect)
                     crash("db.before_commit")
         crash("db.after_commit")
-        self.outbox_written.set()
+        if tells(unit):
+            self._tell()
 
     @asynccontextmanager
     async def batch(self) -> AsyncIterator["PostgresBatch"]:
         with outages():
             async with self._connections.begun() as connection:
                 await connection.execute(_MARK)
-                yield PostgresBatch(connection, self._selects, self._engine.dialect, self.keys)
+                batch = PostgresBatch(connection, self._selects, self._engine.dialect, self.keys)
+                yield batch
                 crash("db.before_commit")
         crash("db.after_commit")
-        self.outbox_written.set()
+        if batch.tells:
+            self._tell()
 
     async def listen(self) -> None:
         await self._listener.keep()
 
     async def close(self) -> None:
+        await self._herald.close()
         await self._listener.close()
         await self._connections.close()
         await self._engine.dispose()
+
+    def _tell(self) -> None:
+        self.outbox_written.set()
+        self._herald.tell()
 
 
 class PostgresBatch:
@@ -138,6 +150,7 @@ class PostgresBatch:
         self._selects = selects
         self._dialect = dialect
         self.keys = keys
+        self.tells = False
 
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
         with outages():
@@ -150,11 +163,14 @@ class PostgresBatch:
                 execute = _execute_as_one if _is_one_statement(unit.steps) else _execute_in_turn
                 await execute(unit.steps, self._connection, self._dialect)
                 await self._connection.execute(_NEXT)
+        self.tells = self.tells or tells(unit)
 
     @asynccontextmanager
     async def _going_back(self) -> AsyncIterator[None]:
         try:
             yield
+        except TimeoutError:
+            raise  # who does not answer is not asked to go back: the whole batch is lost
         except Exception:
             await self._connection.execute(_BACK)
             raise
@@ -266,8 +282,7 @@ def _joined(shapes: tuple[Shape, ...], dialect: Dialect) -> tuple[str, list[list
     # PostgreSQL runs the parts from the last to the first. It promises no order and none is needed;
     # but so a key that is taken is told of the row itself before what belongs to it.
     check = f"1 / (CASE WHEN {' AND '.join(demands)} THEN 1 ELSE 0 END)" if demands else "1"
-    told = f", {NOTIFY}" if any(map(tells, shapes)) else ""
-    return f"WITH {', '.join(reversed(parts))} SELECT {check}{told}", converters
+    return f"WITH {', '.join(reversed(parts))} SELECT {check}", converters
 
 
 def _renumbered(text: str, by: int) -> str:

@@ -20,13 +20,19 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from common.clock import utcnow
-from common.contracts.types import Country
+from common.contracts.types import Code, Country, Epoch
 from common.events import canonical
 from common.federation.keys import SigningKey, VerifyBy
 
 GENESIS = "0" * 64
 RECEIPT = "receipt"
 """The kind of a statement that says nothing but what was heard; it has no place in the chain."""
+ROLL = "roll"
+"""The kind by which a country tells a peer how far it has said and heard what, of every referral."""
+GIVEN_BACK = "given_back"
+"""The answer to a roll: what its author has said and does not know any more, as it signed it."""
+OUTSIDE = frozenset({RECEIPT, ROLL, GIVEN_BACK})
+"""The kinds that are no links of a chain."""
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
 Salt = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{32})?$")]
@@ -49,12 +55,23 @@ class CustodyError(Exception):
         self.reason, self.author, self.number = reason, author, number
 
 
+class Owning(BaseModel):
+    """What a statement says of who may edit the case: GIVEN, RECALLED, TAKEN or REFUSED."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    word: Code
+    epoch: Epoch
+
+
 class Statement(BaseModel):
     """What `author` says to `peer` of one referral.
 
     `number` counts the author's statements; a receipt repeats the newest number and adds no link.
     `heard` and `heard_hash` name the peer's newest statement that the author had taken: 0 and GENESIS
-    for none.
+    for none. `owning`, `about` and `organisation_id` are what an author that forgot it must be able
+    to read in its own words again: who may edit the case, by `mark_of` which of its cases it was, and
+    which of its organisations takes the person in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,9 +87,12 @@ class Statement(BaseModel):
     heard: int = Field(default=0, ge=0, le=_MOST)
     heard_hash: Hash = GENESIS
     said_at: AwareDatetime = Field(default_factory=utcnow)
+    owning: Owning | None = None
+    about: Hash | None = None
+    organisation_id: UUID | None = None
 
     def message(self) -> bytes:
-        return b"prag-statement-v1|" + canonical(self.model_dump(mode="json"))
+        return b"prag-statement-v1|" + canonical(self.model_dump(mode="json", exclude_none=True))
 
     @property
     def hash(self) -> str:
@@ -115,6 +135,14 @@ def digest_of(body: dict[str, Any], salt: str = "") -> str:
     receipt has no words and needs none.
     """
     return hashlib.sha256(bytes.fromhex(salt) + b"|" + canonical(body)).hexdigest()
+
+
+def mark_of(referral_id: UUID, case_id: UUID) -> str:
+    """Return the mark by which a country finds its own case again; nobody else can tell a case by it.
+
+    Ids are random: who has not both finds neither in it, and two referrals of a case have two marks.
+    """
+    return hashlib.sha256(b"prag-case-v1|" + referral_id.bytes + case_id.bytes).hexdigest()
 
 
 def require_next(statement: Statement, *, number: int, previous: str) -> None:

@@ -6,8 +6,6 @@ country sent. HPKE opens the same envelope again and again: the receiver remembe
 """
 
 import base64
-import binascii
-import json
 from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -19,7 +17,7 @@ from common.clock import new_id, utcnow
 from common.contracts.types import Country
 from common.events import canonical
 from common.federation.custody import FindSigner, Kid, Salt, SignedStatement, digest_of
-from common.federation.keys import SUITE, SealingKey, SealTo, SigningKey, Suite
+from common.federation.keys import SUITE, SealingKey, SealTo, SigningKey, Suite, from_base64
 
 SIZES = tuple(kib * 1024 for kib in (4, 16, 64, 256))
 """A letter is filled up to the next of these, so that its length tells a class and nothing else."""
@@ -132,9 +130,9 @@ def _opened(
         outer = _parse(envelope)
         key = keys[outer.recipient_kid]
         sent_by = signer(outer.sender, outer.sender_kid, utcnow())
-        signature = base64.b64decode(outer.signature, validate=True)
-        ciphertext = base64.b64decode(outer.sealed, validate=True)
-    except (ValueError, KeyError, ValidationError, binascii.Error, RecursionError):
+        signature = from_base64(outer.signature)
+        ciphertext = from_base64(outer.sealed)
+    except (ValueError, KeyError, ValidationError, RecursionError):
         raise EnvelopeError from None
     is_known = sent_by is not None and sent_by.holds(signature, outer.signed())
     if not is_known or outer.recipient != country:
@@ -156,7 +154,7 @@ def _opened(
 
 def _parse(envelope: bytes) -> _Outer:
     outer = _Outer.model_validate_json(envelope)
-    if canonical(json.loads(envelope)) != envelope:
+    if canonical(outer.model_dump(mode="json")) != envelope:
         raise ValueError("not canonical")  # else the same letter could be sent in many forms
     return outer
 

@@ -1,5 +1,6 @@
 """The key pairs of a country: one to be sealed to, one to sign with; and their public halves."""
 
+import base64
 import hashlib
 from dataclasses import dataclass
 from typing import Literal
@@ -102,3 +103,15 @@ class SigningKey:
 def kid_of(public: bytes) -> str:
     """Return the id of a public key: the first 128 bits of its SHA-256, in hex."""
     return hashlib.sha256(public).hexdigest()[:32]
+
+
+def from_base64(text: str) -> bytes:
+    """Return the bytes; ValueError for any text but the one that `b64encode` makes of them.
+
+    The last character may have bits that mean nothing: with one of them turned, what was signed and
+    sealed would be the same in another form.
+    """
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("not canonical")
+    return raw

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from common.bus import Bus, Delivery, Record, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.events import Event
-from common.federation.custody import RECEIPT
+from common.federation.custody import OUTSIDE
 from common.federation.envelope import EnvelopeError, Letter, open_envelope
 from common.federation.peers import OwnKeys, Peers
 
@@ -34,27 +34,42 @@ def type_of(kind: str, recipient: str) -> str:
     return f"{topic_to(recipient)}.{kind}.v1"
 
 
-def event_of(letter: Letter) -> Event:
+def line_of(sender: str, referral_id: UUID) -> UUID:
+    """Return the aggregate that a country's letters of one referral are to their recipient."""
+    return uuid5(_IDS, f"{sender}/{referral_id}")
+
+
+AGAIN = "again"
+"""As what a letter is handed on that was taken before and comes again without its words."""
+FORK = "fork"
+"""As what a letter is handed on whose number its author has given to another statement before."""
+
+
+def event_of(letter: Letter, *, aside: str | None = None) -> Event:
     """Return the letter as an event; sent again it is the same event.
 
     Its letters of one referral are an aggregate of their sender's, numbered by it, so that nobody
-    else can take a place in that order. A receipt stands alone.
+    else can take a place in that order. What is no link of the chain, or is handed on as something
+    else (`aside`: AGAIN or FORK), stands alone.
     """
     said = letter.said.statement
-    is_receipt = said.kind == RECEIPT
-    line = f"{letter.sender}/{said.referral_id}"
+    stands_alone = aside is not None or said.kind in OUTSIDE
+    line = f"{letter.sender}/{said.referral_id}/{said.number}"
     return Event(
-        id=letter.id if is_receipt else uuid5(_IDS, f"{line}/{said.number}"),
+        id=letter.id if stands_alone else uuid5(_IDS, line),
         source=f"/{letter.sender}/referral",
-        type=type_of(said.kind, letter.recipient),
-        subject=uuid5(_IDS, f"{letter.id}") if is_receipt else uuid5(_IDS, line),
+        type=type_of(aside or said.kind, letter.recipient),
+        subject=uuid5(_IDS, f"{letter.id}")
+        if stands_alone
+        else line_of(letter.sender, said.referral_id),
         time=said.said_at,
-        seq=1 if is_receipt else said.number,
+        seq=1 if stands_alone else said.number,
         data={"said": letter.said.model_dump(mode="json"), "body": letter.body},
     )
 
 
-OnLetter = Callable[[Letter], Awaitable[None]]
+OnLetter = Callable[[Letter], Awaitable[str | None]]
+"""Told of each letter that opens, before it is handed on; returns AGAIN or FORK for what is not new."""
 
 
 _LONGEST = 400 * 1024
@@ -65,7 +80,8 @@ _LONGEST = 400 * 1024
 class Mail:
     """The hub's bus as one country reads it. `keys` and `peers` are asked anew for every letter.
 
-    `on_letter` is told of each letter that opens before it is handed on, first time or not.
+    `on_letter` is told of each letter that opens before it is handed on, first time or not, and may
+    say that it is none of those that follow: see OnLetter.
     """
 
     bus: Bus
@@ -124,12 +140,13 @@ class Opened:
 
     async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
         found = await self.inner.poll(limit=limit, seconds=seconds)
-        return [await self._open(delivery) for delivery in found]
+        hashes: dict[tuple[str, UUID, int], str] = {}
+        return [await self._open(delivery, hashes) for delivery in found]
 
     async def close(self) -> None:
         await self.inner.close()
 
-    async def _open(self, delivery: Delivery) -> Delivery:
+    async def _open(self, delivery: Delivery, hashes: dict[tuple[str, UUID, int], str]) -> Delivery:
         mail = self.mail
         keys, signer = mail.keys().opening, mail.peers().directory.signer
         try:
@@ -139,6 +156,11 @@ class Opened:
             # Of what is longer than any envelope its beginning will do.
             unopened = b"\0" + delivery.value[:_LONGEST]
             return Delivery(delivery.topic, delivery.partition, delivery.offset, unopened)
-        await mail.on_letter(letter)
-        value = event_of(letter).to_bytes()
+        aside = await mail.on_letter(letter)
+        said = letter.said.statement
+        if said.kind not in OUTSIDE:
+            # Two under one number may come in one look, before either was taken.
+            first = hashes.setdefault((said.author, said.referral_id, said.number), said.hash)
+            aside = aside if first == said.hash else FORK
+        value = event_of(letter, aside=aside).to_bytes()
         return Delivery(delivery.topic, delivery.partition, delivery.offset, value)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, false, or_, select
 from common.auth import Principal
 from common.authz import Authorisation
 from common.errors import BadRequestError
-from common.events import Event
+from common.events import CHECKSUM_SCHEMA, Event
 from common.http.request import CurrentPrincipal, RuntimeDep, UnitDep
 from common.http.route import router as new_router
 from common.sealing import SealError, ServiceBox
@@ -27,7 +27,9 @@ _CONCERNED = {
 
 Not by `assigned`: whether a case was a worker's own when an event was told is not known of it.
 """
-CloudEvent = Annotated[dict[str, Any], WithJsonSchema(Event.model_json_schema())]
+_SCHEMA = Event.model_json_schema()
+_SCHEMA["properties"] |= {"checksum": CHECKSUM_SCHEMA}
+CloudEvent = Annotated[dict[str, Any], WithJsonSchema(_SCHEMA)]
 """An event as it was published, member for member; the schema names what each has."""
 
 

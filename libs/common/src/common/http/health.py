@@ -1,5 +1,8 @@
 """Health for supervisors, metrics for a scraper on the same machine."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select
@@ -9,7 +12,11 @@ from common.backlog import measure
 from common.db import OUTAGE
 from common.errors import NotFoundError
 from common.http.request import runtime_of
+from common.runtime import Runtime
 from common.tables import RelayLease
+
+Gauges = Callable[[Runtime], Awaitable[None]]
+"""Sets gauges of one service from its database, when a scraper asks."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,4 +43,8 @@ async def metrics(request: Request) -> Response:
     runtime = runtime_of(request)
     topics: list[str] = request.app.state.topics
     await measure(runtime.database, runtime.bus, topics, service=runtime.name)
+    gauges: Gauges | None = request.app.state.gauges
+    if gauges is not None:
+        with suppress(*OUTAGE):  # of which `measure` has told
+            await gauges(runtime)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -212,6 +212,8 @@ class Call:
             if has_twin and (kept := await repetition.answer()):
                 return await self._repeat(kept)
             return await self._attempts(repetition)
+        except OUTAGE:
+            raise  # who does not answer is not asked again: the caller has waited once
         except Exception:
             # The key may have been answered before: then the command met its own effect.
             if kept := await repetition.answer():

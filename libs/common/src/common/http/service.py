@@ -14,6 +14,7 @@ from common.consumer import topics_of, with_audit_heads
 from common.http import docs, health, problem, problems
 from common.http.changes import changes_router
 from common.http.codelists import router as codelists
+from common.http.health import Gauges
 from common.http.idempotency import InFlight
 from common.http.methods import Head, operations
 from common.http.openapi import install as install_openapi
@@ -33,10 +34,12 @@ def create_service(
     description: str,
     pages: Sequence[APIRouter] = (),
     handlers: Handlers | None = None,
+    gauges: Gauges | None = None,
 ) -> FastAPI:
     """Return the application; ValueError if an operation has no row in the authorisation table.
 
-    `handlers` are those of the service's worker; its metrics tell how far they are behind.
+    `handlers` are those of the service's worker; its metrics tell how far they are behind. `gauges`
+    sets what only this service measures.
 
     The limit on bodies is not FastAPI's own, which answers in plain text: see common.http.body.
     """
@@ -54,6 +57,7 @@ def create_service(
     )
     app.state.runtime = runtime
     app.state.topics = topics_of(with_audit_heads(runtime.name, handlers or {}))
+    app.state.gauges = gauges
     app.state.in_flight = InFlight()
     problem.install(app)
     for router in routers:

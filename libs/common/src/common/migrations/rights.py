@@ -28,7 +28,7 @@ SHARED: Rights = {
     "inbox_aggregate": READ_WRITE,
     "inbox_pending": _QUEUE,
     "consumer_position": READ_WRITE,
-    "dead_letter": READ_ADD,
+    "dead_letter": (*READ_ADD, "DELETE"),
     "idempotency_answer": (*READ_ADD, "DELETE"),
     "subject_key": READ_ADD,
     "audit_entry": READ_ADD,

@@ -1,21 +1,25 @@
 """Handing a case to another country and taking one over: what is said, heard and answered (F36, F38)."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import structlog
 
+from common import put_back
 from common.auth import Principal
-from common.clock import utcnow
-from common.contracts.intake import CaseOwnershipSaid
-from common.contracts.referral import OwnershipHeard
+from common.clock import new_id, utcnow
+from common.contracts.intake import CaseOwnershipSaid, CasesPutBack
+from common.contracts.referral import OwnershipHeard, OwnershipSaidBefore
 from common.errors import ConflictError
+from common.federation.peers import read_peers
+from common.runtime import Runtime
 from common.unit import Unit
 from intake.domain import ownership as domain
 from intake.domain.case import require_open
 from intake.domain.ownership import ANSWERS, Ownership, Saying, Word
 from intake.domain.transfer import ERASING, SENT, require_givable
-from intake.models import Case
+from intake.models import Case, Standing
 from intake.queries import case as cases
 from intake.queries import transfer as queries
 
@@ -100,6 +104,49 @@ async def hear_of(unit: Unit, heard: OwnershipHeard) -> None:
     view, answer = domain.hear(before, saying, refuses=has_ended or case.erased_on is not None)
     if answer is not None or view != before:
         _change(unit, case, view, answer, heard.referral_id)
+
+
+async def hear_own(unit: Unit, said: OwnershipSaidBefore) -> None:
+    """Know again what this register said of a case and has forgotten, for it was put back.
+
+    From then on nobody edits here what was given away. It is told again, so that the others know.
+    """
+    if said.word not in frozenset(Word):
+        logger.warning("ownership.unknown_word", subject=str(said.referral_id))
+        return
+    saying = Saying(Word(said.word), said.epoch)
+    given = {} if saying.word in ANSWERS else {"given_by": said.referral_id}
+    case = await cases.load_case(unit, said.case_id) if said.case_id else None
+    if case is None:
+        logger.error("ownership.case_forgotten", subject=str(said.referral_id))
+        return
+    before = cases.ownership_of(case)
+    view = domain.hear_own(before, saying)
+    if view != before:
+        _change(unit, case, view, saying, said.referral_id, **given)
+
+
+async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
+    """Let no case be edited before the peers have answered, if the register was put back.
+
+    A country that exchanges with nobody just goes on.
+    """
+
+    async def ask(unit: Unit) -> None:
+        if not read_peers(runtime.settings.peers_folder).countries:
+            return
+        asked = new_id()
+        unit.update(Standing, {"id": 1}, expect=1, asked=asked)
+        unit.tell(asked, CasesPutBack(asked=asked).for_nobody(), first_seq=1)
+        unit.audit("put_back", Standing.__tablename__, [str(asked)])
+
+    await put_back.at_start(runtime, Standing, ask, anchor_file=anchor_file)
+
+
+def end_asking(unit: Unit, asked: UUID) -> None:
+    """Let cases be edited again, unless the register was put back once more meanwhile."""
+    unit.update(Standing, {"id": 1, "asked": asked}, asked=None)
+    unit.audit("peers_heard", Standing.__tablename__, [str(asked)])
 
 
 def _change(

@@ -12,10 +12,10 @@ from intake.commands.notice import conclude
 from intake.commands.profile import profile_changed
 from intake.domain.case import require_open
 from intake.domain.notice import TriageDecision, more_urgent, triage
-from intake.domain.ownership import require_here
+from intake.domain.ownership import require_confirmed, require_here
 from intake.models import Case, Notice
 from intake.queries import notice as queries
-from intake.queries.case import get_named, ownership_of
+from intake.queries.case import get_named, is_asking, ownership_of
 from intake.schemas.case import CaseCreate
 from intake.schemas.notice import NoticeTriage
 
@@ -70,6 +70,7 @@ async def _link(unit: Unit, notice: Notice, body: NoticeTriage, *, principal: Pr
     """
     case = await get_named(unit, _named(body), principal=principal, pointer="/case_id")
     require_here(ownership_of(case))
+    require_confirmed(is_asking=await is_asking(unit))
     require_open(case.status)
     urgency = more_urgent(case.urgency, notice.urgency)
     if urgency is case.urgency:

@@ -98,6 +98,12 @@ def has_say(word: Word, by: UUID, *, came_by: UUID | None, given_by: UUID | None
     return by == came_by and given_by is None
 
 
+def require_confirmed(*, is_asking: bool) -> None:
+    """Refuse a change while peers are asked whose the cases are: `ownership.unconfirmed`."""
+    if is_asking:
+        raise ConflictError("ownership.unconfirmed")
+
+
 def require_here(view: Ownership) -> None:
     """Refuse a change of a case that another country owns, or is about to: `ownership.not_here`."""
     if not view.may_edit:
@@ -147,6 +153,22 @@ def hear(
             return _offered(view, saying, refuses=refuses or saying.word is Word.RECALLED)
         case Word.TAKEN | Word.REFUSED:
             return _answered(view, saying), None
+
+
+def hear_own(view: Ownership, saying: Saying) -> Ownership:
+    """Return the view after this country's own word, which its register may have forgotten.
+
+    It was put back from a backup of before. A word of an older epoch than the view's changes nothing.
+    """
+    epoch = saying.epoch
+    match saying.word:
+        case Word.GIVEN | Word.RECALLED if epoch > view.epoch:
+            return replace(view, holding=Holding.GIVING, epoch=epoch)
+        case Word.TAKEN if not view.was_here:
+            return replace(view, holding=Holding.OWNER, epoch=epoch)
+        case Word.REFUSED if not view.was_here and epoch > view.refused:
+            return replace(view, refused=epoch)
+    return view
 
 
 def _offered(view: Ownership, saying: Saying, *, refuses: bool) -> tuple[Ownership, Saying | None]:

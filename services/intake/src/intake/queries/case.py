@@ -25,8 +25,8 @@ from common.unit import AnySelect, Unit
 from intake.domain import age
 from intake.domain.age import AgeBasis, ToldAge
 from intake.domain.case import CaseStatus
-from intake.domain.ownership import Holding, Ownership, require_here
-from intake.models import Case, KnownReferral
+from intake.domain.ownership import Holding, Ownership, require_confirmed, require_here
+from intake.models import Case, KnownReferral, Standing
 from intake.queries.reference import HiddenReferenceError
 
 Relation = Literal["own", "assigned", "all", "referred"]
@@ -49,11 +49,13 @@ def _taken_on(receiver: UUID | BindParameter[UUID]) -> tuple[ColumnElement[bool]
 
 _AUTHORISATION = Authorisation.of_package("intake")
 _CASE = select(Case).where(Case.id == bindparam("id"))
+_IS_ASKING = exists().where(Standing.asked.is_not(None))
 _SEEN: AnySelect = select(
     Case,
     exists()
     .where(KnownReferral.case_id == Case.id, *_taken_on(bindparam("reader")))
     .label("is_referred"),
+    _IS_ASKING.label("is_asking"),
 ).where(Case.id == bindparam("id"))
 """One statement whether the case is absent or another's: the time taken tells neither."""
 
@@ -84,7 +86,8 @@ async def see_for_step(
 
     That refusal is for who may read the case, but does not stand to it as the step needs. A case
     that another country owns is edited there: ConflictError `ownership.not_here`, unless the step
-    is one that is taken `wherever` the case is.
+    is one that is taken `wherever` the case is. `ownership.unconfirmed` where the register was put
+    back from a backup and peers are asked whether they own it.
     """
     case = await unit.find(_SEEN, id=case_id, reader=principal.organisation_id)
     relation = None if case is None else _relation(case, principal)
@@ -95,6 +98,7 @@ async def see_for_step(
     unit.shows(case, expected)
     if not wherever:
         require_here(ownership_of(case))
+        require_confirmed(is_asking=case.is_asking)
     return case, relation
 
 
@@ -111,6 +115,11 @@ async def get_for_step(
         unit, case_id, principal=principal, expected=expected, wherever=wherever
     )
     return case
+
+
+async def is_asking(unit: Unit) -> bool:
+    """Tell whether the register was put back and no case is edited before the peers have answered."""
+    return bool(await unit.rows(select(Standing.id).where(Standing.asked.is_not(None))))
 
 
 def ownership_of(case: Case) -> Ownership:

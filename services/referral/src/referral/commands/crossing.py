@@ -1,7 +1,8 @@
 """What every step of a referral between countries is made of."""
 
 from datetime import date
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 from common.auth import Principal
@@ -89,13 +90,13 @@ async def say(
 
 async def answer_receipt(
     unit: Unit, row: CrossBorderReferral, heard: Statement, *, own: str, columns: dict[str, Any]
-) -> None:
+) -> CrossBorderReferral:
     """Hand over that a letter was taken which changes nothing and which no letter of ours answers."""
     await write_receipt(unit, row, heard, own=own)
-    note(unit, row, **columns)
+    return note(unit, row, **columns)
 
 
-def note(unit: Unit, row: CrossBorderReferral, **columns: Any) -> None:
+def note(unit: Unit, row: CrossBorderReferral, **columns: Any) -> CrossBorderReferral:
     """Hand over columns that no answer and no event shows, on the referral as it was read."""
     unit.update(
         CrossBorderReferral,
@@ -103,6 +104,8 @@ def note(unit: Unit, row: CrossBorderReferral, **columns: Any) -> None:
         expect=1,
         **columns,
     )
+    before = {each.key: getattr(row, each.key) for each in CrossBorderReferral.__table__.columns}
+    return cast(CrossBorderReferral, SimpleNamespace(**before | columns))
 
 
 def change(

@@ -12,6 +12,7 @@ from referral.commands.crossing import change, rest_package_on_consent, say
 from referral.commands.letters import write_letter
 from referral.domain.cross_border import (
     ERASING,
+    GIVEN,
     OPEN,
     TAKEN,
     WAITING,
@@ -94,6 +95,8 @@ async def say_ownership(unit: Unit, said: CaseOwnershipSaid, *, on: date, own: s
     row = await queries.find_cross_border(unit, said.referral_id)
     if row is None or row.case_id != said.case_id:
         return
+    if said.word == GIVEN and (row.owning_word, row.owning_epoch) == (said.word, said.epoch):
+        return  # the register, which was put back, knows it again
     body = OwnershipWord(word=said.word, epoch=said.epoch)
     is_taken = said.word == TAKEN and row.direction is Direction.RECEIVED
     status = status_after_taken(row.status) if is_taken else row.status

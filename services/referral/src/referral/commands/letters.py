@@ -3,15 +3,19 @@
 import json
 from typing import Any
 
+import structlog
+
 from common.clock import new_id, utcnow
-from common.errors import ConflictError
+from common.errors import ConflictError, NotYetError
 from common.events import canonical
 from common.federation.custody import (
     RECEIPT,
     CustodyError,
+    Owning,
     SignedStatement,
     Statement,
     digest_of,
+    mark_of,
     new_salt,
     require_next,
 )
@@ -20,8 +24,12 @@ from common.unit import Unit
 from referral.domain.cross_border import OF_THE_PERSON, Kind
 from referral.models import CrossBorderReferral, Custody, Letter
 from referral.queries import letters as queries
-from referral.schemas.letters import Body, Fact
+from referral.queries.rejoin import find_peer_to_hear
+from referral.schemas.letters import Accepted, Body, Fact, OwnershipWord
 
+logger = structlog.get_logger(__name__)
+
+UNCONFIRMED = "cross_border.unconfirmed"
 Columns = dict[str, Any]
 """What a letter changes in the row of its referral, to be handed over with the rest of the change."""
 
@@ -39,7 +47,13 @@ async def write_letter(
 
     `heard` is the other country's statement that is taken in the same Unit. The link's place is
     fixed here: whoever takes it at the same time meets the key of its row, and is done again.
+    NotYetError `cross_border.unconfirmed` where this country was put back from a backup and may have
+    said something in that place before.
     """
+    if row.said < row.given_back:
+        raise NotYetError(UNCONFIRMED)
+    await require_peer_heard(unit, row.peer_country)
+    owning = Owning(word=body.word, epoch=body.epoch) if isinstance(body, OwnershipWord) else None
     words, salt = (body or Fact()).model_dump(mode="json"), new_salt()
     statement = Statement(
         referral_id=row.id,
@@ -49,24 +63,45 @@ async def write_letter(
         kind=kind,
         digest=digest_of(words, salt),
         previous=row.said_hash,
+        owning=owning,
+        about=mark_of(row.id, row.case_id) if kind is Kind.OFFER and row.case_id else None,
+        organisation_id=body.organisation_id if isinstance(body, Accepted) else None,
         **_heard_of(row, heard),
     )
     await _add(unit, row, statement, words, salt)
-    return {"said": statement.number, "said_hash": statement.hash}
+    return {"said": statement.number, "said_hash": statement.hash} | owning_columns(statement)
+
+
+def owning_columns(statement: Statement) -> Columns:
+    """Return what a referral remembers of a statement of this country on who may edit the case."""
+    if statement.owning is None:
+        return {}
+    return {"owning_word": statement.owning.word, "owning_epoch": statement.owning.epoch}
+
+
+async def require_peer_heard(unit: Unit, peer: str) -> None:
+    """Refuse what depends on what this country said to a peer, while it must ask that for it.
+
+    NotYetError `cross_border.unconfirmed`.
+    """
+    if await find_peer_to_hear(unit, peer) is not None:
+        raise NotYetError(UNCONFIRMED)
 
 
 async def take(unit: Unit, row: CrossBorderReferral, signed: SignedStatement) -> Columns:
     """Keep the other country's next statement, and mark as heard what it says it has taken.
 
-    ConflictError `custody.broken` for one that does not follow what this country has of it, or names
-    a statement that this country never made.
+    ConflictError `custody.broken` for one that does not follow what this country has of it,
+    NotYetError `custody.ahead` for one that names a statement which this country does not know that
+    it made: it was put back from a backup and will hear of it, or the other says what is not true.
     """
     statement = signed.statement
     try:
         require_next(statement, number=row.heard, previous=row.heard_hash)
     except CustodyError:
         raise ConflictError("custody.broken") from None
-    await mark_heard(unit, row, statement)
+    if not await mark_heard(unit, row, statement):
+        raise NotYetError("custody.ahead")
     keep(unit, signed)
     return {"heard": statement.number, "heard_hash": statement.hash}
 
@@ -74,12 +109,15 @@ async def take(unit: Unit, row: CrossBorderReferral, signed: SignedStatement) ->
 async def take_receipt(unit: Unit, row: CrossBorderReferral, signed: SignedStatement) -> None:
     """Keep a receipt of the other country; one that comes again changes nothing.
 
-    ConflictError `custody.broken` for one that names no statement which this country made.
+    Nor does one of a statement that this country does not know it made. ConflictError
+    `custody.broken` for one that names none.
     """
     statement = signed.statement
     if statement.heard == 0:
         raise ConflictError("custody.broken")
-    await mark_heard(unit, row, statement)
+    if not await mark_heard(unit, row, statement):
+        logger.warning("custody.receipt_of_unknown", subject=str(row.id))
+        return
     kept = await queries.find_statement(
         unit,
         row.id,
@@ -91,10 +129,14 @@ async def take_receipt(unit: Unit, row: CrossBorderReferral, signed: SignedState
         keep(unit, signed)
 
 
-def keep(unit: Unit, signed: SignedStatement) -> None:
-    """Keep a statement of the other country as it was signed, for good: none takes another's place."""
+def keep(unit: Unit, signed: SignedStatement, *, instead: bool = False) -> None:
+    """Keep a statement as it was signed, for good: none takes another's place.
+
+    `instead` of one of this country's own that no peer has heard in that place.
+    """
     statement = signed.statement
-    unit.add(
+    hand_over = unit.put if instead else unit.add
+    hand_over(
         Custody,
         referral_id=statement.referral_id,
         author=statement.author,
@@ -107,15 +149,21 @@ def keep(unit: Unit, signed: SignedStatement) -> None:
     )
 
 
-async def mark_heard(unit: Unit, row: CrossBorderReferral, statement: Statement) -> None:
-    """Mark this country's letters up to the one that `statement` says was taken; their words go."""
+async def mark_heard(unit: Unit, row: CrossBorderReferral, statement: Statement) -> bool:
+    """Mark this country's letters up to the one that `statement` says was taken.
+
+    What they say of the person goes. False, and nothing is marked, where this country knows of no
+    such statement of its own.
+    """
     if statement.heard == 0:
-        return
+        return True
     own = await queries.find_statement(unit, row.id, author=statement.peer, number=statement.heard)
     if own is None or own.hash != statement.heard_hash:
-        raise ConflictError("custody.broken")
+        return False
     for letter in await queries.list_unheard(unit, row.id, upto=statement.heard):
-        unit.update(Letter, {"id": letter.id}, heard_at=utcnow(), body=None)
+        gone = {"body": None} if letter.kind in OF_THE_PERSON else {}
+        unit.update(Letter, {"id": letter.id}, heard_at=utcnow(), **gone)
+    return True
 
 
 def take_back(unit: Unit, row: CrossBorderReferral) -> None:
@@ -186,7 +234,7 @@ async def _box(unit: Unit, row: CrossBorderReferral) -> SubjectBox:
 def open_words(box: SubjectBox, letter: Letter) -> tuple[dict[str, Any], str]:
     """Return the words of a letter that is about to leave, and the salt of their digest."""
     if letter.body is None:
-        raise LookupError("a letter that was heard is not sent again")
+        raise LookupError("what was heard long ago is not sent again")
     text = box.open(letter.body, table=Letter.__tablename__, row=letter.id, column="body")
     content: dict[str, Any] = json.loads(text)
     return content["words"], content["salt"]

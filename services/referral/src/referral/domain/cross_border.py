@@ -339,6 +339,8 @@ def status_after(
     return effects[status]
 
 
+GIVEN: Final = "GIVEN"
+"""What a register says of a case that it lets go of."""
 TAKEN: Final = "TAKEN"
 REFUSED: Final = "REFUSED"
 """What a register answers to a case it is given."""

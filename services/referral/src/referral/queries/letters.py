@@ -15,6 +15,9 @@ from referral.models import CrossBorderReferral, Custody, Letter
 AGAIN_AFTER: Final = timedelta(hours=6)
 """So long after the first sending a letter that nobody has heard is sent again."""
 THEN_EVERY: Final = timedelta(hours=24)
+KEPT: Final = timedelta(days=90)
+"""So long after it was heard a letter that says nothing of the person can be sent again, to a country
+that was put back from a backup."""
 
 
 async def find_statement(
@@ -41,6 +44,38 @@ async def list_unheard(unit: Unit, referral_id: UUID, *, upto: int) -> Sequence[
             Letter.heard_at.is_(None),
         )
     )
+
+
+async def list_letters(unit: Unit, referral_id: UUID, *, after: int) -> Sequence[Letter]:
+    """Return this country's letters of a referral with a higher number; no receipts."""
+    return await unit.list(
+        select(Letter).where(
+            Letter.referral_id == referral_id, Letter.number > after, Letter.receipt_of == 0
+        )
+    )
+
+
+async def list_outworn(store: Store, now: datetime, limit: int) -> list[UUID]:
+    """Return letters heard so long ago that their words go."""
+    rows = await store.fetch(
+        select(Letter.id).where(Letter.heard_at < now - KEPT, Letter.body.is_not(None)).limit(limit)
+    )
+    return [row.id for row in rows]
+
+
+async def list_links(unit: Unit, referral_id: UUID, author: str) -> list[Custody]:
+    """Return a country's own chain of a referral, without receipts."""
+    return [
+        *await unit.list(
+            select(Custody)
+            .where(
+                Custody.referral_id == referral_id,
+                Custody.author == author,
+                Custody.receipt_of == 0,
+            )
+            .order_by(Custody.number)
+        )
+    ]
 
 
 async def list_custody(unit: Unit, referral_id: UUID) -> list[SignedStatement]:

@@ -270,7 +270,8 @@ class CustodyRead(ReadModel):
 
     A statement names the one before it and the newest one of the other country that was taken, by
     their hashes: whoever has the keys of both countries can tell that nothing was left out, put in or
-    changed, and who knew what when. No word of a letter is in it.
+    changed, and who knew what when. Of the words of a letter it has only who may edit the case
+    (`owning`) and which organisation takes the person in (`organisation_id`).
     """
 
     statements: list[SignedStatement]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.contracts.referral import Language
 from common.contracts.types import AgeGroup, Code, Epoch, SealedPackage
+from common.federation.custody import Hash, SignedStatement
 from referral.domain.cross_border import Kind
 
 
@@ -59,6 +60,52 @@ class Arrived(Body):
 class OwnershipWord(Body):
     word: Code
     epoch: Epoch
+
+
+# --- outside the chain
+
+
+PAGE = 250
+"""Referrals that a roll names at most, and an answer to it."""
+CHUNK = 60
+"""Statements that an answer gives back at most; the largest letter holds thrice as many."""
+
+
+class Progress(Body):
+    """How far its author is with one referral: its newest statement, and the newest it heard."""
+
+    referral_id: UUID
+    said: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    said_hash: Hash
+    heard: Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Roll(Body):
+    """How far its author is with the referrals whose ids lie behind `after`, and not behind `upto`.
+
+    They come in the order of their ids, as text. `asked` names the question, for the answer.
+    """
+
+    asked: UUID
+    after: UUID | None
+    upto: UUID | None
+    referrals: Annotated[tuple[Progress, ...], Field(max_length=PAGE)]
+
+
+class GivenBack(Body):
+    """Of a referral, up to where its author has heard the other; and what that has forgotten it said."""
+
+    referral_id: UUID
+    heard: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    statements: Annotated[tuple[SignedStatement, ...], Field(max_length=CHUNK)]
+
+
+class Answer(Body):
+    """What follows from a roll, or from a fork (`asked` is None then). The last one says so."""
+
+    asked: UUID | None
+    is_last: bool
+    referrals: Annotated[tuple[GivenBack, ...], Field(max_length=PAGE)]
 
 
 BODIES: dict[Kind, type[Body]] = {

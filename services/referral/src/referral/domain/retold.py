@@ -1,0 +1,39 @@
+"""What this country's own words, which it has forgotten, once made of a referral."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from referral.domain.cross_border import (
+    TAKEN,
+    CrossBorderStatus,
+    Direction,
+    Kind,
+    status_after_taken,
+)
+
+_SAID: Final[Mapping[str, CrossBorderStatus]] = {
+    Kind.OFFER: CrossBorderStatus.SUBMITTED,
+    Kind.TRANSFER_PLANNED: CrossBorderStatus.TRANSFER_PLANNED,
+    Kind.DEPARTED: CrossBorderStatus.IN_TRANSFER,
+    Kind.CANCELLED: CrossBorderStatus.CANCELLED,
+    Kind.EXPIRED: CrossBorderStatus.EXPIRED,
+    Kind.WITHDRAWN: CrossBorderStatus.CONSENT_WITHDRAWN,
+    Kind.ACKNOWLEDGED: CrossBorderStatus.ACKNOWLEDGED,
+    Kind.RETURNED: CrossBorderStatus.RETURNED_FOR_INFO,
+    Kind.DECLINED: CrossBorderStatus.DECLINED,
+    Kind.ACCEPTED: CrossBorderStatus.ACCEPTED,
+    Kind.ARRIVED: CrossBorderStatus.ARRIVED,
+    Kind.FAILED: CrossBorderStatus.FAILED,
+}
+
+
+def status_again(
+    direction: Direction, kind: str, status: CrossBorderStatus, *, word: str | None
+) -> CrossBorderStatus:
+    """Return the status after a letter of this country's own, which it wrote and has forgotten.
+
+    `word` is what it said of who may edit the case. A kind that tells of no step leaves the status.
+    """
+    if word == TAKEN and direction is Direction.RECEIVED:
+        return status_after_taken(status)
+    return _SAID.get(kind, status)

@@ -1,0 +1,86 @@
+"""The wire between a country's processes and Kafka is cut, broken off, or forgets (T5)."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.clock import monotonic
+from tests.conftest import PostgresUrls
+from tests.kafka import Broker, missing
+from tests.system.parts import Parts
+from tests.system.processes import poll
+from tests.system.proxy import Proxy, Way
+from tests.system.whole import assert_whole, is_at_rest, taken_in_order, told_in_order
+from tests.system.writing import Writer, away, write_down
+
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
+
+DRAINED_WITHIN = 120.0
+FAULTS: dict[str, tuple[Callable[[Proxy], None], float]] = {
+    "silent for 5 s": (lambda wire: wire.cut(), 5),
+    "silent for 30 s": (lambda wire: wire.cut(), 30),
+    "acknowledgements lost for 30 s": (lambda wire: wire.cut(Way.ANSWERED), 30),
+    "broken off for 10 s": (lambda wire: wire.reset(), 10),
+    "half-open": (lambda wire: wire.forget(), 5),
+}
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Broker:
+    if lacking := missing():
+        pytest.skip(f"no Kafka: {lacking}")
+    return Broker(tmp_path / "kafka")
+
+
+@pytest.fixture
+def wire(broker: Broker) -> Iterator[Proxy]:
+    """The only way by which anybody finds the broker: it names no other address."""
+    with Proxy(("127.0.0.1", broker.port)) as proxy:
+        broker.wire = proxy.address
+        broker.start()
+        try:
+            broker.provision()
+            yield proxy
+        finally:
+            broker.end()
+
+
+@pytest.fixture
+def country(
+    tmp_path: Path, postgres_urls: PostgresUrls, broker: Broker, wire: Proxy
+) -> Iterator[Parts]:
+    parts = Parts(tmp_path, postgres_urls, broker, services=("intake", "analytics"))
+    yield parts
+    parts.close()
+
+
+@pytest.mark.row("F74")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_cut_from_kafka_costs_no_request_and_everything_drains_in_order(
+    country: Parts, broker: Broker, wire: Proxy, fault: str
+) -> None:
+    """Seeded: publish in the request; send the rows of a failed batch in another order."""
+    break_it, seconds = FAULTS[fault]
+    country.start_all()
+    with Writer(country, changes=3) as writer:
+        poll(lambda: len(taken_in_order(country)) > 30)
+        calm = len(writer.calls)
+        break_it(wire)
+        away(seconds)
+        wire.heal()
+        healed, gone = monotonic(), len(writer.calls)
+        poll(lambda: len(writer.calls) > gone + 100)
+    poll(lambda: is_at_rest(country), patience=DRAINED_WITHIN)
+    drained = monotonic() - healed
+
+    assert set(writer.statuses) == {200, 201}
+    assert_whole(country, [writer])
+    again = told_in_order(broker)
+    write_down(
+        f"Kafka {fault}: {len(writer.calls)} calls, 0 failed, p99 "
+        f"{writer.slowest(0, calm) * 1000:.0f} ms before, "
+        f"{writer.slowest(calm, gone) * 1000:.0f} ms while cut, drained {drained:.1f} s after the "
+        f"wire was whole, {again} events sent twice"
+    )
+    assert country.end() == [0] * 4

@@ -1,0 +1,94 @@
+"""A hub that will not do is named by the setting to be mended, and costs the country's own work nothing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import (
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    NewPartitions,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from common.clock import new_id
+from common.federation.mail import reader_of, topic_to
+from prag.kafka import admin
+from tests.chaos.handover import Actor
+from tests.conftest import PostgresUrls, fixed_id
+from tests.kafka import Broker
+from tests.system.parts import Parts
+from tests.system.processes import poll
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka]
+
+HERE, ABROAD = "RS", "XK"
+ORGANISATION = {
+    "id": str(fixed_id(7)),
+    "country": HERE,
+    "name": "Centar",
+    "kind": "CSW",
+    "sector": "STATE",
+    "languages": ["sr-Latn"],
+}
+
+
+@pytest.fixture
+def country(tmp_path: Path, postgres_urls: PostgresUrls, cluster: Broker) -> Iterator[Parts]:
+    """Referral alone, whose country's cluster is the hub as well."""
+    cluster.provision(hub_of=(HERE, ABROAD))
+    parts = Parts(tmp_path, postgres_urls, cluster, services=("referral",), hub=cluster)
+    yield parts
+    parts.close()
+
+
+def wrong_password(hub: Broker) -> None:
+    (hub.passwords / reader_of(HERE)).write_text("wrong")
+
+
+def missing_right(hub: Broker) -> None:
+    client = admin(hub.address, (hub.passwords / "admin").read_text())
+    every = AclBindingFilter(
+        ResourceType.TOPIC,
+        topic_to(HERE),
+        ResourcePatternType.LITERAL,
+        f"User:{reader_of(HERE)}",
+        "*",
+        AclOperation.ANY,
+        AclPermissionType.ANY,
+    )
+    for deleted in client.delete_acls([every]).values():
+        assert deleted.result()
+
+
+def other_partitions(hub: Broker) -> None:
+    client = admin(hub.address, (hub.passwords / "admin").read_text())
+    for made in client.create_partitions([NewPartitions(topic_to(HERE), 7)]).values():
+        made.result()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (wrong_password, "the hub: PRAG_HUB_USER and PRAG_HUB_PASSWORD_FILE were not accepted"),
+        (missing_right, topic_to(HERE)),
+        (other_partitions, f"topic {topic_to(HERE)} has 7 partitions, not 6"),
+    ],
+)
+def test_what_is_wrong_with_the_hub_is_named_and_stops_nobody(
+    country: Parts, cluster: Broker, spoil: Callable[[Broker], None], words: str
+) -> None:
+    # Fails when a wrong setting is waited out as an outage, or ends the country's own worker.
+    spoil(cluster)
+
+    country.start_all()
+
+    poll(lambda: words in country.log("referral", "worker"))
+    contact = Actor(country, "NATIONAL_CONTACT_POINT", new_id())
+    contact.do("POST", "referral", "/v1/organisations", ORGANISATION)
+    contact.close()
+    told = f"SELECT published_at FROM outbox_message WHERE subject = '{ORGANISATION['id']}'"  # noqa: S608
+    poll(lambda: any(row[0] is not None for row in country.rows("referral", told)))
+    assert country.is_running("referral", "worker")

@@ -12,7 +12,7 @@ UV := UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=1 $(RUN)/uv
 INDEX = $$(url=$$($(RUN)/pip config get global.index-url 2>/dev/null || printf %s "$$PIP_INDEX_URL"); [ -z "$$url" ] || printf -- '--default-index %s' "$$url")
 CHECKS := check-format check-lint check-types check-imports check-dependencies check-lock check-secrets check-ledger check-api
 
-.PHONY: help setup run demo test test-kafka test-compose check bench chaos chaos-full features api-docs lock fmt clean $(CHECKS)
+.PHONY: help setup run demo test test-kafka test-faults test-compose check bench chaos chaos-full features api-docs lock fmt clean $(CHECKS)
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ test: $(STAMP)  ## All tests that need no Java; ARGS="-k accept" narrows them
 	exit $$code
 
 test-kafka: $(STAMP) build/kafka build/keycloak  ## The tests on a real Kafka broker and a real Keycloak (needs Java 17 and Maven)
-	@exec $(RUN)/pytest -m "kafka or keycloak" $(ARGS)
+	@exec $(RUN)/pytest -m "(kafka or keycloak) and not faults" $(ARGS)
+
+test-faults: $(STAMP) build/kafka  ## Wires cut and disks filled under load, and every disk searched for a person (Kafka as above; Linux, root)
+	@exec $(RUN)/pytest -m faults $(ARGS)
 
 build/kafka:
 	@command -v java > /dev/null && command -v mvn > /dev/null || { \

@@ -17,7 +17,7 @@ from tests.system.processes import poll
 from tests.system.whole import assert_whole, is_at_rest, taken_in_order
 from tests.system.writing import Writer, away, write_down
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
 
 SERVICES = ("intake", "analytics")
 FULL_SECONDS = 5.0

@@ -16,7 +16,7 @@ from tests.system.proxy import Proxy, Way, before_postgres, through
 from tests.system.whole import assert_whole, is_at_rest
 from tests.system.writing import Writer, away, write_down
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
 
 SERVICES = ("intake", "analytics")
 WRITERS = 12

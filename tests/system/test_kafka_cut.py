@@ -14,7 +14,7 @@ from tests.system.proxy import Proxy, Way
 from tests.system.whole import assert_whole, is_at_rest, taken_in_order, told_in_order
 from tests.system.writing import Writer, away, write_down
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
 
 DRAINED_WITHIN = 120.0
 FAULTS: dict[str, tuple[Callable[[Proxy], None], float]] = {

@@ -73,6 +73,8 @@ class Fields:
 
     def wanted(self, request: Request) -> Tree | None:
         """Return what the request asks for, None for everything; BadRequestError fields.unknown."""
+        if not request.scope["query_string"]:
+            return None
         raw = request.query_params.get(PARAMETER)
         if raw is None:
             return None

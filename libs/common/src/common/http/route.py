@@ -195,6 +195,8 @@ class Call:
 
     def _is_dry(self) -> bool:
         """Tell whether to check only. Any other spelling is refused: it must not write by mistake."""
+        if not self._request.scope["query_string"]:
+            return False
         given = self._request.query_params.getlist("validate_only")
         if given not in ([], ["true"], ["false"]):
             raise BadRequestError(

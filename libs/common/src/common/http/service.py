@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import APIRouter, FastAPI
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import contracts
@@ -99,7 +98,10 @@ class Trace:
 
         async def send_traced(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Trace-Id"] = state["trace_id"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"trace-id", state["trace_id"].encode()),
+                ]
             await send(message)
 
         await self._app(scope, receive, send_traced)

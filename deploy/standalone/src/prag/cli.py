@@ -88,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     kafka.add_argument(
         "--hub",
         metavar="CC,CC",
-        help="the cluster is the hub of these countries; their users are rs-referral and so on",
+        help="the cluster is the hub of these countries and no others; their users are rs-referral "
+        "and so on",
     )
     kafka.add_argument("--ca-file", type=Path, help="PEM of who issued the brokers' certificates")
     kafka.add_argument("--replication", type=int, default=1, metavar="N", help="copies (1)")

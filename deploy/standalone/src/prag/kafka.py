@@ -1,8 +1,9 @@
 """Make a cluster ready, a country's or the hub's: topics with their partitions, users, and what each user may do.
 
-Run once by whoever operates the cluster, and again after a release that adds a topic. What is there
-already is left as it is; a topic whose partitions are other than ours is refused, for they can never
-be changed without breaking the order of its events.
+Run once by whoever operates the cluster, and again after a release or when a country comes or goes:
+the cluster is brought to what is wanted, and what one of our users may do no longer is taken away. A
+topic whose partitions are other than ours is refused, for they can never be changed without breaking
+the order of its events; no topic is ever deleted.
 """
 
 import secrets
@@ -11,20 +12,25 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     NewTopic,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialAlteration,
+    UserScramCredentialDeletion,
     UserScramCredentialUpsertion,
 )
 
@@ -34,7 +40,7 @@ from common.consumer import topics_of, with_audit_heads
 from common.events import topic_of
 from common.federation.mail import reader_of, topic_to
 from prag.files import write_private
-from prag.manifest import SERVICES, TroubleError
+from prag.manifest import SERVICES, TIME_ZONES, TroubleError
 
 ADMIN = "admin"
 _SECONDS = 15.0
@@ -49,13 +55,27 @@ _TOPIC_SETTINGS = {
     "compression.type": "uncompressed",
 }
 
+EVERY_RIGHT = AclBindingFilter(
+    ResourceType.ANY,
+    cast(str, None),  # any; it ships a type that says it must be given
+    ResourcePatternType.ANY,
+    cast(str, None),
+    cast(str, None),
+    AclOperation.ANY,
+    AclPermissionType.ANY,
+)
+"""What finds each right of each user."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Which topics a user writes, and which it reads; its consumer group is called as it is."""
+    """Which topics a user writes, and which it reads; its consumer group is called as it is.
 
-    writes: tuple[str, ...]
-    reads: tuple[str, ...]
+    A user who has none is taken away.
+    """
+
+    writes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
 
 
 def rights() -> Mapping[str, Rights]:
@@ -70,9 +90,13 @@ def rights() -> Mapping[str, Rights]:
 
 
 def hub_rights(countries: Iterable[str]) -> Mapping[str, Rights]:
-    """Return what each country needs of the hub's cluster: it reads what is for it, and no other."""
+    """Return what each country needs of the hub's cluster: it reads what is for it, and no other.
+
+    A country that is not named has no rights.
+    """
+    nobody = {reader_of(country): Rights() for country in TIME_ZONES}
     topics = {country: topic_to(country) for country in sorted(countries)}
-    return {
+    return nobody | {
         reader_of(country): Rights(
             tuple(topic for other, topic in topics.items() if other != country), (mine,)
         )
@@ -88,21 +112,23 @@ def provision(
     ca_file: Path | None = None,
     replication: int = 1,
 ) -> list[str]:
-    """Bring the cluster to what this release needs; return what was made.
+    """Bring the cluster to what this release needs; return what was made and what was taken away.
 
     `passwords` is a folder that holds the file `admin`; the password of each user is made there
-    under its name, if it is not there yet, with mode 0600. `wanted` are the users with their
-    rights; those of a country's services, where it is not given.
+    under its name, if it is not there yet, with mode 0600, and deleted with the user. `wanted` are
+    the users with their rights; those of a country's services, where it is not given. Whoever is
+    not among them, someone's monitoring for example, keeps what they have.
     """
     wanted = rights() if wanted is None else wanted
     client = admin(bootstrap, _password(passwords, ADMIN), ca_file=ca_file)
     try:
-        made = _make_topics(client, wanted, replication)
-        made += _make_users(client, wanted, passwords)
-        _allow(client, wanted)
+        done = _make_topics(client, wanted, replication)
+        done += _make_users(client, {n for n, r in wanted.items() if r != Rights()}, passwords)
+        done += _allow(client, wanted)
+        done += _end_users(client, {n for n, r in wanted.items() if r == Rights()}, passwords)
     except KafkaException as error:
         raise TroubleError(f"The cluster at {bootstrap} refuses: {_words(error)}") from None
-    return made
+    return done
 
 
 def admin(bootstrap: str, password: str, *, ca_file: Path | None = None) -> AdminClient:
@@ -134,37 +160,87 @@ def _make_topics(client: AdminClient, wanted: Mapping[str, Rights], replication:
     if new:
         made = [NewTopic(t, PARTITIONS, replication, config=_TOPIC_SETTINGS) for t in new]
         _wait(client.create_topics(made, request_timeout=_SECONDS).values())
+    if old := [topic for topic in topics if topic in there]:
+        _wait(client.incremental_alter_configs(list(map(_settings, old))).values())
     return [f"topic {topic}" for topic in new]
 
 
-def _make_users(client: AdminClient, wanted: Mapping[str, Rights], passwords: Path) -> list[str]:
+def _settings(topic: str) -> ConfigResource:
+    change = AlterConfigOpType.SET
+    entries = [
+        ConfigEntry(name, value, incremental_operation=change)
+        for name, value in _TOPIC_SETTINGS.items()
+    ]
+    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+
+
+def _make_users(client: AdminClient, names: Iterable[str], passwords: Path) -> list[str]:
     made = []
-    for name in wanted:
+    for name in sorted(names):
         if not (passwords / name).exists():
             write_private(passwords / name, secrets.token_urlsafe(32).encode())
             made.append(f"user {name}")
     scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
     changes: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(name, scram, _password(passwords, name).encode())
-        for name in wanted
+        for name in names
     ]
     _wait(client.alter_user_scram_credentials(changes, request_timeout=_SECONDS).values())
     return made
 
 
-def _allow(client: AdminClient, wanted: Mapping[str, Rights]) -> None:
-    entries = []
+def _end_users(client: AdminClient, names: Iterable[str], passwords: Path) -> list[str]:
+    gone = sorted(all_users(client) & set(names))
+    changes: list[UserScramCredentialAlteration] = [
+        UserScramCredentialDeletion(name, ScramMechanism.SCRAM_SHA_512) for name in gone
+    ]
+    if changes:
+        _wait(client.alter_user_scram_credentials(changes, request_timeout=_SECONDS).values())
+    for name in names:
+        (passwords / name).unlink(missing_ok=True)  # who comes again gets another
+    return [f"no user {name}" for name in gone]
+
+
+def all_users(client: AdminClient) -> set[str]:
+    """Return everybody who has a password on the cluster."""
+    asked: Any = client.describe_user_scram_credentials(request_timeout=_SECONDS)
+    return set(asked.result())
+
+
+def _allow(client: AdminClient, wanted: Mapping[str, Rights]) -> list[str]:
+    """Give each user its rights, and take away what it had besides."""
+    entries: set[AclBinding] = set()
     for name, right in wanted.items():
         for topic in right.writes:
-            entries += _entries(name, ResourceType.TOPIC, topic, "WRITE", "DESCRIBE")
+            entries |= _entries(name, ResourceType.TOPIC, topic, "WRITE", "DESCRIBE")
         for topic in right.reads:
-            entries += _entries(name, ResourceType.TOPIC, topic, "READ", "DESCRIBE")
-        entries += _entries(name, ResourceType.GROUP, name, "READ")
-    _wait(client.create_acls(entries, request_timeout=_SECONDS).values())
+            entries |= _entries(name, ResourceType.TOPIC, topic, "READ", "DESCRIBE")
+        if right != Rights():
+            entries |= _entries(name, ResourceType.GROUP, name, "READ")
+    # Asked first: a cluster tells of what was just given only some time later.
+    every = client.describe_acls(EVERY_RIGHT, request_timeout=_SECONDS).result()
+    ours = {f"User:{name}" for name in wanted}
+    excess = [entry for entry in every if entry.principal in ours and entry not in entries]
+    _wait(client.create_acls([*entries], request_timeout=_SECONDS).values())
+    if excess:
+        _wait(client.delete_acls([*map(_exactly, excess)], request_timeout=_SECONDS).values())
+    return [f"no {e.operation.name} of {e.name} for {e.principal[5:]}" for e in sorted(excess)]
 
 
-def _entries(user: str, kind: Any, name: str, *operations: str) -> list[AclBinding]:  # noqa: ANN401
-    return [
+def _exactly(entry: AclBinding) -> AclBindingFilter:
+    return AclBindingFilter(
+        entry.restype,
+        entry.name,
+        entry.resource_pattern_type,
+        entry.principal,
+        entry.host,
+        entry.operation,
+        entry.permission_type,
+    )
+
+
+def _entries(user: str, kind: Any, name: str, *operations: str) -> set[AclBinding]:  # noqa: ANN401
+    return {
         AclBinding(
             kind,
             name,
@@ -175,7 +251,7 @@ def _entries(user: str, kind: Any, name: str, *operations: str) -> list[AclBindi
             AclPermissionType.ALLOW,
         )
         for operation in operations
-    ]
+    }
 
 
 def _password(passwords: Path, user: str) -> str:

@@ -1,8 +1,10 @@
 """Letters that come twice, late, in any order, or not at all (F36)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -12,9 +14,11 @@ from common.consumer import Consumer
 from common.db.base import unit_of
 from common.federation.envelope import open_envelope
 from common.federation.mail import event_of
-from common.tables import InboxAggregate, InboxPending
+from common.tables import InboxAggregate, InboxPending, SubjectKey
+from common.unit import AnySelect
 from referral.models import Letter as Waiting
-from referral.worker import forget_words, postbox_of
+from referral.worker import courier_of, forget_words, postbox_of
+from tests.common.things import Around
 from tests.federation.countries import directory_of
 from tests.kit import handlers_of
 from tests.referral.crossing import (
@@ -109,6 +113,41 @@ async def test_while_the_hub_is_away_letters_wait_and_then_come_in_order(
     assert await crossing.s.status(referral_id) == "CLOSED"
     told = [e.data.get("status") for e in await crossing.r.kit.events(referral_id)]
     assert told == ["SUBMITTED", "CANCELLED"]
+
+
+class Keys(Around):
+    """Counts the keys that are asked for; without its own no letter opens."""
+
+    asked = 0
+
+    async def fetch(
+        self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        self.asked += SubjectKey.__table__ in statement.get_final_froms()
+        return await super().fetch(statement, parameters)
+
+
+async def test_while_the_hub_is_away_no_letter_is_opened(
+    crossing: Crossing, tmp_path: Path
+) -> None:
+    """Seeded: ask for the hub once the letters are sealed: each try opens them, and no entry says so."""
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    await crossing.s.do(referral_id, "submit")
+    keys = Keys(crossing.s.kit.runtime.database)
+    runtime = replace(crossing.s.kit.runtime, database=keys)
+    away = LocalBus(tmp_path / "away" / "hub.db")
+    courier = courier_of(runtime, away)
+    assert await courier.sign_waiting() == 1
+
+    for _ in range(3):
+        with pytest.raises(BusError):
+            await courier.send_due()
+    await away.close()
+
+    assert keys.asked == 0
+    assert await courier_of(runtime, crossing.s.hub).send_due() == 1
+    assert keys.asked == 1
 
 
 async def test_what_was_not_heard_is_sent_again_after_six_hours_then_every_day(

@@ -190,6 +190,9 @@ class Courier:
         due = await queries.list_due(self._database, [*keys], now, BATCH)
         if not due:
             return 0
+        # A hub that is away is found out here: before a letter is opened for it, and not between the last
+        # look at the rows and the sending.
+        await self._hub.bounds([topic_to(self._country)])
         unit = self._unit("open")
         sealed: list[tuple[Any, Record]] = []
         for row in due:
@@ -203,8 +206,6 @@ class Courier:
             # Under the name that the letters of this referral have between the two countries.
             name = str(event_of(letter).subject)
             sealed.append((row, Record(topic_to(row.recipient), name, value)))
-        # A hub that is away is waited for here, not between the look at the rows and the sending.
-        await self._hub.bounds([topic_to(self._country)])
         for row, _ in sealed:
             if row.kind in OF_THE_PERSON and row.body is not None:
                 unit.require_unchanged(Letter, id=row.id, body=row.body)

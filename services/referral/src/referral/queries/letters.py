@@ -10,7 +10,7 @@ from sqlalchemy import Select, and_, or_, select
 from common.db.base import Store
 from common.federation.custody import SignedStatement, Statement
 from common.unit import Unit
-from referral.models import CrossBorderReferral, Custody, Letter
+from referral.models import STILL_DUE, CrossBorderReferral, Custody, Letter
 
 AGAIN_AFTER: Final = timedelta(hours=6)
 """So long after the first sending a letter that nobody has heard is sent again."""
@@ -122,18 +122,15 @@ async def list_due(
     store: Store, recipients: Collection[str], now: datetime, limit: int
 ) -> Sequence[Any]:
     """Return (Letter, Custody, CrossBorderReferral) columns of the letters to be sent, oldest first."""
-    return await store.fetch(_due(recipients, now).limit(limit))
+    return await store.fetch(due_letters(recipients, now).limit(limit))
 
 
-def _due(recipients: Collection[str], now: datetime) -> Select[*tuple[Any, ...]]:
-    never_sent = Letter.sent_at.is_(None)
-    unheard = and_(
-        Letter.receipt_of == 0,
-        Letter.heard_at.is_(None),
-        or_(
-            and_(Letter.times_sent == 1, Letter.sent_at <= now - AGAIN_AFTER),
-            Letter.sent_at <= now - THEN_EVERY,
-        ),
+def due_letters(recipients: Collection[str], now: datetime) -> Select[*tuple[Any, ...]]:
+    """Return the statement of `list_due`; it is asked every second, however many letters wait."""
+    has_come = or_(
+        Letter.sent_at.is_(None),
+        and_(Letter.times_sent == 1, Letter.sent_at <= now - AGAIN_AFTER),
+        Letter.sent_at <= now - THEN_EVERY,
     )
     return (
         select(
@@ -163,7 +160,8 @@ def _due(recipients: Collection[str], now: datetime) -> Select[*tuple[Any, ...]]
         .where(
             Letter.recipient.in_(recipients),
             Custody.kid.is_not(None),
-            or_(never_sent, unheard),
+            STILL_DUE,
+            has_come,
         )
         .order_by(Letter.written_at, Letter.number)
     )

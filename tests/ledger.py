@@ -2,11 +2,13 @@
 
 docs/ledger.json holds the rows; `@pytest.mark.row("F1")` on a test says which row it shows.
 `python -m tests.ledger --write` draws docs/features.md and the README's list from both,
-`--check` fails where a row says more than a test shows.
+`--check` fails where a row says more than a test shows, `--check --whole` also where no run of this
+checkout has shown it.
 """
 
 import argparse
 import ast
+import fcntl
 import json
 import re
 import sys
@@ -23,6 +25,9 @@ README = "README.md"
 RUN = "build/ledger-run.json"
 BEGIN, END = "<!-- features:begin -->", "<!-- features:end -->"
 
+LEFT_OUT = "left out"
+"""Outcome of a test that a full run leaves to another command, which has not run here yet."""
+
 STATES = ("works", "partly", "not yet")
 SERVICES = ("intake", "referral", "reintegration", "analytics")
 KINDS = {
@@ -34,6 +39,8 @@ KINDS = {
 
 Tests = Mapping[str, Sequence[str]]
 """Row id → node ids of the tests that carry its marker."""
+Outcomes = Mapping[str, dict[str, Any]]
+"""Node id → its rows and its outcome."""
 
 
 class LedgerError(Exception):
@@ -58,10 +65,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """What the last test run showed; `full` when nothing was left out by hand."""
+    """What test runs showed; `full` once one of them left nothing out by hand."""
 
     full: bool
     tests: dict[str, dict[str, Any]]
+    """Rows and outcome by node id."""
 
     @classmethod
     def load(cls, root: Path) -> "Run":
@@ -77,6 +85,25 @@ class Run:
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps({"full": self.full, "tests": self.tests}, indent=1) + "\n")
         fresh.replace(path)
+
+
+def record(root: Path, seen: Outcomes, *, left_out: Outcomes | None = None) -> None:
+    """Keep what a run saw.
+
+    A run is full where `left_out` names the tests it left to other commands: of these what was known
+    stays, of all others it goes. Beside what a narrowed run saw everything stays.
+    """
+    lock = root / RUN.replace(".json", ".lock")
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # two runs of one checkout may end at once
+        before = Run.load(root)
+        if left_out is None:
+            run = Run(before.full, {**before.tests, **seen})
+        else:
+            kept = {test: before.tests.get(test, none) for test, none in left_out.items()}
+            run = Run(full=True, tests={**kept, **seen})
+        run.save(root)
 
 
 def load_rows(root: Path = ROOT) -> list[Row]:
@@ -161,8 +188,9 @@ def _row_calls(node: ast.AST, name: str) -> Iterator[tuple[str, int]]:
 # --- the rules
 
 
-def unshown(rows: Sequence[Row], run: Run) -> list[str]:
-    """Name the rows called `works` that no test of this full run has shown."""
+def unshown(rows: Sequence[Row], run: Run, *, whole: bool = False) -> list[str]:
+    """Name the rows called `works` that no test has shown; `whole` forgives none that was left out."""
+    enough = {"passed"} if whole else {"passed", LEFT_OUT}
     outcomes: dict[str, set[str]] = defaultdict(set)
     for test in run.tests.values():
         for row_id in test["rows"]:
@@ -171,13 +199,17 @@ def unshown(rows: Sequence[Row], run: Run) -> list[str]:
     for row in rows:
         if row.state == "works" and "failed" in outcomes[row.id]:
             found.append(f"{row.id} is said to work, but in the last run a test of it failed")
-        elif row.state == "works" and "passed" not in outcomes[row.id]:
-            found.append(f"{row.id} is said to work, but in the last full run no test of it passed")
+        elif row.state == "works" and not enough & outcomes[row.id]:
+            when = "any run here" if whole else "the last full run"
+            found.append(f"{row.id} is said to work, but in {when} no test of it passed")
     return found
 
 
-def problems(root: Path = ROOT) -> list[str]:
-    """Everything in which rows, tests, drawn pages and the last full run do not agree."""
+def problems(root: Path = ROOT, *, whole: bool = False) -> list[str]:
+    """Everything in which rows, tests, drawn pages and the last full run do not agree.
+
+    With `whole` all runs of this checkout together are asked, full or not.
+    """
     try:
         rows, tests = load_rows(root), marked_tests(root)
     except LedgerError as error:
@@ -199,7 +231,11 @@ def problems(root: Path = ROOT) -> list[str]:
         if not (root / path).exists() or (root / path).read_text() != content
     ]
     run = Run.load(root)
-    return found + (unshown(rows, run) if run.full else [])
+    # What a test showed that is gone, or shows another row now, counts no more.
+    shows = {node: [id_ for id_ in tests if node in tests[id_]] for node in run.tests}
+    now = {node: {**seen, "rows": shows[node]} for node, seen in run.tests.items()}
+    asked = whole or run.full
+    return found + (unshown(rows, Run(run.full, now), whole=whole) if asked else [])
 
 
 # --- the pages
@@ -273,11 +309,19 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--write", action="store_true", help=f"draw {PAGE} and the README's list")
     action.add_argument("--check", action="store_true", help="fail where rows and tests disagree")
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="with --check: each `works` row was shown in this checkout",
+    )
+    given = parser.parse_args(arguments)
+    if given.whole and not given.check:
+        parser.error("--whole goes with --check")
     try:
-        if parser.parse_args(arguments).write:
+        if given.write:
             write(root)
             return 0
-        found = problems(root)
+        found = problems(root, whole=given.whole)
     except LedgerError as error:
         found = [str(error)]
     for problem in found:

@@ -1,13 +1,15 @@
 """The pytest side of the ledger: knows the row markers, remembers what each marked test showed.
 
-A full run that leaves a row called `works` without a passed test ends with a failing exit code.
+A full run that leaves a row called `works` without a passed test ends with a failing exit code. What
+`-m` of the ini leaves to other commands makes a run no less full.
 """
 
+import argparse
 from collections.abc import Sequence
 
 import pytest
 
-from tests.ledger import ROWS, LedgerError, Row, Run, load_rows, unshown
+from tests.ledger import LEFT_OUT, ROWS, LedgerError, Row, Run, load_rows, record, unshown
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,7 +28,7 @@ class LedgerRecorder:
         self._rows = rows
         self._marked: dict[str, list[str]] = {}
         self._outcomes: dict[str, str] = {}
-        self._narrowed = False
+        self._left_out: set[str] = set()
         self._unshown: list[str] = []
 
     def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
@@ -43,7 +45,7 @@ class LedgerRecorder:
                 self._marked[test] = sorted({*self._marked.get(test, ()), *ids})
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self._narrowed = True
+        self._left_out.update(_function_of(item.nodeid) for item in items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = _function_of(report.nodeid)
@@ -65,15 +67,17 @@ class LedgerRecorder:
             test: {"rows": self._marked[test], "outcome": outcome}
             for test, outcome in sorted(self._outcomes.items())
         }
-        before = Run.load(self._config.rootpath)
-        # A narrowed run renews what it saw and leaves the rest of the last full run as it was.
-        run = Run(full=True, tests=seen) if full else Run(before.full, before.tests | seen)
-        if full or seen:
-            run.save(self._config.rootpath)
         if full:
-            self._unshown = unshown(self._rows, run)
+            left_out = {
+                test: {"rows": self._marked[test], "outcome": LEFT_OUT}
+                for test in sorted(self._left_out & self._marked.keys())
+            }
+            record(self._config.rootpath, seen, left_out=left_out)
+            self._unshown = unshown(self._rows, Run(full=True, tests={**left_out, **seen}))
             if self._unshown and exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif seen:
+            record(self._config.rootpath, seen)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._unshown:
@@ -83,16 +87,23 @@ class LedgerRecorder:
 
     def _is_full(self, session: pytest.Session, exitstatus: int) -> bool:
         option = self._config.option
-        chosen = (option.keyword, option.markexpr, option.ignore, option.ignore_glob)
+        narrowing = ("keyword", "ignore", "ignore_glob", "deselect", "lf", "stepwise")
         return (
             self._config.args_source is pytest.Config.ArgsSource.TESTPATHS
-            and not any(chosen)
-            and not getattr(option, "lf", False)
-            and not self._narrowed
+            and not any(getattr(option, name, None) for name in narrowing)
+            and option.markexpr in {"", _default_markexpr(self._config)}
             and not session.shouldstop
             and not session.shouldfail
             and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         )
+
+
+def _default_markexpr(config: pytest.Config) -> str:
+    """Return the `-m` that the ini gives to every run."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-m", default="")
+    given, _ = parser.parse_known_args(config.getini("addopts"))
+    return str(given.m)
 
 
 def _function_of(nodeid: str) -> str:

@@ -1,6 +1,7 @@
 """The ledger refuses every claim that no test bears out. Each test works on a small house of its own."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ pytest_plugins = ["pytester"]
 
 README = f"# House\n\n{ledger.BEGIN}\n{ledger.END}\n\nMore.\n"
 MARKED = '@pytest.mark.row("F1")\ndef test_case() -> None:\n    assert True\n'
+ON_KAFKA = '@pytest.mark.kafka\n@pytest.mark.row("F2")\ndef test_far() -> None: ...\n'
 
 
 def row(id_: str = "F1", state: str = "works", **more: Any) -> dict[str, Any]:
@@ -27,8 +29,8 @@ def house(root: Path, *rows: dict[str, Any], test: str = MARKED) -> Path:
     (root / "tests/conftest.py").write_text('pytest_plugins = ["tests.ledger_plugin"]\n')
     (root / "tests/test_case.py").write_text(f"import pytest\n\n\n{test}")
     (root / "pytest.ini").write_text(
-        "[pytest]\ntestpaths = tests\naddopts = --import-mode=importlib -p no:asyncio -p no:hypothesispytest -p no:anyio -p no:platformdirs\n"
-        "markers =\n    row(*ids)\n"
+        "[pytest]\ntestpaths = tests\naddopts = -m 'not kafka' --import-mode=importlib -p no:asyncio -p no:hypothesispytest -p no:anyio -p no:platformdirs\n"
+        "markers =\n    row(*ids)\n    kafka\n"
     )
     return root
 
@@ -205,6 +207,118 @@ def test_a_narrowed_run_claims_nothing_but_renews_what_it_saw(pytester: pytest.P
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert ledger.Run.load(root).full
     assert ledger.problems(root) == ["F1 is said to work, but in the last run a test of it failed"]
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        ["-k", "case"],
+        ["-m", "row"],
+        ["--ignore=tests/other"],
+        ["--deselect=tests/test_case.py::test_other"],
+        ["--lf"],
+        ["--sw"],
+        ["tests/test_case.py"],
+    ],
+)
+def test_whatever_narrows_a_run_by_hand_keeps_it_from_claiming(
+    pytester: pytest.Pytester, narrowed: list[str]
+) -> None:
+    # Fails when one of the ways is forgotten: rows of what was left out would be called unshown.
+    root = house(pytester.path, row(), test=f"{MARKED}def test_other() -> None: ...\n")
+
+    assert pytester.runpytest_inprocess(*narrowed).ret == pytest.ExitCode.OK
+
+    assert not ledger.Run.load(root).full
+
+
+def test_what_the_ini_leaves_to_another_command_makes_a_run_no_less_full(
+    pytester: pytest.Pytester,
+) -> None:
+    """Seeded: count any `-m`, or what it deselects, as narrowed; forget what the other command showed."""
+    root = drawn(house(pytester.path, row(), row("F2"), test=MARKED + ON_KAFKA))
+
+    assert pytester.runpytest_inprocess().ret == pytest.ExitCode.OK
+    assert ledger.Run.load(root).full
+    assert ledger.main(["--check"], root) == 0
+    assert ledger.problems(root, whole=True) == [
+        "F2 is said to work, but in any run here no test of it passed"
+    ]
+
+    assert pytester.runpytest_inprocess("-m", "kafka").ret == pytest.ExitCode.OK
+    assert ledger.main(["--check", "--whole"], root) == 0
+    assert pytester.runpytest_inprocess().ret == pytest.ExitCode.OK
+    assert ledger.main(["--check", "--whole"], root) == 0
+
+
+def test_what_failed_under_another_command_fails_the_check_and_not_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    """Seeded: judge a run by what others recorded; forget what they recorded."""
+    failing = ON_KAFKA.replace("...", "assert False")
+    root = drawn(house(pytester.path, row(), row("F2"), test=MARKED + failing))
+    assert pytester.runpytest_inprocess("-m", "kafka").ret == pytest.ExitCode.TESTS_FAILED
+
+    assert pytester.runpytest_inprocess().ret == pytest.ExitCode.OK
+    assert ledger.problems(root) == ["F2 is said to work, but in the last run a test of it failed"]
+
+
+def test_the_whole_is_asked_of_all_runs_though_none_was_full(pytester: pytest.Pytester) -> None:
+    """Seeded: ask only where a run was full, as `--check` does: runs in parts would show nothing."""
+    root = drawn(house(pytester.path, row(), row("F2"), test=MARKED + ON_KAFKA))
+    pytester.runpytest_inprocess("tests/test_case.py")
+
+    assert ledger.main(["--check"], root) == 0
+    assert ledger.main(["--check", "--whole"], root) == 1
+    pytester.runpytest_inprocess("-m", "kafka")
+    assert ledger.main(["--check", "--whole"], root) == 0
+
+    (root / "tests/test_case.py").write_text(
+        f"import pytest\n\n\n{MARKED.replace('True', 'False')}{ON_KAFKA}"
+    )
+    pytester.runpytest_inprocess("-k", "case")
+    assert ledger.problems(root, whole=True) == [
+        "F1 is said to work, but in the last run a test of it failed"
+    ]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        MARKED.replace("test_case", "test_gone"),
+        MARKED.replace('"F1"', '"F1", "F2"'),
+    ],
+    ids=["test gone", "row gone"],
+)
+def test_what_is_marked_no_more_shows_nothing(pytester: pytest.Pytester, before: str) -> None:
+    """Seeded: believe the record of a test that is gone, or the rows that a test had when it ran."""
+    root = house(pytester.path, row(), row("F2"), test=before)
+    pytester.runpytest_inprocess("tests/test_case.py")
+    (root / "tests/test_case.py").write_text(
+        f"import pytest\n\n\n{MARKED}{ON_KAFKA.replace('far', 'new')}"
+    )
+
+    found = ledger.problems(drawn(root), whole=True)
+
+    unshown = ["F1", "F2"] if "test_gone" in before else ["F2"]
+    assert [problem.split()[0] for problem in found] == unshown
+
+
+def test_the_whole_is_no_matter_of_drawing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        ledger.main(["--write", "--whole"], house(tmp_path, row()))
+
+
+def test_runs_that_end_at_once_all_keep_what_they_saw(tmp_path: Path) -> None:
+    # Fails when what others recorded is read before it is one's turn to write.
+    seen = {
+        f"tests/test_case.py::test_{n}": {"rows": ["F1"], "outcome": "passed"} for n in range(80)
+    }
+
+    with ThreadPoolExecutor(8) as runs:
+        [*runs.map(lambda test: ledger.record(tmp_path, {test: seen[test]}), seen)]
+
+    assert ledger.Run.load(tmp_path) == ledger.Run(full=False, tests=seen)
 
 
 def test_one_failed_case_of_a_parametrised_test_outweighs_the_passed_ones(

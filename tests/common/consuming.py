@@ -11,7 +11,8 @@ from common.db import Database
 from common.events import Event
 from common.inbox import Handler
 from common.sealing import ServiceBox
-from tests.common.things import TOPIC, BusAround, ThingMoved, on_thing
+from common.unit import Unit
+from tests.common.things import TOPIC, Around, BusAround, ThingMoved, on_thing
 from tests.conftest import fixed_id
 
 GOOD, BAD = fixed_id(1), fixed_id(2)
@@ -41,6 +42,20 @@ class Scene:
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+
+
+class Down(Around):
+    """A database that refuses so many writes, and then is back."""
+
+    def __init__(self, inner: Database, writes: int) -> None:
+        super().__init__(inner)
+        self._left = writes
+
+    async def write(self, unit: Unit) -> None:
+        if self._left:
+            self._left -= 1
+            raise ConnectionRefusedError
+        await super().write(unit)
 
 
 class TwoAtATime:

@@ -18,7 +18,7 @@ from common.inbox import Inbox, LostPartitionError
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
 from common.unit import AnySelect, Unit
-from tests.common.consuming import BAD, GOOD, FewAtATime, Scene, TwoAtATime, record_of
+from tests.common.consuming import BAD, GOOD, Down, FewAtATime, Scene, TwoAtATime, record_of
 from tests.common.things import (
     TOPIC,
     Around,
@@ -83,16 +83,7 @@ async def test_the_waits_grow_to_half_a_minute_and_no_further(
     database: Database, box: ServiceBox
 ) -> None:
     # Fails when a database that is down is asked without a pause, is given up, or counts as a try.
-    class Down(Around):
-        left = 12
-
-        async def write(self, unit: Unit) -> None:
-            if self.left:
-                self.left -= 1
-                raise ConnectionRefusedError
-            await super().write(unit)
-
-    scene = Scene(Down(database), box)
+    scene = Scene(Down(database, 12), box)
 
     await scene.consumer.accept(delivered(steps_of(GOOD, 1))[0])
 

@@ -20,10 +20,9 @@ from common.events import Event, canonical
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
 from common.unit import Unit
-from tests.common.consuming import Scene, record_of
+from tests.common.consuming import Down, Scene, record_of
 from tests.common.things import (
     TOPIC,
-    Around,
     ThingMoved,
     accounts,
     counted,
@@ -277,17 +276,8 @@ async def test_what_an_outage_undid_takes_no_room(
 ) -> None:
     # Fails when each try counts: after an outage the next dead letters would be dropped.
     monkeypatch.setattr(dead_letters, "MOST", 2)
+    scene = Scene(Down(database, 6), box)
 
-    class Down(Around):
-        left = 6
-
-        async def write(self, unit: Unit) -> None:
-            if self.left:
-                self.left -= 1
-                raise ConnectionRefusedError
-            await super().write(unit)
-
-    scene = Scene(Down(database), box)
     for delivery in delivered([b"a", b"b"]):
         await scene.consumer.accept(delivery)
 

@@ -1,8 +1,8 @@
 """On PostgreSQL the relay hears of what another process committed, and does not wait for its poll."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,30 @@ async def relaying(database: Idle, bus: Bus) -> AsyncIterator[None]:
 async def idle(database: Idle) -> None:
     async with asyncio.timeout(30):
         await database.found_nothing.acquire()
+
+
+class Overheard:
+    """A connection that hears whatever is said of the outbox."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    async def finish(self, database: PostgresDatabase, word: str) -> None:
+        """Let a database tell what it has to tell, and then say a word of our own."""
+        await database._herald.close()
+        self._connection.execute(f"NOTIFY {CHANNEL}, '{word}'")
+
+    def first(self, count: int) -> list[str]:
+        """Wait for so many words, and return them."""
+        heard = self._connection.notifies(timeout=30, stop_after=count)
+        return [each.payload for each in heard]
+
+
+@contextmanager
+def overheard(url: str) -> Iterator[Overheard]:
+    with psycopg.connect(url.replace("+asyncpg", ""), autocommit=True) as connection:
+        connection.execute(f"LISTEN {CHANNEL}")
+        yield Overheard(connection)
 
 
 async def until_all_left(database: Database) -> None:
@@ -158,35 +182,27 @@ async def test_only_a_commit_with_events_is_told(api: PostgresDatabase, postgres
     await api.fetch(select(OutboxMessage.id))
     quiet = new_unit(api)
     quiet.audit("read", "thing", [str(fixed_id(1))], about=fixed_id(1))
-    with psycopg.connect(postgres_url.replace("+asyncpg", ""), autocommit=True) as other:
-        other.execute(f"LISTEN {CHANNEL}")
-
+    with overheard(postgres_url) as words:
         await api.write(quiet)
         async with api.batch() as batch:
             await batch.write(quiet)
-        await api._herald.close()
-        other.execute(f"NOTIFY {CHANNEL}, 'then'")
+        await words.finish(api, "then")
         await made(api, fixed_id(1))
-        await api._herald.close()
-        other.execute(f"NOTIFY {CHANNEL}, 'end'")
+        await words.finish(api, "end")
 
-        told = [each.payload for each in other.notifies(timeout=30, stop_after=3)]
-    assert told == ["then", "", "end"]
+        assert words.first(3) == ["then", "", "end"]
 
 
 async def test_what_is_written_while_it_tells_is_told_after(
     api: PostgresDatabase, postgres_url: str
 ) -> None:
     # Fails when a commit that comes while the word of another is under way is never told.
-    with psycopg.connect(postgres_url.replace("+asyncpg", ""), autocommit=True) as other:
-        other.execute(f"LISTEN {CHANNEL}")
+    with overheard(postgres_url) as words:
         await made(api, fixed_id(1))
         await made(api, fixed_id(2))
-        await api._herald.close()
-        other.execute(f"NOTIFY {CHANNEL}, 'end'")
+        await words.finish(api, "end")
 
-        told = [each.payload for each in other.notifies(timeout=30, stop_after=3)]
-    assert told == ["", "", "end"]
+        assert words.first(3) == ["", "", "end"]
 
 
 async def test_the_applications_role_tells_and_hears_and_nothing_is_said(
@@ -196,9 +212,7 @@ async def test_the_applications_role_tells_and_hears_and_nothing_is_said(
     login = set_up(postgres_urls, tmp_path)["intake"]
     migrate("intake", login)
     worker, api = opened(login.application), opened(login.application)
-    plain = login.application.replace("+asyncpg", "")
-    with psycopg.connect(plain, autocommit=True) as other:
-        other.execute(f"LISTEN {CHANNEL}")
+    with overheard(login.application) as words:
         await worker.listen()
         worker.outbox_written.clear()
         unit = new_unit(api)
@@ -210,6 +224,6 @@ async def test_the_applications_role_tells_and_hears_and_nothing_is_said(
 
         async with asyncio.timeout(30):
             await worker.outbox_written.wait()
-        assert [each.payload for each in other.notifies(timeout=30, stop_after=1)] == [""]
+        assert words.first(1) == [""]
     await worker.close()
     await api.close()

@@ -43,23 +43,26 @@ async def world(logins: dict[str, Logins], tmp_path: Path) -> AsyncIterator[Worl
     CALLER.reset(before)
 
 
+async def back_up(world: World, logins: dict[str, Logins], folder: Path) -> dict[str, str]:
+    """Copy all RS has at rest, its folder to `folder`; return the URLs of its databases' copies."""
+    await world.s.end()
+    copies = urls_of({service: copy(login) for service, login in logins.items()})
+    shutil.copytree(world.s.home, folder)
+    await world.s.start()
+    return copies
+
+
 @pytest.mark.row("C1", "F36")
 async def test_databases_that_were_put_back_are_known_and_nothing_is_edited_before_peers_answer(
     world: World, logins: dict[str, Logins], tmp_path: Path
 ) -> None:
     """Seeded: sign a database by its name; give the application no right to take a letter back."""
-    await world.s.end()
-    backup = {service: copy(login) for service, login in logins.items()}
-    shutil.copytree(world.s.home, tmp_path / "folder")
-    await world.s.start()
+    copies = await back_up(world, logins, tmp_path / "folder")
     assert (await world.s.edit()).status_code == 200  # no sign of anything
     await world.handed_over()
 
-    await world.s.end()
-    shutil.rmtree(world.s.home)
-    shutil.copytree(tmp_path / "folder", world.s.home)
-    world.s.urls = urls_of(backup)
-    await world.s.start()
+    world.s.urls = copies
+    await world.put_back(world.s, tmp_path / "folder")
     refused = await world.s.edit()
     await world.rest()
 
@@ -75,16 +78,10 @@ async def test_what_was_said_since_gives_way_by_the_rights_of_production(
     world: World, logins: dict[str, Logins], tmp_path: Path
 ) -> None:
     """Seeded: leave DELETE out of the rights on custody, letters or the inbox."""
-    await world.s.end()
-    backup = {service: copy(login) for service, login in logins.items()}
-    shutil.copytree(world.s.home, tmp_path / "folder")
-    await world.s.start()
+    copies = await back_up(world, logins, tmp_path / "folder")
     await world.handed_over()
-    await world.s.end()
-    shutil.rmtree(world.s.home)
-    shutil.copytree(tmp_path / "folder", world.s.home)
-    world.s.urls = urls_of(backup)
-    await world.s.start()
+    world.s.urls = copies
+    await world.put_back(world.s, tmp_path / "folder")
     await world.go_on_alone(world.s)  # against better knowledge
 
     given = await world.give()

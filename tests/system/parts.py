@@ -65,7 +65,7 @@ class Parts:
         started = self._start(service, part, crash_at=crash_at)
         self._running[_name(service, part, again)] = started
         if part == "api":
-            poll(lambda: self._is_ready(service) or started.poll() is not None)
+            poll(lambda: self.is_ready(service) or started.poll() is not None)
 
     def restart(self, service: str, part: str) -> None:
         """Kill a process and start it again."""
@@ -124,10 +124,20 @@ class Parts:
         self, service: str, part: str, *options: str, crash_at: str = ""
     ) -> "subprocess.Popen[bytes]":
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PRAG_")}  # noqa: TID251  the parent's
+        mine = self.settings(service, part) | {"PRAG_TEST_CRASH": crash_at}
+        with (self.home / f"{service}-{part}.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", f"{service}.{part}", *options],
+                env=kept | mine,
+                stdout=log,
+                stderr=log,
+            )
+
+    def settings(self, service: str, part: str) -> dict[str, str]:
+        """Return the PRAG_ variables of a process."""
         logins = self.logins[service]
         mine = {
             "PRAG_COUNTRY": self.country,
-            "PRAG_TEST_CRASH": crash_at,
             "PRAG_PEERS_FOLDER": str(self.place.peers),
             "PRAG_OWN_KEYS_FILE": str(self.place.own_keys(service)),
             "PRAG_DATABASE_URL": logins.owner if part == "migrate" else logins.application,
@@ -149,15 +159,9 @@ class Parts:
             mine["PRAG_HUB_BOOTSTRAP"] = self._hub.address
             mine["PRAG_HUB_USER"] = user
             mine["PRAG_HUB_PASSWORD_FILE"] = str(self._hub.passwords / user)
-        with (self.home / f"{service}-{part}.log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", f"{service}.{part}", *options],
-                env=kept | mine,
-                stdout=log,
-                stderr=log,
-            )
+        return mine
 
-    def _is_ready(self, service: str) -> bool:
+    def is_ready(self, service: str) -> bool:
         try:
             return httpx.get(self.url(service, "/readyz")).is_success
         except httpx.TransportError:

@@ -13,6 +13,7 @@ from tests.system.load import prepare, run_load
 from tests.system.parts import Parts, is_drained
 from tests.system.people import Site
 from tests.system.processes import SERVICES, poll
+from tests.system.serving import Served
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres]
 
@@ -32,21 +33,24 @@ def test_eight_processes_on_postgresql_lose_and_double_nothing_when_each_is_kill
 ) -> None:
     # Fails when a worker keeps anything in memory that the others rely on, or an API answers first.
     for service in SERVICES:
-        assert [parts.migrate(service), parts.migrate(service)] == [0, 0]
-        for part in ("api", "worker"):
-            parts.start(service, part)
-    site = Site(parts.home, parts.port_base)
-    site.is_up()
-    prepare(site)
+        assert parts.migrate(service) == 0  # `serve` does so again, which changes nothing
+    with Served(parts).wait_ready() as country:
+        site = Site(parts.home, parts.port_base)
+        site.is_up()
+        prepare(site)
 
-    with ThreadPoolExecutor(1) as people:
-        load = people.submit(run_load, site, 7)
-        for part in ("worker", "api"):
-            for service in SERVICES:
-                parts.restart(service, part)
-                site.is_up()
-        load.result()
-    poll(lambda: is_drained(parts))
+        with ThreadPoolExecutor(1) as people:
+            load = people.submit(run_load, site, 7)
+            for part in ("worker", "api"):
+                for service in SERVICES:
+                    country.kill(service, part)
+                    site.is_up()
+            load.result()
+        poll(lambda: is_drained(parts))
+
+        assert len(country.running()) == 8
+        assert country.end() == 0
+        assert country.running() == []
 
     site.close()
     told = Counter(each for done in site.done for each in done.told)
@@ -62,4 +66,3 @@ def test_eight_processes_on_postgresql_lose_and_double_nothing_when_each_is_kill
     assert plans > 0
     facts = "SELECT count(DISTINCT plan_id) FROM plan_fact WHERE entered_on IS NOT NULL"
     assert parts.rows("analytics", facts) == [(plans,)]
-    assert parts.end() == [0] * 8

@@ -56,6 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.set_defaults(command=_up, parser=up)
 
+    serve = commands.add_parser(
+        "serve", help="start the processes of production and keep them alive, without containers"
+    )
+    serve.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="their settings, as in deploy/country.ini",
+    )
+    serve.set_defaults(command=_serve, parser=serve)
+
     token = commands.add_parser("token", help="print one access token and nothing else")
     token.add_argument("--role", required=True, help="a code of the list actor_roles, in any case")
     token.add_argument(
@@ -168,6 +179,12 @@ def _verify_audit(_: argparse.Namespace) -> int:
     from prag.verify_audit import report  # noqa: PLC0415
 
     return report(_home())
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from prag.serve import serve  # noqa: PLC0415
+
+    return serve(options.file)
 
 
 def _kafka(options: argparse.Namespace) -> int:

@@ -8,14 +8,14 @@ _PAUSE_SECONDS = 0.02
 _PATIENCE_SECONDS = 2.0
 
 
-async def is_ready(port: int) -> bool:
-    """Tell whether the service on this port of this machine answers /readyz with 200."""
+async def is_ready(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether the service on this port, of this machine, answers /readyz with 200."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(
-                    f"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+                    f"GET /readyz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
                 )
                 status = await reader.readline()
             finally:

@@ -1,0 +1,119 @@
+"""`prag serve`: what it takes from its file, what it starts again, and when it gives up."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import psycopg
+import pytest
+from psycopg import sql
+
+from prag.manifest import SERVICES, TroubleError
+from prag.serve import PARTS, environment
+from tests.conftest import PostgresUrls
+from tests.house import ROOT
+from tests.system.parts import Parts
+from tests.system.processes import poll
+from tests.system.serving import Served
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def parts(tmp_path: Path, postgres_urls: PostgresUrls) -> Iterator[Parts]:
+    country = Parts(tmp_path, postgres_urls)
+    yield country
+    country.close()
+
+
+@pytest.mark.postgres
+def test_a_setting_that_can_never_work_ends_all_of_it_and_is_named(parts: Parts) -> None:
+    # Fails when it goes on starting again what cannot start, or leaves the others running.
+    login = parts.logins["referral"]
+    with Served(parts).wait_ready() as country:
+        with psycopg.connect(login.root.replace("+asyncpg", ""), autocommit=True) as root:
+            root.execute(sql.SQL("ALTER ROLE {} BYPASSRLS").format(sql.Identifier(login.role)))
+        died = country.find("referral", "api")
+        assert died is not None
+
+        died.kill()
+
+        assert country.wait() == 78
+        assert "prag: referral.api ended with -9; it is started again in 0.5 s." in country.said
+        assert "prag: referral.api will not start before a setting is mended" in country.said
+        assert country.running() == []
+
+
+@pytest.mark.postgres
+def test_whoever_kills_it_has_ended_the_country(parts: Parts) -> None:
+    # Fails when processes stay behind, which the next start would run beside its own.
+    with Served(parts).wait_ready() as country:
+        kept = country.running()
+        assert len(kept) == 8
+
+        country.kill_all()
+
+        poll(lambda: not any(map(psutil.Process.is_running, kept)))
+
+
+def test_the_file_that_is_shipped_is_one_that_every_process_can_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Fails when a setting is added and deploy/country.ini does not know it.
+    for service in SERVICES:
+        for part in PARTS:
+            with monkeypatch.context() as own:
+                for name, value in environment(
+                    ROOT / "deploy" / "country.ini", service, part
+                ).items():
+                    own.setenv(name, value)
+                settings = import_module(f"{service}.settings").Settings()
+            assert settings.database_url == (
+                f"postgresql+asyncpg://prag_{service}@postgres/prag_{service}"
+            )
+
+
+def test_a_section_goes_before_one_that_stands_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRAG_HOST", "10.0.0.1")
+    monkeypatch.setenv("LANG", "sr")
+    file = tmp_path / "country.ini"
+    file.write_text(
+        "[country]\nPRAG_COUNTRY=RS\nPGUSER=prag_{service}\n[migrate]\nPGUSER=prag_{service}_owner\n"
+        "[referral.worker]\nPRAG_HUB_USER=rs-referral\n"
+    )
+
+    found = environment(file, "referral", "worker")
+    assert found["PGUSER"] == "prag_referral"
+    assert found["PRAG_HUB_USER"] == "rs-referral"
+    assert found["LANG"] == "sr"
+    assert "PRAG_HOST" not in found
+    assert environment(file, "intake", "migrate")["PGUSER"] == "prag_intake_owner"
+    assert "PRAG_HUB_USER" not in environment(file, "referral", "api")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("PRAG_COUNTRY=RS", "line 1: not NAME=value in a section"),
+        ("[country]\nsecret words", "line 2: not NAME=value in a section"),
+        ("[country]\nA=1\nA=2", "line 3: this stands there twice"),
+        ("[country]\n[country]", "line 2: this stands there twice"),
+        ("[courier]", "no process of the kind [courier]"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_its_line_and_not_repeated(
+    tmp_path: Path, text: str | None, words: str
+) -> None:
+    file = tmp_path / "country.ini"
+    if text is not None:
+        file.write_text(text)
+
+    with pytest.raises(TroubleError) as told:
+        environment(file, "intake", "api")
+
+    assert words in str(told.value)
+    assert "secret" not in str(told.value)

@@ -251,3 +251,33 @@ async def test_the_start_and_the_end_of_api_and_worker_are_in_the_log(
         ("worker.stopped", runtime.name),
         ("api.stopped", runtime.name),
     ]
+
+
+def test_a_library_that_says_the_same_again_and_again_is_told_once_with_its_count() -> None:
+    # Fails when a library in a loop buries what the service says, or when its lines are lost unseen.
+    stream, library = io.StringIO(), logging.getLogger("library.of.tests")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLines())
+
+    def say(times: int) -> None:
+        for _ in range(times):
+            library.warning(CANARY)
+
+    library.addHandler(handler)
+    library.propagate = False
+    try:
+        times = iter([0.0, 1, 2, 59, 59.9, 59.9, 60])
+        handler.addFilter(logs.TypeOnly(lambda: next(times)))
+        say(5)
+        library.warning("from another line")
+        assert len(parsed(stream)) == 2
+
+        say(1)
+    finally:
+        library.removeHandler(handler)
+        library.propagate = True
+
+    told = parsed(stream)[-1]
+    assert told["count"] == 4
+    assert "library.of.tests" in told["event"]
+    assert CANARY not in stream.getvalue()

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--minutes", type=int, default=15, metavar="N", help="1 to 15 (15)")
     token.set_defaults(command=_token, parser=token)
 
-    demo = commands.add_parser("demo", help="tell the story of one country and check each step")
+    demo = commands.add_parser("demo", help="tell the story of two countries and a hub, and check each step")
     demo.set_defaults(command=_demo, parser=demo)
 
     verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")

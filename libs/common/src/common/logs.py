@@ -5,12 +5,14 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
 import structlog
+
+from common.clock import monotonic
 
 ALLOWED = frozenset(
     {
@@ -50,10 +52,29 @@ def keep_declared(_: object, __: str, entry: MutableMapping[str, Any]) -> Mutabl
     return entry
 
 
-class _TypeOnly(logging.Filter):
-    """Library loggers: their messages may hold values, so only where and how bad is kept."""
+QUIET_SECONDS = 60.0
+
+
+class TypeOnly(logging.Filter):
+    """Library loggers: their messages may hold values, so only where and how bad is kept.
+
+    A line that comes again within a minute is counted and told with the next one: a library
+    that tries for ever says so several times a second, and would bury what we have to say.
+    """
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._told: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        place, now = (record.name, record.lineno), self._now()
+        until, unsaid = self._told.get(place, (now, 0))
+        if now < until:
+            self._told[place] = until, unsaid + 1
+            return False
+        self._told[place] = now + QUIET_SECONDS, 0
+        record.unsaid = unsaid
         record.exc_info = None
         record.exc_text = None
         record.stack_info = None
@@ -63,12 +84,18 @@ class _TypeOnly(logging.Filter):
         return True
 
 
-class _Json(logging.Formatter):
+class JsonLines(logging.Formatter):
     """Library records in the form of our own: one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        entry = {"event": record.getMessage(), "level": record.levelname.lower(), "timestamp": at}
+        entry: dict[str, Any] = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "timestamp": at,
+        }
+        if unsaid := getattr(record, "unsaid", 0):
+            entry["count"] = unsaid
         return json.dumps(entry, ensure_ascii=False)
 
 
@@ -98,8 +125,8 @@ def configure(stream: Any = None) -> None:  # noqa: ANN401
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.addFilter(_TypeOnly())
-    handler.setFormatter(_Json())
+    handler.addFilter(TypeOnly())
+    handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _report

@@ -1,4 +1,4 @@
-"""`prag demo`: the story of one country, told and checked step by step on real processes."""
+"""`prag demo`: the story of two countries and a hub, told and checked step by step on real processes."""
 
 from prag.demo.telling import run
 

@@ -118,7 +118,7 @@ class Broker:
 
     def _wait_until_up(self) -> None:
         assert self._process is not None
-        deadline, pause = monotonic() + PATIENCE, threading.Event()
+        deadline, pause = monotonic() + 3 * PATIENCE, threading.Event()
         while True:
             try:
                 create_connection(("127.0.0.1", self.port), 1).close()

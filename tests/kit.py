@@ -26,6 +26,7 @@ from sqlalchemy import select
 
 from common.bus import Delivery
 from common.clock import new_id
+from common.consumer import with_audit_heads
 from common.events import Event, EventData, topic_of
 from common.inbox import Handlers, Inbox, Outcome
 from common.migrations import upgrade
@@ -128,7 +129,7 @@ class Kit:
         """Take events through the service's inbox, as its worker does with what the bus brings."""
         inbox = Inbox(
             self.runtime.database,
-            handlers_of(self.runtime),
+            with_audit_heads(self.runtime.name, handlers_of(self.runtime)),
             service=self.runtime.name,
             box=self.runtime.box,
             source=self.runtime.source,

@@ -27,7 +27,7 @@ FORMATS = frozenset({"uuid", "date", "date-time"})
 
 LONGEST = 64
 
-HEX = re.compile(r"\^\[0-9a-f\]\{[0-9]+\}\$")
+HEX = re.compile(r"\^\[0-9a-f\]\{([0-9]+)\}\$")
 """A hash or signature of fixed length: the only string that may be longer than LONGEST."""
 
 SEALED = r"^[0-9a-f]{32}\.[A-Za-z0-9+/]+={0,2}$"

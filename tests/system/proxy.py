@@ -29,8 +29,12 @@ class Way(Enum):
 class _Link:
     """One connection through the wire."""
 
-    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, client: asyncio.StreamWriter, server: asyncio.StreamWriter, *, is_struck: bool
+    ) -> None:
         self.ends = {Way.ASKED: server, Way.ANSWERED: client}
+        self.is_struck = is_struck
+        """Whether what happens to the wire happens to this connection."""
         self.is_deaf = False
         """Whether the server's end is gone and nobody told the client."""
 
@@ -55,8 +59,10 @@ class Proxy:
     whole again, if both sides still wait for it. `held` is what was sent into the cut wire.
     """
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, *, only: Callable[[int], bool] = lambda _: True) -> None:
+        """`only` tells by a client's port whether what happens here strikes its connection."""
         self._upstream = upstream
+        self._only = only
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._links: set[_Link] = set()
@@ -120,8 +126,9 @@ class Proxy:
 
         def forget() -> None:
             for link in self._links:
-                link.is_deaf = True
-                link.ends[Way.ASKED].close()
+                if link.is_struck:
+                    link.is_deaf = True
+                    link.ends[Way.ASKED].close()
 
         self._now(forget)
 
@@ -145,9 +152,11 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            await self._is_whole[Way.ASKED].wait()
+            is_struck = self._only(answers.get_extra_info("peername")[1])
+            if is_struck:
+                await self._is_whole[Way.ASKED].wait()
             there, to_server = await self._reach()
-            link = _Link(answers, to_server)
+            link = _Link(answers, to_server, is_struck=is_struck)
             self._links.add(link)
             try:
                 async with asyncio.TaskGroup() as both:
@@ -169,14 +178,14 @@ class Proxy:
     async def _pump(self, source: asyncio.StreamReader, link: _Link, way: Way) -> None:
         """Carry bytes one way; EOFError at their end ends the other way too."""
         while chunk := await source.read(65536):
-            if not self._is_whole[way].is_set():
+            if link.is_struck and not self._is_whole[way].is_set():
                 self.held += chunk
                 await self._is_whole[way].wait()
-            if self._delay:
+            if link.is_struck and self._delay:
                 await self._pass(self._delay)
             if link.is_deaf:
                 continue
-            if self._resets and way is Way.ANSWERED:
+            if link.is_struck and self._resets and way is Way.ANSWERED:
                 link.ends[way].write(chunk[: len(chunk) // 2])
                 link.reset()
                 break
@@ -184,7 +193,8 @@ class Proxy:
             await link.ends[way].drain()
         if link.is_deaf and way is Way.ANSWERED:
             await self._over.wait()
-        await self._is_whole[way].wait()  # a goodbye does not get through a cut wire either
+        if link.is_struck:
+            await self._is_whole[way].wait()  # a goodbye does not get through a cut wire either
         raise EOFError
 
     async def _pass(self, seconds: float) -> None:

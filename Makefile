@@ -34,7 +34,7 @@ test: $(STAMP)  ## All tests that need no Java; ARGS="-k accept" narrows them
 test-kafka: $(STAMP) build/kafka build/keycloak  ## The tests on a real Kafka broker and a real Keycloak (needs Java 17 and Maven)
 	@exec $(RUN)/pytest -m "(kafka or keycloak) and not faults" $(ARGS)
 
-test-faults: $(STAMP) build/kafka  ## Wires cut and disks filled under load, and every disk searched for a person (Kafka as above; Linux, root)
+test-faults: $(STAMP) build/kafka  ## More wires cut and disks filled under load, for minutes (Kafka as above; Linux, root)
 	@exec $(RUN)/pytest -m faults $(ARGS)
 
 build/kafka:

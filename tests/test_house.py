@@ -34,6 +34,7 @@ RULES: list[tuple[Rule, tuple[str, ...], set[str]]] = [
         {
             "libs/common/src/common/crash.py",
             "deploy/standalone/src/prag/demo/country.py",  # starts and kills a country of its own
+            "deploy/standalone/src/prag/serve.py",  # hands its own on to what it starts
         },
     ),
 ]

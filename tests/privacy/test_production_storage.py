@@ -27,7 +27,7 @@ from tests.privacy.canaries import Person, Scanner, persons
 from tests.system.parts import Parts
 from tests.system.processes import PATIENCE, poll
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 
 TOPIC = "planted"
 Place = Callable[[], Iterator[bytes]]

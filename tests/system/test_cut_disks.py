@@ -15,9 +15,9 @@ from tests.system.disks import Disk, small_disk
 from tests.system.parts import Parts
 from tests.system.processes import poll
 from tests.system.whole import assert_whole, is_at_rest, taken_in_order
-from tests.system.writing import Writer, away, write_down
+from tests.system.writing import Writer, away, first_and_others, write_down
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 
 SERVICES = ("intake", "analytics")
 FULL_SECONDS = 5.0
@@ -83,7 +83,7 @@ def no_room_for_the_log(disk: Disk, url: str) -> None:
 
 
 @pytest.mark.row("C13")
-@pytest.mark.parametrize("full", [no_room_for_rows, no_room_for_the_log])
+@pytest.mark.parametrize("full", first_and_others([no_room_for_rows, no_room_for_the_log]))
 def test_a_full_disk_of_postgresql_refuses_writes_and_loses_none(
     country: Parts, disk: Disk, server: str, full: Callable[[Disk, str], None]
 ) -> None:

@@ -14,9 +14,9 @@ from tests.system.parts import Parts
 from tests.system.processes import poll
 from tests.system.proxy import Proxy, Way, before_postgres, through
 from tests.system.whole import assert_whole, is_at_rest
-from tests.system.writing import Writer, away, write_down
+from tests.system.writing import Writer, away, first_and_others, write_down
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 
 SERVICES = ("intake", "analytics")
 WRITERS = 12
@@ -51,7 +51,7 @@ def country(
 
 
 @pytest.mark.row("C13")
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", first_and_others(FAULTS))
 def test_a_cut_from_postgresql_is_told_in_time_and_leaves_nothing_half_done(
     country: Parts, wire: Proxy, fault: str
 ) -> None:
@@ -88,6 +88,7 @@ def test_a_cut_from_postgresql_is_told_in_time_and_leaves_nothing_half_done(
     assert country.end() == [0] * 2 * len(SERVICES)
 
 
+@pytest.mark.faults
 def test_a_slow_wire_costs_time_and_no_answer(country: Parts, wire: Proxy) -> None:
     # Fails when what is slow is taken for what is gone: 200 ms there and back are a bad line, no cut.
     country.start_all()

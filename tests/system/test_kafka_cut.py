@@ -12,9 +12,9 @@ from tests.system.parts import Parts
 from tests.system.processes import poll
 from tests.system.proxy import Proxy, Way
 from tests.system.whole import assert_whole, is_at_rest, taken_in_order, told_in_order
-from tests.system.writing import Writer, away, write_down
+from tests.system.writing import Writer, away, first_and_others, write_down
 
-pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.faults]
+pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 
 DRAINED_WITHIN = 120.0
 FAULTS: dict[str, tuple[Callable[[Proxy], None], float]] = {
@@ -56,7 +56,7 @@ def country(
 
 
 @pytest.mark.row("F74")
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", first_and_others(FAULTS))
 def test_a_cut_from_kafka_costs_no_request_and_everything_drains_in_order(
     country: Parts, broker: Broker, wire: Proxy, fault: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Somebody who opens case after case, and notes how each call ended and how long it took."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx
+import pytest
 
 from common.clock import monotonic, new_id
 from prag.issuer import LocalIssuer, organisation_id
@@ -17,6 +19,12 @@ from tests.system.processes import PATIENCE, SERVICES, poll
 _DONE = {200, 201, 412}
 _REFUSAL = (503, "application/problem+json")
 FIGURES = Path(__file__).parents[2] / "build" / "faults.txt"
+
+
+def first_and_others(cases: Iterable[Any]) -> list[Any]:
+    """Return the cases of a fault: the first runs with `make test-kafka`, the others take minutes."""
+    first, *others = cases
+    return [first, *(pytest.param(each, marks=pytest.mark.faults) for each in others)]
 
 
 @dataclass(frozen=True, slots=True)

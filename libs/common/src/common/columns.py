@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -85,24 +85,28 @@ def new_metadata() -> MetaData:
 
 def with_defaults(table: Table, values: dict[str, Any]) -> dict[str, Any]:
     """Return a row's values with those of the columns that are not named."""
-    full = dict(values)
-    for key, make in _defaults(table):
-        if key not in full:
-            full[key] = make()
+    fixed, made = _defaults(table)
+    full = {**fixed, **values}
+    for key, make in made:
+        if key not in values:
+            full[key] = make(None)
     return full
 
 
 @cache
-def _defaults(table: Table) -> list[tuple[str, Callable[[], Any]]]:
-    """Return what a column holds that is not named, for all columns but those the database counts."""
-    return [
-        (column.key, partial(_default, column.default))
-        for column in table.columns
-        if column is not table.autoincrement_column
-    ]
+def _defaults(table: Table) -> tuple[dict[str, Any], list[tuple[str, Callable[[Any], Any]]]]:
+    """Return what a column holds that is not named, for all columns but those the database counts.
 
-
-def _default(default: Any) -> Any:  # noqa: ANN401  SQLAlchemy's, which has no common type for both
-    if default is None:
-        return None
-    return default.arg(None) if default.is_callable else default.arg
+    First what is the same for each row, then what is made anew for each.
+    """
+    fixed: dict[str, Any] = {}
+    made: list[tuple[str, Callable[[Any], Any]]] = []
+    for column in table.columns:
+        default: Any = column.default
+        if column is table.autoincrement_column:
+            continue
+        if default is not None and default.is_callable:
+            made.append((column.key, default.arg))
+        else:
+            fixed[column.key] = None if default is None else default.arg
+    return fixed, made

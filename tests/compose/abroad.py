@@ -31,11 +31,12 @@ async def read():
     bus = open_bus(f"kafka://{{user}}@hub:{HUB_PORT}/?password_file={{password}}&ca_file=/run/secrets/hub_ca.pem")
     async def begin(topic, partition):
         return 0
-    found, topics = [], [topic_to(country)]
+    found, more, topics = [], [], [topic_to(country)]
     await bus.check(reads=topics, writes=[])
     opened = await bus.subscribe(topics, group=user, position_of=begin)
-    while not found:
-        found = await opened.poll(seconds=5)
+    while not found or more:
+        more = await opened.poll(seconds=5)
+        found += more
     for each in found:
         print(base64.b64encode(each.value).decode())
     await opened.close()

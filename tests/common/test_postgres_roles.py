@@ -92,7 +92,7 @@ def test_no_entry_is_changed_not_even_by_the_owner(
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE outbox_message SET payload = ''",
+        "UPDATE outbox_message SET seq = 0",
         "DELETE FROM outbox_message",
         "UPDATE subject_key SET wrapped = ''",
         "DELETE FROM inbox_aggregate",
@@ -115,6 +115,26 @@ def test_what_no_code_does_is_not_granted(statement: str, application: psycopg.C
     refused = (errors.InsufficientPrivilege, errors.UndefinedObject)
     with pytest.raises(refused):
         application.execute(statement.encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "payload = 'x'",
+        "type = 'referral.referral.emptied.v1', payload = 'x'",
+        "type = 'intake.case.opened.v1'",
+    ],
+)
+def test_what_was_told_stays_as_it_was_told(change: str, application: psycopg.Connection) -> None:
+    """Seeded: the trigger left out: the referral service may empty what holds a person's data."""
+    with application.transaction(force_rollback=True):
+        application.execute(
+            "INSERT INTO outbox_message (event_id, subject, seq, type, topic, payload, created_at) "
+            "VALUES (gen_random_uuid(), gen_random_uuid(), 1, 'referral.referral.sent.v1', "
+            "'referral.referral', 'told', now())"
+        )
+        with pytest.raises(errors.InsufficientPrivilege), application.transaction():
+            application.execute(b"UPDATE outbox_message SET " + change.encode())
 
 
 @pytest.mark.parametrize("table", ["dead_letter", "idempotency_answer"])

@@ -64,9 +64,10 @@ def test_a_number_no_column_holds_is_not_taken() -> None:
     assert refused(forged_inside(inner.encode()))
 
 
-def forged_inside(inner: bytes) -> bytes:
-    """Seal and sign these bytes as SERBIA, whose keys are genuine, would."""
-    framed = len(inner).to_bytes(4, "big") + SERBIA.signing.sign(b"prag-inner-v1|" + inner) + inner
+def forged_inside(inner: bytes, signature: bytes | None = None) -> bytes:
+    """Seal and sign these bytes as SERBIA, whose keys are genuine, would; inside as told."""
+    signature = signature or SERBIA.signing.sign(b"prag-inner-v1|" + inner)
+    framed = len(inner).to_bytes(4, "big") + signature + inner
     outer = json.loads(sealed(letter(SERBIA, KOSOVO)))
     [outer["id"]] = re.findall(r'"v":1,"id":"([0-9a-f-]{36})"', inner.decode())
     parts = ("RS", "XK", outer["sender_kid"], outer["recipient_kid"], outer["id"])
@@ -189,6 +190,24 @@ def test_a_letter_in_anothers_name_is_refused() -> None:
     forged = seal(letter(SERBIA, KOSOVO), by=BOSNIA.signing, to=KOSOVO.sealing.public)
 
     assert refused(forged)
+
+
+def test_a_letter_whose_inner_signature_is_another_s_is_refused() -> None:
+    """Seeded: take the outer signature, which a carrier can put on what it did not write, for both.
+
+    All else is as the sender made it: keys, names, statement, and the signature outside.
+    """
+    written = letter(SERBIA, KOSOVO)
+    inner = written.model_dump_json().encode()
+
+    assert opened(forged_inside(inner)) == written
+    for signature in (
+        BOSNIA.signing.sign(b"prag-inner-v1|" + inner),
+        SERBIA.signing.sign(inner),
+        SERBIA.signing.sign(b"prag-outer-v1|" + inner),
+        bytes(64),
+    ):
+        assert refused(forged_inside(inner, signature))
 
 
 def test_a_third_country_s_letter_cannot_be_sent_as_if_it_had_come_by_another() -> None:

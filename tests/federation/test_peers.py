@@ -1,9 +1,11 @@
 """Whom a country exchanges with is what lies in its folder; its own keys are sealed there too."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from common import clock
 from common.clock import utcnow
@@ -88,11 +90,63 @@ def test_a_descriptor_whose_chain_does_not_hold_is_refused(tmp_path: Path) -> No
     ):
         with pytest.raises(DirectoryError):
             read_descriptor(bad.to_bytes())
-        put(tmp_path, "XK.json", bad)
-        with pytest.raises(ValueError, match=r"XK\.json"):
-            read_peers(tmp_path)
     with pytest.raises(DirectoryError):
         read_descriptor(b"{}")
+
+
+def damage(folder: Path) -> None:
+    (folder / "XK.json").write_bytes(KOSOVO.descriptor.to_bytes()[:-9])
+
+
+def disguise(folder: Path) -> None:
+    put(folder, "XK.json", KOSOVO.descriptor.model_copy(update={"root": BOSNIA.descriptor.root}))
+
+
+def speak_for_us(folder: Path) -> None:
+    put(folder, "XK.json", land("RS").descriptor)
+
+
+def speak_for_another(folder: Path) -> None:
+    put(folder, "XK.json", land("BA").descriptor)
+
+
+def make_unreadable(folder: Path) -> None:
+    (folder / "XK.json").mkdir()
+
+
+@pytest.mark.parametrize(
+    "spoil", [damage, disguise, speak_for_us, speak_for_another, make_unreadable]
+)
+def test_a_file_that_does_not_hold_is_named_and_its_country_alone_rests(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    """Seeded: let the error out, and the exchange with everybody stands still."""
+    put(tmp_path, OWN, SERBIA.descriptor)
+    put(tmp_path, "BA.json", BOSNIA.descriptor)
+    spoil(tmp_path)
+
+    with capture_logs() as told:
+        peers = read_peers(tmp_path)
+
+    [line] = told
+    assert (line["event"], line["file"]) == ("peers.file_rests", "XK.json")
+    assert peers.countries == {"BA"}
+    assert peers.resting == {"XK"}
+    now = utcnow()
+    assert peers.directory.signing_kid("RS", now) == SERBIA.signing.public.kid
+    assert peers.directory.signing_kid("BA", now) == BOSNIA.signing.public.kid
+    assert peers.directory.signing_kid("XK", now) is None
+
+
+def test_a_file_that_was_replaced_ends_the_rest_of_its_country(tmp_path: Path) -> None:
+    damage(tmp_path)
+    assert read_peers(tmp_path).countries == frozenset()
+
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+
+    peers = read_peers(tmp_path)
+    assert peers.countries == {"XK"}
+    assert peers.resting == frozenset()
 
 
 def test_a_fingerprint_is_the_root_s_alone() -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
+from common.contracts.referral import PackageReceived
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
 from common.federation.custody import verify
 from common.process import Introducing
@@ -87,6 +88,7 @@ async def test_the_whole_way_and_who_finds_the_keys_of_its_letters(crossing: Cro
 
 
 async def test_a_withdrawal_is_erased_and_closed(crossing: Crossing) -> None:
+    # Fails when the application's role may not empty what was told of the person.
     case, consent = await crossing.ready()
     referral_id = await crossing.departed(case)
 
@@ -96,3 +98,6 @@ async def test_a_withdrawal_is_erased_and_closed(crossing: Crossing) -> None:
 
     assert await crossing.s.status(referral_id) == "CLOSED"
     assert (await crossing.r.row(referral_id)).needs == []
+    events = await crossing.r.kit.events(referral_id)
+    assert PackageReceived.type not in {event.type for event in events}
+    assert [event.data for event in events if event.is_emptied] == [{}]

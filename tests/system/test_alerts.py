@@ -24,7 +24,7 @@ from common.relay import Relay
 from common.unit import Unit
 from common.worker import forget_dead_letters
 from referral.domain.cross_border import CrossBorderStatus, Direction
-from referral.models import CrossBorderReferral, PeerToHear
+from referral.models import CrossBorderReferral, Letter, PeerToHear, Slip
 from referral.worker import go_on_alone
 from tests.intake.bodies import case, desk
 from tests.kit import Kit, open_service
@@ -41,6 +41,9 @@ RULES: dict[str, str] = {
 
 ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
 """What one service measures; the others all do."""
+
+BY_COUNTRY = {"prag_letters_wait_seconds"}
+"""What is told only of countries of which there is something to tell."""
 
 
 class Watched:
@@ -109,7 +112,7 @@ def _is_true(rule: str, found: dict[str, dict[str, float]], service: str) -> boo
     metric, sign, bound = match.groups()
     if service not in ONLY_OF.get(metric, service):
         return False
-    values = found[metric].values()
+    values = (found.get(metric, {}) if metric in BY_COUNTRY else found[metric]).values()
     return any(v > float(bound) if sign == ">" else v < float(bound) for v in values)
 
 
@@ -292,6 +295,26 @@ async def test_peers_that_do_not_answer_a_country_put_back_are_seen(watched: Wat
     assert (silent, await watched.firing(watched.referral)) == ({"PeersSilent"}, set())
 
 
+async def test_words_to_a_peer_that_do_not_leave_are_seen_until_they_have(watched: Watched) -> None:
+    # Fails when only the worker, which may be down, or only a letter, which may not be there, tells.
+    kit, slip, letter = watched.referral, new_id(), new_id()
+    body = {"peer": "XK", "kind": "roll", "body": {}, "position": 0}
+    await _write(kit, lambda unit: unit.add(Slip, id=slip, written_at=NOW, **body))
+    later(minutes=15)
+    at_first = await watched.firing(kit)
+    later(minutes=16)
+    overdue = await watched.firing(kit)
+    await _write(kit, lambda unit: unit.remove(Slip, id=slip))
+    left = await watched.firing(kit)
+    of = {"referral_id": new_id(), "number": 1, "kind": "offer", "recipient": "BA"}
+    await _write(kit, lambda unit: unit.add(Letter, id=letter, written_at=NOW, **of))
+    waits = await watched.firing(kit)
+    await _write(kit, lambda unit: unit.update(Letter, {"id": letter}, sent_at=NOW))
+
+    assert (at_first, overdue, left) == (set(), {"LettersDoNotLeave"}, set())
+    assert (waits, await watched.firing(kit)) == ({"LettersDoNotLeave"}, set())
+
+
 async def _write(kit: Kit, hand_over: Callable[[Unit], object]) -> None:
     unit = unit_of(kit.runtime.database, source=kit.runtime.source, operation="test")
     hand_over(unit)
@@ -311,7 +334,7 @@ def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
     # Fails for an alert that was added without a test that makes it come.
     source = Path(__file__).read_text()
 
-    assert len(RULES) == 10
+    assert len(RULES) == 11
     assert [name for name in RULES if f'"{name}"' not in source] == []
     for group in yaml.safe_load(ALERTS.read_text())["groups"]:
         assert all(rule["annotations"]["action"] for rule in group["rules"])

@@ -34,10 +34,10 @@ def report(home: Path, file: Path) -> int:
         raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
     except ValidationError:
         raise TroubleError(f"{file} holds no chain of custody.") from None
-    try:
-        peers = read_peers(Layout(home).peers)
-    except ValueError as error:
-        raise TroubleError(str(error)) from None
+    peers = read_peers(Layout(home).peers)
+    if peers.resting:
+        names = ", ".join(sorted(peers.resting))
+        raise TroubleError(f"The descriptor of {names} is damaged: prag peer add it anew.")
     try:
         links = verify(chain.statements, peers.directory.signer)
     except CustodyError as error:

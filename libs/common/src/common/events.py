@@ -128,6 +128,17 @@ class Event(BaseModel):
         checksum = hashlib.sha256(plain).hexdigest().encode()
         return _CHECKSUM + checksum + _END + plain[1:]
 
+    def emptied(self) -> "Event":
+        """Return what is left of it once its content was erased: its id and its place in the order.
+
+        Who has seen the event drops this as seen; to anybody else it is an event that says nothing.
+        """
+        return self.model_copy(update={"type": emptied_type(topic_of(self.type)), "data": {}})
+
+    @property
+    def is_emptied(self) -> bool:
+        return self.type == emptied_type(topic_of(self.type))
+
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
         """Return the event that was written as these bytes; ValueError for any others.
@@ -146,6 +157,10 @@ class Event(BaseModel):
 
 def topic_of(event_type: str) -> str:
     return event_type.rsplit(".", 2)[0]
+
+
+def emptied_type(topic: str) -> str:
+    return f"{topic}.emptied.v1"
 
 
 def is_another_version(event_type: str, known: Iterable[str]) -> bool:

@@ -236,8 +236,11 @@ class Inbox:
     async def _repeated(
         self, delivery: Delivery, event: Event, digest: bytes, seen: InboxMessage
     ) -> Outcome:
-        """Drop what was seen before; the same id around other bytes is forged or corrupt."""
-        if seen.payload_sha256 == digest:
+        """Drop what was seen before; the same id around other bytes is forged or corrupt.
+
+        Unless it is what is left of an event whose content was erased since.
+        """
+        if seen.payload_sha256 == digest or event.is_emptied:
             return await self._skip(delivery, waiting=event)
         return await self._bury(delivery, "hash_conflict", waiting=event)
 
@@ -252,7 +255,7 @@ class Inbox:
         held = await self._unit().find(
             _WAITING, topic=delivery.topic, subject=event.subject, seq=event.seq
         )
-        if held is not None:
+        if held is not None and not (event.is_emptied and held.event_id == event.id):
             if held.payload == delivery.value:
                 return await self._skip(delivery)
             conflict = "hash_conflict" if held.event_id == event.id else "seq_conflict"

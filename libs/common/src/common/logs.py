@@ -33,6 +33,7 @@ ALLOWED = frozenset(
         "trace_id",
         "status",
         "port",
+        "file",
         "country",
         "epoch",
         "frames",

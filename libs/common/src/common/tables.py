@@ -171,6 +171,15 @@ class SubjectKey(CommonBase):
     wrapped: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class KeyMark(CommonBase):
+    """By which master key this database was made: one row, drawn from the key, that tells nothing of it."""
+
+    __tablename__ = "key_mark"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mark: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
 class AuditEntry(CommonBase):
     """Who did or read what; inserted in the transaction of the act and never changed."""
 

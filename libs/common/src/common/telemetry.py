@@ -91,6 +91,11 @@ PEERS_TO_HEAR = Gauge(
     "Peers that have not yet told a country put back from a backup what they heard of it",
     ["service"],
 )
+LETTERS_WAIT_SECONDS = Gauge(
+    "prag_letters_wait_seconds",
+    "Age of the oldest word to a peer country that has not left yet; none where nothing waits",
+    ["service", "country"],
+)
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
 
 

@@ -292,6 +292,16 @@ class Unit:
         where = {"subject": subject, **kinds, **reader}
         self.update(OutboxMessage, where, **dict.fromkeys(reader))
 
+    async def empty(self, subject: UUID, kind: type[EventData]) -> None:
+        """Hand over that the content goes of what was told of `subject`, of one kind, for good.
+
+        From the archive, so from what is sent again, and from every feed: see Event.emptied.
+        """
+        told = OutboxMessage.subject == subject, OutboxMessage.type == kind.type
+        for row in await self.rows(select(OutboxMessage.id, OutboxMessage.payload).where(*told)):
+            left = Event.from_bytes(row.payload).emptied()
+            self.update(OutboxMessage, {"id": row.id}, type=left.type, payload=left.to_bytes())
+
     # --- sealing
 
     async def new_box(self, subject: UUID) -> SubjectBox:

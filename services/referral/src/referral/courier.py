@@ -1,8 +1,9 @@
 """The courier: signs what this country says to others, seals its letters and sends them by the hub.
 
 A letter is sealed when it is sent, so one that waited for days is fresh; the statement in it is signed
-once and stays the same at each sending. An outage of the hub waits and touches nothing else. Words that
-were taken back do not leave: they are looked for again once the hub has answered.
+once and stays the same at each sending. An outage of the hub waits and touches nothing else. Each peer
+has its turn, and one whose topic the hub refuses keeps none of the others waiting. Words that were taken
+back do not leave: they are looked for again once the hub has answered.
 
 At its start, and then daily, each peer is told how far this country is with it: see commands.roll.
 """
@@ -10,13 +11,14 @@ At its start, and then daily, each peer is told how far this country is with it:
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from common.bus import Bus, Record
+from common.bus import Bus, BusError, BusRefusedError, Record
 from common.clock import utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
@@ -48,8 +50,17 @@ logger = structlog.get_logger(__name__)
 BATCH = 50
 IDLE_SECONDS = 1.0
 _MOST_SECONDS = 30.0
+_LONGEST_REST = 300.0
 CALL_EVERY = timedelta(hours=24)
 _SLIPS = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How long the letters to a peer rest that the hub did not take."""
+
+    until: datetime
+    seconds: float
 
 
 class Courier:
@@ -72,6 +83,9 @@ class Courier:
         self._peers = peers
         self._pause = pause
         self._called_at: datetime | None = None
+        self._served: set[str] = set()
+        """Peers whose letters the hub took when it was last asked to."""
+        self._rests: dict[str, Rest] = {}
 
     async def run(self) -> None:
         """Sign and send for ever; an outage of the database or of the hub is waited out."""
@@ -150,69 +164,116 @@ class Courier:
 
     async def send_slips(self) -> int:
         """Sign, seal and publish the words outside the chains, in their order; return how many."""
-        now = utcnow()
+        return await self._to_each(self._send_slips_to)
+
+    async def send_due(self) -> int:
+        """Seal and publish the letters whose turn it is, and mark them as sent; return how many.
+
+        At most BATCH to a peer. Those to a country that was removed, has no key just now, or is not
+        served by the hub, wait, and the others go on. BusError where the hub does not answer.
+        StaleError where words were taken back meanwhile; none was sent to that peer then.
+        """
+        return await self._to_each(self._send_due_to)
+
+    async def _to_each(self, send: Callable[[str, SigningKey, SealTo], Awaitable[int]]) -> int:
+        now, sent = utcnow(), 0
         own, keys = self._keys_now(now)
-        rows = await rejoin.list_slips(self._database, [*keys], BATCH) if own and keys else ()
-        if own is None or not rows:
+        if own is None:
             return 0
+        for country, key in keys.items():
+            rest = self._rests.get(country)
+            if rest is not None and now < rest.until:
+                continue
+            try:
+                sent += await send(country, own, key)
+            except BusError as error:
+                await self._require_hub()
+                self._let_rest(country, error, now)
+        return sent
+
+    def _let_rest(self, country: str, error: BusError, now: datetime) -> None:
+        """Try the letters to a peer again later, and say what kept them."""
+        rest = self._rests.get(country)
+        seconds = min(rest.seconds * 2, _LONGEST_REST) if rest else IDLE_SECONDS
+        self._rests[country] = Rest(now + timedelta(seconds=seconds), seconds)
+        self._served.discard(country)
+        is_refused = isinstance(error, BusRefusedError)
+        words = told_of_hub(error) if is_refused else type(error).__name__
+        logger.error("courier.letters_rest", topic=topic_to(country), seconds=seconds, error=words)
+
+    async def _require_hub(self) -> None:
+        """Return if the hub answers, whatever it does not let us do; else BusError."""
+        with suppress(BusRefusedError):
+            await self._hub.bounds([topic_to(self._country)])
+
+    async def _require_served(self, country: str) -> None:
+        """Return if the hub would take letters to a peer; BusRefusedError says what it lacks.
+
+        Found out before a letter is opened for it, and not between the last look at the rows and
+        the sending.
+        """
+        await self._require_hub()
+        if country not in self._served:
+            await self._hub.check(reads=(), writes=[topic_to(country)])
+
+    async def _publish(self, country: str, records: Sequence[Record]) -> None:
+        await self._hub.publish(records)
+        self._served.add(country)
+        self._rests.pop(country, None)
+
+    async def _send_slips_to(self, country: str, own: SigningKey, key: SealTo) -> int:
+        rows = await rejoin.list_slips(self._database, country, BATCH)
+        if not rows:
+            return 0
+        await self._require_served(country)
         records, unit = [], self._unit("send_slips")
         for row in rows:
             salt = new_salt()
             said = Statement(
                 referral_id=row.id,
                 author=self._country,
-                peer=row.peer,
+                peer=country,
                 number=0,
                 kind=row.kind,
                 digest=digest_of(row.body, salt),
                 previous=GENESIS,
             )
             letter = Sealable.of(SignedStatement.of(said, own), row.body, salt)
-            value = seal(letter, by=own, to=keys[row.peer])
             # Under one name for all of them: the parts of a roll and of its answer come in order.
             name = str(line_of(self._country, _SLIPS))
-            records.append(Record(topic_to(row.peer), name, value))
+            records.append(Record(topic_to(country), name, seal(letter, by=own, to=key)))
             unit.remove(Slip, id=row.id)
-        await self._hub.publish(records)
+        await self._publish(country, records)
         await self._database.write(unit)
         return len(records)
 
-    async def send_due(self) -> int:
-        """Seal and publish the letters whose turn it is, and mark them as sent; return how many.
-
-        Those to a country that was removed, or has no key just now, wait, and the others go on.
-        StaleError where words were taken back meanwhile; nothing was sent then.
-        """
-        now = utcnow()
-        own, keys = self._keys_now(now)
-        if own is None or not keys:
-            return 0
-        due = await queries.list_due(self._database, [*keys], now, BATCH)
+    async def _send_due_to(self, country: str, own: SigningKey, key: SealTo) -> int:
+        # To one that was refused a single letter is tried: each that is opened has its audit entry.
+        most = 1 if country in self._rests else BATCH
+        due = await queries.list_due(self._database, country, utcnow(), most)
         if not due:
             return 0
-        # A hub that is away is found out here: before a letter is opened for it, and not between the last
-        # look at the rows and the sending.
-        await self._hub.bounds([topic_to(self._country)])
+        await self._require_served(country)
         unit = self._unit("open")
         sealed: list[tuple[Any, Record]] = []
         for row in due:
             try:
                 letter = await self._open(unit, row)
-                value = seal(letter, by=own, to=keys[row.recipient])
+                value = seal(letter, by=own, to=key)
             except (LookupError, ValueError, SealError) as error:
                 kind = type(error).__name__
                 logger.error("courier.cannot_seal", subject=str(row.referral_id), error=kind)  # noqa: TRY400
                 continue
             # Under the name that the letters of this referral have between the two countries.
             name = str(event_of(letter).subject)
-            sealed.append((row, Record(topic_to(row.recipient), name, value)))
+            sealed.append((row, Record(topic_to(country), name, value)))
         for row, _ in sealed:
             if row.kind in OF_THE_PERSON and row.body is not None:
                 unit.require_unchanged(Letter, id=row.id, body=row.body)
         if unit.steps:  # no entry, no data
             await self._database.write(unit)
         crash("courier.before_send")
-        await self._hub.publish([record for _, record in sealed])
+        await self._publish(country, [record for _, record in sealed])
         crash("courier.after_send")
         await self._mark([row for row, _ in sealed])
         crash("courier.after_mark")
@@ -284,3 +345,8 @@ class Courier:
     def _unit(self, operation: str) -> Unit:
         source = f"/{self._country}/referral"
         return unit_of(self._database, source=source, operation=operation)
+
+
+def told_of_hub(refused: BusError) -> str:
+    """Return what the hub refused, by the settings as they are called for the hub."""
+    return str(refused).replace("PRAG_KAFKA_", "PRAG_HUB_")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.migrations import folder_of, migrate_once
-from common.migrations.rights import READ_ADD, READ_WRITE, Rights
+from common.migrations.rights import READ_ADD, READ_WRITE, SHARED, Rights
 from referral.settings import Settings
 
 MIGRATIONS: Path = folder_of(__file__)
@@ -13,6 +13,8 @@ RIGHTS: Rights = {
     "service": READ_WRITE,
     "referral": READ_WRITE,
     "cross_border_referral": READ_WRITE,
+    # A package of a person's data goes from what was told when she is erased.
+    "outbox_message": (*SHARED["outbox_message"], "UPDATE (type, payload)"),
     "letter": (*READ_WRITE, "DELETE"),
     # What was said stays as it was said: a statement is signed once, a receipt comes again. Of a
     # country put back that went on, what no peer had heard gives way, and is kept in `fork`.

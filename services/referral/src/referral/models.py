@@ -219,6 +219,7 @@ STILL_DUE = or_(
 """Letters that go now or later, unless they are heard first: few among those of a country's history."""
 Index(
     "ix_letter_due",
+    Letter.recipient,
     Letter.written_at,
     Letter.number,
     sqlite_where=STILL_DUE,

@@ -12,11 +12,12 @@ from typing import cast
 import structlog
 
 from common import worker
-from common.bus import Bus, BusRefusedError, open_bus
+from common.bus import Bus, BusRefusedError, LocalBus, Record, open_bus
 from common.clock import utcnow
 from common.consumer import Consumer
 from common.db import OUTAGE
 from common.db.base import unit_of
+from common.events import Event
 from common.federation.keys import VerifyBy
 from common.federation.mail import Mail, reader_of
 from common.federation.peers import read_own_keys, read_peers
@@ -27,13 +28,14 @@ from referral.commands import held
 from referral.commands.crossing_news import expire_cross_border
 from referral.commands.ending import expire_referral
 from referral.consumers import HANDLERS, handlers_of
-from referral.courier import Courier
+from referral.courier import Courier, told_of_hub
 from referral.domain.calendar import Calendar
 from referral.letters import Letters
 from referral.models import Letter
-from referral.queries.cross_border import list_cross_border_overdue
+from referral.queries.cross_border import list_cross_border_overdue, list_emptied
 from referral.queries.letters import list_outworn
 from referral.queries.referral import list_overdue
+from referral.queries.rejoin import LONG_CLOSED
 from referral.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -51,6 +53,7 @@ async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
         "expire": (SWEEP_SECONDS, expire_overdue),
         "forget_words": (SWEEP_SECONDS, forget_words),
         "take_up_held": (_HELD_SECONDS, take_up_held),
+        "empty_log": (SWEEP_SECONDS, empty_log),
     }
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
@@ -78,6 +81,16 @@ async def forget_words(runtime: Runtime) -> None:
     for letter_id in rows:
         unit.update(Letter, {"id": letter_id}, body=None)
     await runtime.database.write(unit)
+
+
+async def empty_log(runtime: Runtime) -> None:
+    """Take what came of persons who were erased out of the embedded log too; Kafka's goes by its age."""
+    if not isinstance(runtime.bus, LocalBus):
+        return
+    since = runtime.settings.here.today - LONG_CLOSED
+    for row in await list_emptied(runtime.database, since):
+        event_id = Event.from_bytes(row.payload).id
+        await runtime.bus.replace(Record(row.topic, str(row.subject), row.payload), event_id)
 
 
 # --- put back from a backup
@@ -130,8 +143,7 @@ async def _for_ever(runtime: Runtime, act: Callable[[Bus], Awaitable[None]]) -> 
                 with suppress(*OUTAGE):
                     await hub.close()
         except BusRefusedError as refused:
-            words = str(refused).replace("PRAG_KAFKA_", "PRAG_HUB_")
-            print(f"referral: the hub: {words}", file=sys.stderr)  # noqa: T201
+            print(f"referral: the hub: {told_of_hub(refused)}", file=sys.stderr)  # noqa: T201
         except Exception as error:  # noqa: BLE001  the country goes on without the others
             logger.error("exchange.begins_anew", error=type(error).__name__)  # noqa: TRY400  its text may hold values
         await asyncio.sleep(_AGAIN_SECONDS)

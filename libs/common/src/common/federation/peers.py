@@ -7,12 +7,14 @@ country itself, and whoever takes it in compares the root's fingerprint with wha
 import base64
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,6 +24,8 @@ from common.events import canonical
 from common.federation.directory import Directory, DirectoryError, SignedEntry
 from common.federation.keys import SealingKey, SigningKey, VerifyBy, kid_of
 from common.sealing import MasterKey
+
+logger = structlog.get_logger(__name__)
 
 _NONCE = 12
 OWN = "own.json"
@@ -72,30 +76,51 @@ class Peers:
 
     countries: frozenset[str]
     directory: Directory
+    resting: frozenset[str] = frozenset()
+    """Peers, by the names of their files, that are none until their damaged file is replaced."""
 
 
 def read_peers(folder: Path | None) -> Peers:
     """Return the peers of a folder of descriptors; nobody where there is none.
 
-    It is read again when a file was added, replaced or removed. ValueError names a file whose chain
-    does not hold: it was put there by hand, and `prag peer add` would have refused it.
+    It is read again when a file was added, replaced or removed. One that cannot be read, or whose
+    chain does not hold, is named in the log, and its country rests: the others go on.
     """
     if folder is None or not folder.is_dir():
         return _NOBODY
-    files = sorted(path for path in folder.iterdir() if path.suffix == ".json")
-    return _read(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in files))
+    # Our own first, for no file of a peer may speak for us. By the time of any change: also of rights.
+    files = sorted(
+        (path for path in folder.iterdir() if path.suffix == ".json"),
+        key=lambda path: (path.name != OWN, path.name),
+    )
+    return _read(tuple((path, path.stat().st_ctime_ns, path.stat().st_size) for path in files))
 
 
 @lru_cache(maxsize=16)
 def _read(files: tuple[tuple[Path, int, int], ...]) -> Peers:
     found: dict[str, Descriptor] = {}
+    own, resting = "", set[str]()
     for path, _, _ in files:
         try:
-            found[path.name] = read_descriptor(path.read_bytes())
-        except DirectoryError as error:
-            raise ValueError(f"{path} is no descriptor that holds: {error.reason}") from None
-    countries = frozenset(each.country for name, each in found.items() if name != OWN)
-    return Peers(countries, directory_of([*found.values()]))
+            descriptor = _read_one(path, besides=found)
+        except (DirectoryError, OSError) as error:
+            reason = error.reason if isinstance(error, DirectoryError) else type(error).__name__
+            logger.error("peers.file_rests", file=path.name, error=reason)  # noqa: TRY400  its text may hold a path
+            resting |= {path.stem} - {Path(OWN).stem}
+            continue
+        found[descriptor.country] = descriptor
+        own = descriptor.country if path.name == OWN else own
+    return Peers(
+        frozenset(found.keys() - {own}), directory_of([*found.values()]), frozenset(resting)
+    )
+
+
+def _read_one(path: Path, *, besides: Collection[str]) -> Descriptor:
+    """Return the descriptor in a file; DirectoryError also for a country that another file is of."""
+    descriptor = read_descriptor(path.read_bytes())
+    if descriptor.country in besides:
+        raise DirectoryError("country_twice")
+    return descriptor
 
 
 _NOBODY = Peers(frozenset(), Directory({}))

@@ -1,5 +1,6 @@
 """The Alembic environment of all four services, and the one way to bring a database up to date."""
 
+import asyncio
 import sys
 import time
 from pathlib import Path
@@ -10,24 +11,40 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Enum, MetaData, create_engine, event, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from common.clock import monotonic
 from common.columns import SealedColumn, UtcDateTime
 from common.crash import crash
+from common.db.base import OUTAGE
 from common.db.head import folder_of
 from common.db.opening import is_sqlite
 from common.migrations.rights import Rights, RightsSettings, grant
-from common.settings import ServiceSettings, read_settings
+from common.settings import EX_CONFIG, ServiceSettings, SettingError, read_settings
 from common.tables import CommonBase
 
 WAIT_SECONDS = 60.0
 """How long a migration waits for a database that does not answer yet."""
+LOCK_PATIENCE = 600.0
+"""Seconds for which a step that did not get its lock steps aside and tries again."""
+_WAIT_BRIEFLY = "SET LOCAL lock_timeout = '3s'"
+"""For a table that somebody reads: whoever asks for it later waits behind the step."""
+_ASIDE_SECONDS = 1.0
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
-class NewerDatabaseError(Exception):
+class NewerDatabaseError(SettingError):
     """The database was written by a newer release; this one must not touch it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database of PRAG_DATABASE_URL was written by a newer release; it was not touched."
+        )
+
+
+class LockedDatabaseError(Exception):
+    """Somebody held a table for as long as a migration tries; the steps before it are done."""
 
 
 def render_item(kind: str, item: object, _: Any) -> str | Literal[False]:  # noqa: ANN401
@@ -61,38 +78,58 @@ def migrate_once(folder: Path, settings: type[ServiceSettings], rights: Rights) 
     """Bring the database of PRAG_DATABASE_URL to this release; one of a newer release is left alone.
 
     On PostgreSQL PRAG_DATABASE_APP_ROLE then has `rights` to the service's own tables, and to the
-    shared ones what every service needs, and no others.
+    shared ones what every service needs, and no others. Ends the process with a line of what was
+    wrong: with 78 where a setting must be mended, with 1 where it is worth another try.
     """
-    url = read_settings(settings).database_url
     try:
-        if is_sqlite(url):
-            upgrade(folder, url)
-        else:
-            role = read_settings(RightsSettings).database_app_role
-            _wait_for(_sync_url(url))
-            upgrade(folder, url)
-            grant(_sync_url(url), role, rights)
-    except NewerDatabaseError:
-        sys.exit("The database was written by a newer release; it was not touched.")
+        _migrate(folder, settings, rights)
+    except SettingError as refused:
+        words, code = str(refused), EX_CONFIG
+    except LockedDatabaseError:
+        words = "a table was in use all the time; the database stands at the last whole step."
+        code = 1
+    except (*OUTAGE, DBAPIError) as error:
+        # The kind alone: the text may hold a value.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        state = getattr(cause, "sqlstate", None) or ""
+        words, code = f"not migrated: {type(cause).__name__} {state}".rstrip(), 1
+    else:
+        return
+    print(f"{settings.__module__.partition('.')[0]}: {words}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
 
 
-def _wait_for(url: str) -> None:
-    """Return once the database lets us in; whoever starts a country starts its parts all at once."""
-    engine, deadline = create_engine(url, poolclass=NullPool), monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            engine.connect().close()
-        except OperationalError:
-            if monotonic() >= deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
+def _migrate(folder: Path, settings: type[ServiceSettings], rights: Rights) -> None:
+    url = read_settings(settings).database_url
+    if is_sqlite(url):
+        upgrade(folder, url)
+        return
+    from common.db.checks import wait_for  # noqa: PLC0415  its driver
+
+    role = read_settings(RightsSettings).database_app_role
+    asyncio.run(wait_for(url, patience=WAIT_SECONDS))
+    upgrade(folder, url)
+    grant(_sync_url(url), role, rights)
 
 
 def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:
-    """Bring the database to `revision` of the migrations in `folder`. Synchronous; run it before serving."""
-    _with_connection(folder, database_url, lambda config: command.upgrade(config, revision))
+    """Bring the database to `revision` of the migrations in `folder`. Synchronous; run it before serving.
+
+    Each step is one transaction. On PostgreSQL a step that gets no lock within three seconds
+    lets those pass who wait behind it, and is tried again; LockedDatabaseError after LOCK_PATIENCE.
+    """
+    deadline = monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            _with_connection(folder, database_url, lambda config: command.upgrade(config, revision))
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            if monotonic() >= deadline:
+                raise LockedDatabaseError from None
+            time.sleep(_ASIDE_SECONDS)
+        else:
+            return
 
 
 def downgrade(folder: Path, database_url: str, revision: str = "base") -> None:
@@ -112,6 +149,8 @@ def _with_connection(folder: Path, database_url: str, act: Any) -> None:  # noqa
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _leave_transactions_alone)
         event.listen(engine, "begin", _begin)
+    else:
+        event.listen(engine, "begin", _wait_briefly)
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -136,6 +175,10 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _wait_briefly(connection: Connection) -> None:
+    connection.exec_driver_sql(_WAIT_BRIEFLY)
+
+
 def _sync_url(database_url: str) -> str:
     url = make_url(database_url)
     if is_sqlite(database_url):
@@ -144,6 +187,7 @@ def _sync_url(database_url: str) -> str:
 
 
 __all__ = [
+    "LockedDatabaseError",
     "NewerDatabaseError",
     "check",
     "downgrade",

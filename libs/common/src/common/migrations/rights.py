@@ -31,6 +31,7 @@ SHARED: Rights = {
     "dead_letter": (*READ_ADD, "DELETE"),
     "idempotency_answer": (*READ_ADD, "DELETE"),
     "subject_key": READ_ADD,
+    "key_mark": READ_ADD,
     "audit_entry": READ_ADD,
     "audit_link": READ_ADD,
     "audit_shown": READ_ADD,

@@ -133,7 +133,8 @@ async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
     """
 
     async def ask(unit: Unit) -> None:
-        if not read_peers(runtime.settings.peers_folder).countries:
+        peers = read_peers(runtime.settings.peers_folder)
+        if not peers.countries | peers.resting:
             return
         asked = new_id()
         unit.update(Standing, {"id": 1}, expect=1, asked=asked)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from common.clock import utcnow
 from common.contracts.intake import CaseErased, CaseOwnershipSaid, CasePackageReleased
-from common.contracts.referral import CONSENT_WITHDRAWN
+from common.contracts.referral import CONSENT_WITHDRAWN, PackageReceived
 from common.here import Here
 from common.unit import Unit
 from referral.commands.crossing import change, rest_package_on_consent, say
@@ -108,10 +108,14 @@ async def say_ownership(unit: Unit, said: CaseOwnershipSaid, *, on: date, own: s
 
 
 async def say_erased(unit: Unit, erased: CaseErased, *, own: str) -> None:
-    """Tell the sender that what came of the person is gone from this country's register."""
+    """Tell the sender that what came of the person is gone from this country's register.
+
+    The package it came in goes from this service's archive in the same Unit.
+    """
     row = await queries.find_cross_border(unit, erased.referral_id) if erased.referral_id else None
     if row is None or row.direction is not Direction.RECEIVED or row.erased_on is not None:
         return
+    await unit.empty(row.id, PackageReceived)
     # For a reason of its own the register needs to tell nobody.
     is_awaited = row.status in ERASING
     chain = await write_letter(unit, row, Kind.ERASED, own=own) if is_awaited else {}

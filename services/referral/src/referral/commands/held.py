@@ -49,7 +49,8 @@ async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
 def peers_of(runtime: Runtime) -> list[str]:
     """Return the countries that can be asked; none where this one has no hub."""
     settings = runtime.settings
-    return sorted(read_peers(settings.peers_folder).countries) if settings.hub else []
+    peers = read_peers(settings.peers_folder)
+    return sorted(peers.countries | peers.resting) if settings.hub else []
 
 
 async def ask_peers(unit: Unit, peers: Sequence[str], *, asked: UUID | None = None) -> None:

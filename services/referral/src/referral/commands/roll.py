@@ -169,10 +169,17 @@ def _write(unit: Unit, peer: str, kind: str, body: dict[str, Any], position: int
 async def send_again(unit: Unit, row: CrossBorderReferral, *, after: int) -> None:
     """Let this country's letters go again that the peer has not heard, or does not know it heard.
 
-    Of the person they say nothing any more where they were heard before.
+    Of the person they say nothing any more where they were heard before. One that left in the last
+    hours goes when its time comes: a peer may say this as often as it likes. What it had signed to have
+    heard, and was sent once, goes at once: it may have been put back.
     """
+    recent = utcnow() - letters.AGAIN_AFTER
     for letter in await letters.list_letters(unit, row.id, after=after):
-        if letter.body is not None or letter.kind in OF_THE_PERSON:
-            unit.update(Letter, {"id": letter.id}, sent_at=None, times_sent=0, heard_at=None)
-        else:
+        if letter.body is None and letter.kind not in OF_THE_PERSON:
             logger.error("letter.outworn", subject=str(row.id))
+            continue
+        was_forgotten = letter.heard_at is not None and letter.times_sent == 1
+        if letter.sent_at is not None and (letter.sent_at <= recent or was_forgotten):
+            # What was heard stays so: the roll may only be older than the word that said it, and then
+            # nobody says it again. A peer that did forget asks again with its next roll.
+            unit.update(Letter, {"id": letter.id}, sent_at=None)

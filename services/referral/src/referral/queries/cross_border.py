@@ -1,15 +1,19 @@
 """Referrals to and from other countries, as far as a caller may see them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, false, or_, select, true
 
 from common.auth import Principal
 from common.authz import Authorisation
+from common.contracts.referral import PackageReceived
 from common.db.base import Store
 from common.errors import NotFoundError
+from common.events import emptied_type, topic_of
+from common.tables import OutboxMessage
 from common.unit import Unit
 from referral.domain.cross_border import (
     WAITING,
@@ -135,6 +139,19 @@ async def list_sent_of_case(unit: Unit, case_id: UUID) -> Sequence[CrossBorderRe
             CrossBorderReferral.direction == Direction.SENT,
         )
         .order_by(CrossBorderReferral.recorded_at, CrossBorderReferral.id)
+    )
+
+
+async def list_emptied(store: Store, since: date) -> Sequence[Any]:
+    """Return (topic, subject, payload) of what was told of persons erased here since that day, emptied."""
+    told = OutboxMessage
+    return await store.fetch(
+        select(told.topic, told.subject, told.payload)
+        .join(CrossBorderReferral, CrossBorderReferral.id == told.subject)
+        .where(
+            CrossBorderReferral.erased_on >= since,
+            told.type == emptied_type(topic_of(PackageReceived.type)),
+        )
     )
 
 

@@ -1,6 +1,6 @@
 """Letters on their way, and the chain of custody."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -118,14 +118,15 @@ async def list_unsigned(store: Store, author: str, limit: int) -> Sequence[Any]:
     )
 
 
-async def list_due(
-    store: Store, recipients: Collection[str], now: datetime, limit: int
-) -> Sequence[Any]:
-    """Return (Letter, Custody, CrossBorderReferral) columns of the letters to be sent, oldest first."""
-    return await store.fetch(due_letters(recipients, now).limit(limit))
+async def list_due(store: Store, recipient: str, now: datetime, limit: int) -> Sequence[Any]:
+    """Return (Letter, Custody, CrossBorderReferral) columns of a peer's due letters, oldest first.
+
+    Of one peer at a time, so that none that has a thousand keeps the others waiting.
+    """
+    return await store.fetch(due_letters(recipient, now).limit(limit))
 
 
-def due_letters(recipients: Collection[str], now: datetime) -> Select[*tuple[Any, ...]]:
+def due_letters(recipient: str, now: datetime) -> Select[*tuple[Any, ...]]:
     """Return the statement of `list_due`; it is asked every second, however many letters wait."""
     has_come = or_(
         Letter.sent_at.is_(None),
@@ -137,7 +138,6 @@ def due_letters(recipients: Collection[str], now: datetime) -> Select[*tuple[Any
             Letter.id,
             Letter.referral_id,
             Letter.kind,
-            Letter.recipient,
             Letter.body,
             Letter.sent_at,
             Letter.times_sent,
@@ -158,7 +158,7 @@ def due_letters(recipients: Collection[str], now: datetime) -> Select[*tuple[Any
         )
         .join(CrossBorderReferral, CrossBorderReferral.id == Letter.referral_id)
         .where(
-            Letter.recipient.in_(recipients),
+            Letter.recipient == recipient,
             Custody.kid.is_not(None),
             STILL_DUE,
             has_come,

@@ -7,13 +7,23 @@ from uuid import UUID
 
 from sqlalchemy import and_, func, or_, select
 
+from common.clock import utcnow
 from common.db.base import Store
 from common.runtime import Runtime
 from common.tables import InboxAggregate, InboxMessage, InboxPending
-from common.telemetry import CUSTODY_FORKS, PEERS_TO_HEAR
+from common.telemetry import CUSTODY_FORKS, LETTERS_WAIT_SECONDS, PEERS_TO_HEAR
 from common.unit import Unit
 from referral.domain.cross_border import CrossBorderStatus
-from referral.models import CrossBorderReferral, Fork, KnownCase, PeerToHear, Slip, Standing
+from referral.models import (
+    STILL_DUE,
+    CrossBorderReferral,
+    Fork,
+    KnownCase,
+    Letter,
+    PeerToHear,
+    Slip,
+    Standing,
+)
 
 LONG_CLOSED: Final = timedelta(days=180)
 """After so long a roll names a referral no more that came to nothing; one handed over it always does."""
@@ -77,6 +87,14 @@ _FORKED = (
     .where(CrossBorderReferral.forked_at.is_not(None))
 )
 _TO_HEAR = select(func.count().label("number")).select_from(PeerToHear)
+_UNSENT = (
+    select(Letter.recipient.label("country"), func.min(Letter.written_at).label("since"))
+    .where(STILL_DUE, Letter.sent_at.is_(None))  # both, for the index to be used
+    .group_by(Letter.recipient)
+)
+_SLIPS = select(Slip.peer.label("country"), func.min(Slip.written_at).label("since")).group_by(
+    Slip.peer
+)
 
 
 async def measure(runtime: Runtime) -> None:
@@ -84,14 +102,19 @@ async def measure(runtime: Runtime) -> None:
     database = runtime.database
     CUSTODY_FORKS.labels(runtime.name).set((await database.fetch(_FORKED))[0].number)
     PEERS_TO_HEAR.labels(runtime.name).set((await database.fetch(_TO_HEAR))[0].number)
+    waiting = [*await database.fetch(_UNSENT), *await database.fetch(_SLIPS)]
+    now, ages = utcnow(), dict[str, float]()
+    for row in waiting:
+        age = max((now - row.since).total_seconds(), 0.0)
+        ages[row.country] = max(age, ages.get(row.country, 0.0))
+    LETTERS_WAIT_SECONDS.clear()  # of those to whom nothing waits any more nothing is told
+    for country, age in ages.items():
+        LETTERS_WAIT_SECONDS.labels(runtime.name, country).set(age)
 
 
-async def list_slips(store: Store, peers: Sequence[str], limit: int) -> Sequence[Any]:
+async def list_slips(store: Store, peer: str, limit: int) -> Sequence[Any]:
     return await store.fetch(
-        select(Slip)
-        .where(Slip.peer.in_(peers))
-        .order_by(Slip.written_at, Slip.position)
-        .limit(limit)
+        select(Slip).where(Slip.peer == peer).order_by(Slip.written_at, Slip.position).limit(limit)
     )
 
 

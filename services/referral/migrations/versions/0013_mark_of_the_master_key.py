@@ -1,0 +1,14 @@
+"""mark of the master key."""
+
+from common.migrations import tables_0006
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    tables_0006.create()
+
+
+def downgrade() -> None:
+    tables_0006.drop()

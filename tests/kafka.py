@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
-from common.bus.kafka import PARTITIONS
+from common.bus.base import PARTITIONS
 from common.clock import monotonic
 from prag.kafka import ADMIN, admin, hub_rights, provision
 from tests.system.processes import PATIENCE, free_ports

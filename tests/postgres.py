@@ -1,14 +1,18 @@
 """A PostgreSQL server set up as production is: by the files of deploy/postgres."""
 
+import os
+import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -16,10 +20,11 @@ from common.db.caller import CALLER, SERVICE
 from common.migrations import rights, upgrade
 from common.process import Introducing
 from common.settings import ServiceName
+from prag.files import write_private
 from tests.conftest import PostgresUrls
 from tests.house import ROOT
 from tests.kit import Kit, open_service
-from tests.system.processes import SERVICES
+from tests.system.processes import SERVICES, free_ports
 
 FILES = ROOT / "deploy" / "postgres"
 _NUMBERS = count(1)
@@ -143,3 +148,62 @@ def configure(url: str) -> None:
         if value == "terse":
             return
     raise AssertionError("the server did not take the settings")
+
+
+class TlsServer:
+    """A PostgreSQL server of this machine's own packages, which speaks TLS; the wheel's cannot."""
+
+    def __init__(self, programs: Path, home: Path, certificate: str) -> None:
+        """`certificate` is PEM, with its key. It believes who somebody says they are."""
+        # PostgreSQL never runs as root.
+        self._user = None if os.getuid() else "postgres"
+        self._programs = programs
+        self._data = home / "data"
+        self._port = free_ports()
+        shutil.chown(home, self._user or os.getuid())
+        pem = home / "server.pem"
+        write_private(pem, certificate.encode())
+        shutil.chown(pem, self._user or os.getuid())
+        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync")
+        with (self._data / "postgresql.conf").open("a") as settings:
+            settings.write(f"\nssl_cert_file = '{pem}'\nssl_key_file = '{pem}'\n")
+        with (self._data / "pg_hba.conf").open("a") as doors:
+            doors.write("\nhost all all all trust\n")
+
+    def url(self, host: str) -> str:
+        """Return the superuser's URL by this name or address of the server."""
+        return f"postgresql://postgres@{host}:{self._port}/postgres"
+
+    def start(self, addresses: Sequence[str], *, tls: bool = True) -> None:
+        options = f"-h {','.join(addresses)} -p {self._port} -k '' -c ssl={'on' if tls else 'off'}"
+        self._run("pg_ctl", "-w", "-s", "-l", f"{self._data}/log", "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-w", "-s", "-m", "fast", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [f"{self._programs}/{program}", "-D", str(self._data), *arguments]
+        # Nobody's home: the server may not look into that of whoever runs the tests.
+        subprocess.run(  # noqa: S603
+            command,
+            check=True,
+            user=self._user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+
+@contextmanager
+def tls_server(certificate: str, addresses: Sequence[str]) -> Iterator[TlsServer]:
+    """Start one that listens on these addresses; skips where no PostgreSQL is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("no PostgreSQL is installed; the wheel's speaks no TLS")
+    with tempfile.TemporaryDirectory(prefix="prag-postgres-") as home:
+        server = TlsServer(found[-1].parent, Path(home), certificate)
+        server.start(addresses)
+        try:
+            yield server
+        finally:
+            server.stop()

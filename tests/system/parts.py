@@ -14,6 +14,7 @@ import psycopg
 
 from common.federation.mail import reader_of
 from common.sealing import MasterKey
+from common.settings import EX_CONFIG
 from prag.files import write_private
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
 from prag.peer import Place
@@ -45,6 +46,8 @@ class Parts:
         self._broker = broker
         self._hub = hub
         self.port_base = free_ports()
+        self.more: dict[str, str] = {}
+        """Variables that go before those of `settings`, for a process that is to be started."""
         self.logins = postgres.set_up(urls, home)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._jwks = LocalIssuer(home).jwks_file
@@ -94,6 +97,15 @@ class Parts:
 
     def url(self, service: str, path: str) -> str:
         return f"http://127.0.0.1:{self.port_base + SERVICES.index(service)}{path}"
+
+    def refusal(self, service: str, part: str = "api") -> str:
+        """Start a process that must end with 78 and one line; return what it says."""
+        said = self.home / f"{service}-{part}.log"
+        before = said.read_text() if said.exists() else ""
+        process = self._start(service, part)
+        assert process.wait(PATIENCE) == EX_CONFIG, said.read_text()
+        [line] = said.read_text().removeprefix(before).splitlines()
+        return line
 
     def process(self, service: str, part: str) -> psutil.Process:
         return psutil.Process(self._running[_name(service, part)].pid)
@@ -159,7 +171,7 @@ class Parts:
             mine["PRAG_HUB_BOOTSTRAP"] = self._hub.address
             mine["PRAG_HUB_USER"] = user
             mine["PRAG_HUB_PASSWORD_FILE"] = str(self._hub.passwords / user)
-        return mine
+        return mine | self.more
 
     def is_ready(self, service: str) -> bool:
         try:

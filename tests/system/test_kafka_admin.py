@@ -1,6 +1,11 @@
 """`prag kafka`, run again: the cluster becomes what is wanted now, whatever it was before."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -13,10 +18,12 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from common.federation.envelope import MAX_AGE
 from common.federation.mail import reader_of, topic_to
-from prag.kafka import ADMIN, EVERY_RIGHT, admin, all_users
+from prag import kafka
+from prag.kafka import ADMIN, EVERY_RIGHT, admin, all_users, topic_settings
 from tests.kafka import Broker
-from tests.system.processes import poll
+from tests.system.processes import PATIENCE, SERVICES, poll
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka]
 
@@ -63,7 +70,7 @@ def test_a_country_that_leaves_the_hub_can_do_nothing_there_any_more(cluster: Br
 
 def test_the_rights_of_others_on_the_cluster_are_left_alone(cluster: Broker) -> None:
     # Fails when the hub's operator loses their monitoring, or a country's services their rights.
-    poll(lambda: rights_of(cluster, "intake"))
+    poll(lambda: rights_of(cluster, "intake") != set())
     before = rights_of(cluster, "intake")
     watching = AclBinding(
         ResourceType.TOPIC,
@@ -77,11 +84,11 @@ def test_the_rights_of_others_on_the_cluster_are_left_alone(cluster: Broker) -> 
     client = client_of(cluster)
     for made in client.create_acls([watching]).values():
         made.result()
-    poll(lambda: rights_of(cluster, "watching"))
+    poll(lambda: rights_of(cluster, "watching") != set())
 
     cluster.provision(hub_of=("RS", "XK"))
 
-    poll(lambda: rights_of(cluster, reader_of("RS")))
+    poll(lambda: rights_of(cluster, reader_of("RS")) != set())
     assert rights_of(cluster, "watching") == {(topic_to("RS"), "DESCRIBE")}
     assert rights_of(cluster, "intake") == before
 
@@ -99,3 +106,134 @@ def test_a_topic_of_an_earlier_release_takes_the_settings_of_this_one(cluster: B
     asked = ConfigResource(ResourceType.TOPIC, "intake.case")
     [found] = client.describe_configs([asked]).values()
     assert found.result()["compression.type"].value == "uncompressed"
+
+
+def test_where_packages_of_a_person_lie_nothing_is_kept_for_longer_than_a_letter_opens(
+    cluster: Broker,
+) -> None:
+    """T36. Seeded: keep the topics of referrals for as long as the others."""
+    cluster.provision()
+    cluster.provision(hub_of=("RS", "XK"))
+
+    names = ("referral.referral", topic_to("XK"), "intake.case", "referral.audit")
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    client = client_of(cluster)
+    found = client.describe_configs(asked)
+    kept = {
+        resource.name: timedelta(milliseconds=int(settings.result()["retention.ms"].value))
+        for resource, settings in found.items()
+    }
+    month = timedelta(days=30)
+    assert kept == dict(zip(names, (MAX_AGE, MAX_AGE, month, month), strict=True))
+
+
+def test_with_three_copies_two_must_hold_an_event_before_it_is_acknowledged() -> None:
+    # Fails when one broker that dies can take the only copy of what was acknowledged with it, or
+    # when a cluster of one could take nothing.
+    asked = [topic_settings(copies).get("min.insync.replicas") for copies in (1, 2, 3, 5)]
+
+    assert asked == [None, None, "2", "4"]
+
+
+HEADS = {f"{service}.audit" for service in SERVICES}
+MAY = {
+    "intake": (
+        {"intake.audit", "intake.case", "intake.notice"},
+        {*HEADS, "referral.directory", "referral.referral"} - {"intake.audit"},
+    ),
+    "referral": (
+        {"referral.audit", "referral.directory", "referral.referral"},
+        {*HEADS, "intake.case"} - {"referral.audit"},
+    ),
+    "reintegration": (
+        {"reintegration.audit", "reintegration.plan"},
+        {*HEADS, "intake.case", "referral.referral"} - {"reintegration.audit"},
+    ),
+    "analytics": (
+        {"analytics.audit"},
+        {*HEADS, "intake.case", "referral.referral", "reintegration.plan"} - {"analytics.audit"},
+    ),
+}
+"""Which topics a service writes and reads. By hand, so that a right that is given too much shows."""
+
+
+def test_the_broker_refuses_a_service_every_topic_but_its_own_and_those_it_hears(
+    cluster: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when a service could tell in another's name, or read what it has no business with.
+    poll(lambda: allowed(cluster) == MAY)
+
+    # The check of the check: what is given too much is seen, each kind by itself.
+    wanted = dict(kafka.rights())
+    intake, analytics = wanted["intake"], wanted["analytics"]
+    wanted["intake"] = replace(intake, reads=(*intake.reads, "reintegration.plan"))
+    wanted["analytics"] = replace(analytics, writes=(*analytics.writes, "intake.case"))
+    monkeypatch.setattr(kafka, "rights", lambda: wanted)
+    cluster.provision()
+    writes, reads = MAY["analytics"]
+    mutant = MAY | {
+        "intake": (MAY["intake"][0], MAY["intake"][1] | {"reintegration.plan"}),
+        "analytics": (writes | {"intake.case"}, reads),
+    }
+    poll(lambda: allowed(cluster) == mutant)
+
+
+def allowed(cluster: Broker) -> Mapping[str, tuple[set[str], set[str]]]:
+    """Try as each service to write and to read each topic; return what the broker let it do."""
+    topics = {topic for writes, _ in MAY.values() for topic in writes}
+    assert written(cluster, ADMIN, topics) == topics
+    return {
+        service: (written(cluster, service, topics), read(cluster, service, topics))
+        for service in SERVICES
+    }
+
+
+def written(cluster: Broker, user: str, topics: set[str]) -> set[str]:
+    producer = Producer(login(cluster, user))
+    taken: set[str] = set()
+
+    def note(error: KafkaError | None, record: Message) -> None:
+        if not is_refused(error):
+            taken.add(str(record.topic()))
+
+    for topic in topics:
+        producer.produce(topic, b"{}", partition=0, on_delivery=note)
+    assert producer.flush(PATIENCE) == 0
+    return taken
+
+
+def read(cluster: Broker, user: str, topics: set[str]) -> set[str]:
+    consumer = Consumer(login(cluster, user) | {"group.id": user})
+    taken: set[str] = set()
+    try:
+        for topic in topics:
+            # A user who may do nothing with a topic is not even told of it.
+            if is_refused(consumer.list_topics(topic, PATIENCE).topics[topic].error):
+                continue
+            consumer.assign([TopicPartition(topic, 0, 0)])
+            record = consumer.poll(PATIENCE)
+            assert record is not None
+            if not is_refused(record.error()):
+                taken.add(topic)
+    finally:
+        consumer.close()
+    return taken
+
+
+def is_refused(error: KafkaError | None) -> bool:
+    """Tell a refusal from an answer; anything else is no answer to this question."""
+    if error is None:
+        return False
+    assert error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED, error
+    return True
+
+
+def login(cluster: Broker, user: str) -> dict[str, str | int]:
+    return {
+        "bootstrap.servers": cluster.address,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": user,
+        "sasl.password": (cluster.passwords / user).read_text(),
+        "log_level": 0,
+    }

@@ -18,7 +18,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from common.bus.kafka import PARTITIONS, SEND_SECONDS
+from common.bus.base import PARTITIONS
+from common.bus.kafka import SEND_SECONDS
 from common.clock import monotonic
 from prag.kafka import admin
 from tests.conftest import PostgresUrls
@@ -205,25 +206,55 @@ def test_a_wrong_password_is_named(country: Parts, cluster: Broker) -> None:
     assert "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE were not accepted" in refusal(country)
 
 
-def test_a_missing_right_is_named_with_its_topic(country: Parts, cluster: Broker) -> None:
-    # Fails when a topic that may not be read is taken for one without news.
+@pytest.mark.parametrize(
+    ("service", "right", "words"),
+    [
+        ("analytics", ("ANY", "TOPIC", "intake.case"), "READ on the topic intake.case"),
+        ("analytics", ("READ", "TOPIC", "intake.case"), "READ on the topic intake.case"),
+        ("analytics", ("READ", "GROUP", "analytics"), "READ on the group analytics"),
+        ("intake", ("WRITE", "TOPIC", "intake.notice"), "WRITE on the topic intake.notice"),
+    ],
+)
+def test_a_missing_right_is_named_with_its_topic(
+    service: str, right: tuple[str, str, str], words: str, country: Parts, cluster: Broker
+) -> None:
+    # Fails when a topic that may not be read is taken for one without news, or when a relay that
+    # may not write waits for ever.
+    take_away(cluster, service, *right)
+
+    assert f"{service}: PRAG_KAFKA_USER lacks {words}\n" in refusal(country, service)
+
+
+def test_a_right_to_write_that_is_taken_away_later_ends_the_worker(
+    country: Parts, cluster: Broker
+) -> None:
+    # Fails when the relay takes it for an outage.
+    country.start_all()
+    with Writer(country) as writer:
+        poll(lambda: arrived(country, writer) and len(writer.ids) > 10)
+        take_away(cluster, "intake", "WRITE", "TOPIC", "intake.case")
+        assert country.wait("intake", "worker") == 78
+
+    words = country.log("intake", "worker")
+    assert "intake: PRAG_KAFKA_USER lacks WRITE on the topic intake.case\n" in words
+    cluster.provision()
+    country.start("intake", "worker")
+    poll(lambda: arrived(country, writer))
+
+
+def take_away(cluster: Broker, user: str, operation: str, kind: str, name: str) -> None:
     client = admin(cluster.address, (cluster.passwords / "admin").read_text())
-    every = AclBindingFilter(
-        ResourceType.TOPIC,
-        "intake.case",
+    right = AclBindingFilter(
+        ResourceType[kind],
+        name,
         ResourcePatternType.LITERAL,
-        "User:analytics",
+        f"User:{user}",
         "*",
-        AclOperation.ANY,
+        AclOperation[operation],
         AclPermissionType.ANY,
     )
-    for deleted in client.delete_acls([every]).values():
+    for deleted in client.delete_acls([right]).values():
         assert deleted.result()
-
-    words = refusal(country)
-
-    assert "PRAG_KAFKA_USER" in words
-    assert "intake.case" in words
 
 
 def test_a_topic_with_other_partitions_is_named(country: Parts, cluster: Broker) -> None:

@@ -1,5 +1,6 @@
 """A hub that will not do is named by the setting to be mended, and costs the country's own work nothing."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,16 +16,20 @@ from confluent_kafka.admin import (
 
 from common.clock import new_id
 from common.federation.mail import reader_of, topic_to
+from common.sealing import MasterKey
+from prag import peer
+from prag.files import write_private
 from prag.kafka import admin
+from prag.peer import Place
 from tests.chaos.handover import Actor
 from tests.conftest import PostgresUrls, fixed_id
-from tests.kafka import Broker
+from tests.kafka import Broker, read_log
 from tests.system.parts import Parts
 from tests.system.processes import poll
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka]
 
-HERE, ABROAD = "RS", "XK"
+HERE, ABROAD, UNSERVED = "RS", "XK", "BA"
 ORGANISATION = {
     "id": str(fixed_id(7)),
     "country": HERE,
@@ -92,3 +97,35 @@ def test_what_is_wrong_with_the_hub_is_named_and_stops_nobody(
     told = f"SELECT published_at FROM outbox_message WHERE subject = '{ORGANISATION['id']}'"  # noqa: S608
     poll(lambda: any(row[0] is not None for row in country.rows("referral", told)))
     assert country.is_running("referral", "worker")
+
+
+def test_a_country_the_hub_does_not_serve_keeps_no_letter_to_the_others(
+    country: Parts, cluster: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Seeded: publish the letters to all peers in one batch; the hub refuses it for the one topic.
+
+    The letters here are the rolls that each peer is sent at the start.
+    """
+    away = tmp_path_factory.mktemp("away")
+    peer.init(country.place, away / "root")
+    for code in (UNSERVED, ABROAD):
+        folder = away / "keys" / code
+        folder.mkdir(parents=True)
+        write_private(folder / "master.key", os.urandom(32))
+        master = MasterKey.from_file(folder / "master.key")
+        theirs = peer.init(Place(code, master, folder, folder / "peers"), away / f"{code}.root")
+        write_private(country.place.peers / f"{code}.json", theirs.to_bytes())
+    before = len(read_log(cluster, topic_to(ABROAD)))
+
+    country.start_all()
+
+    poll(lambda: len(read_log(cluster, topic_to(ABROAD))) == before + 1)
+    poll(lambda: "courier.letters_rest" in country.log("referral", "worker"))
+    lines = country.log("referral", "worker").splitlines()
+    told = [line for line in lines if "courier.letters_rest" in line]
+    assert all(topic_to(UNSERVED) in line and "PRAG_HUB_USER" in line for line in told)
+    assert country.rows("referral", "SELECT peer FROM slip") == [(UNSERVED,)]
+
+    cluster.provision(hub_of=(HERE, ABROAD, UNSERVED))
+    poll(lambda: country.rows("referral", "SELECT peer FROM slip") == [])
+    assert len(read_log(cluster, topic_to(UNSERVED))) == 1

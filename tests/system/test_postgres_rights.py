@@ -36,16 +36,6 @@ def login(country: Parts) -> Iterator[Logins]:
     country.logins[SERVICE] = before
 
 
-def refusal(country: Parts, part: str = "api") -> str:
-    """Start a process that must end with 78; return what it says."""
-    said = country.home / f"{SERVICE}-{part}.log"
-    before = said.read_text() if said.exists() else ""
-    process = country._start(SERVICE, part)
-    assert process.wait(60) == 78, said.read_text()
-    [line] = said.read_text().removeprefix(before).splitlines()
-    return line
-
-
 def as_root(login: Logins, statement: str, **values: str) -> None:
     url = login.root.replace("+asyncpg", "")
     database = sql.Identifier(str(make_url(login.root).database))
@@ -68,7 +58,7 @@ def test_a_login_with_more_rights_than_it_needs_is_refused(
     """Seeded: `_check_login` not called; `is_owner` false."""
     country.logins[SERVICE] = replace(login, application=getattr(login, who))
 
-    assert said in refusal(country, part)
+    assert said in country.refusal(SERVICE, part)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +104,11 @@ def test_a_login_with_more_rights_than_it_needs_is_refused(
             "ALTER ROLE {role} RESET log_min_duration_statement",
             "log_min_duration_statement = -1",
         ),
+        (
+            "ALTER ROLE {role} SET synchronous_commit = off",
+            "ALTER ROLE {role} RESET synchronous_commit",
+            "or set synchronous_commit = on",
+        ),
     ],
 )
 def test_what_would_leak_or_lose_is_named_at_the_start(
@@ -122,9 +117,32 @@ def test_what_would_leak_or_lose_is_named_at_the_start(
     """Seeded: the condition left out of checks.py, or the setting out of QUIET."""
     as_root(login, done)
     try:
-        assert said in refusal(country)
+        assert said in country.refusal(SERVICE)
     finally:
         as_root(login, undone)
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+def test_a_server_that_would_lose_what_was_committed_is_refused(
+    setting: str, country: Parts, login: Logins
+) -> None:
+    """Seeded: the setting out of DURABLE."""
+    try:
+        turn(login, setting, "off")
+        assert f"or set {setting} = on" in country.refusal(SERVICE)
+        assert f"or set {setting} = on" in country.refusal(SERVICE, "worker")
+    finally:
+        turn(login, setting, "on")
+
+
+def turn(login: Logins, setting: str, value: str) -> None:
+    """Change a setting of the whole server, and wait until it holds."""
+    with psycopg.connect(login.root.replace("+asyncpg", ""), autocommit=True) as root:
+        name = sql.Identifier(setting)
+        root.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(name, sql.Literal(value)))
+        root.execute("SELECT pg_reload_conf()")
+        show = sql.SQL("SHOW {}").format(name)
+        poll(lambda: root.execute(show).fetchone() == (value,))
 
 
 @pytest.mark.parametrize("revision", ["0001", "9999"])
@@ -135,7 +153,7 @@ def test_a_database_of_another_release_is_left_alone(
     [(head,)] = country.rows(SERVICE, "SELECT version_num FROM alembic_version")
     as_root(login, "UPDATE alembic_version SET version_num = {new}", new=revision)
     try:
-        line = refusal(country, "worker")
+        line = country.refusal(SERVICE, "worker")
     finally:
         as_root(login, "UPDATE alembic_version SET version_num = {new}", new=head)
 
@@ -149,7 +167,7 @@ def test_a_login_or_database_that_is_not_there_is_named(country: Parts, login: L
         country.logins[SERVICE] = replace(
             login, application=wrong.render_as_string(hide_password=False)
         )
-        assert "PRAG_DATABASE_URL" in refusal(country)
+        assert "PRAG_DATABASE_URL" in country.refusal(SERVICE)
 
 
 def test_a_server_that_is_away_is_waited_for(country: Parts, login: Logins) -> None:
@@ -171,7 +189,7 @@ def test_migrate_asks_for_the_role_it_shall_give_rights_to(
     """Seeded: the setting made optional."""
     monkeypatch.setattr(Logins, "role", "")
 
-    assert "PRAG_DATABASE_APP_ROLE is not valid" in refusal(country, "migrate")
+    assert "PRAG_DATABASE_APP_ROLE is not valid" in country.refusal(SERVICE, "migrate")
 
 
 def test_as_it_should_be_it_starts(country: Parts, login: Logins) -> None:

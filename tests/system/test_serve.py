@@ -46,6 +46,39 @@ def test_a_setting_that_can_never_work_ends_all_of_it_and_is_named(parts: Parts)
 
 
 @pytest.mark.postgres
+def test_a_database_of_a_newer_release_ends_all_of_it(parts: Parts) -> None:
+    # Fails when its migration is tried for ever.
+    assert parts.migrate("referral") == 0
+    execute(parts, b"UPDATE alembic_version SET version_num = '9999'")
+
+    with Served(parts) as country:
+        assert country.wait() == 78
+        assert "referral: The database of PRAG_DATABASE_URL was written by a newer" in country.said
+        assert "prag: referral.migrate will not start before a setting is mended" in country.said
+
+
+@pytest.mark.postgres
+def test_a_migration_that_fails_is_told_and_tried_again(parts: Parts) -> None:
+    # Fails when nobody hears of it, or when it is not tried again.
+    owner = parts.logins["referral"].role + "_owner"
+    execute(parts, f"ALTER ROLE {owner} SET default_transaction_read_only = on".encode())
+
+    with Served(parts) as country:
+        poll(lambda: "prag: referral.migrate ended with 1; it is started again" in country.said)
+        assert "referral: not migrated: ReadOnlySqlTransaction 25006\n" in country.said
+        assert "Traceback" not in country.said
+
+        execute(parts, f"ALTER ROLE {owner} RESET default_transaction_read_only".encode())
+        country.wait_ready()
+
+
+def execute(parts: Parts, statement: bytes) -> None:
+    url = parts.logins["referral"].root.replace("+asyncpg", "")
+    with psycopg.connect(url, autocommit=True) as root:
+        root.execute(statement)
+
+
+@pytest.mark.postgres
 def test_whoever_kills_it_has_ended_the_country(parts: Parts) -> None:
     # Fails when processes stay behind, which the next start would run beside its own.
     with Served(parts).wait_ready() as country:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -35,8 +36,9 @@ from confluent_kafka.admin import (
 )
 
 from common import contracts
-from common.bus.kafka import PARTITIONS
+from common.bus.base import PARTITIONS
 from common.consumer import topics_of, with_audit_heads
+from common.contracts.referral import PackageReceived
 from common.events import topic_of
 from common.federation.mail import reader_of, topic_to
 from prag.files import write_private
@@ -44,16 +46,20 @@ from prag.manifest import SERVICES, TIME_ZONES, TroubleError
 
 ADMIN = "admin"
 _SECONDS = 15.0
-_EXISTS = "TOPIC_ALREADY_EXISTS"
+_ENOUGH = 3
+"""Copies of which one may be away while two still hold every event."""
 _TOPIC_SETTINGS = {
     "cleanup.policy": "delete",
-    "retention.ms": str(30 * 24 * 3600 * 1000),
     "max.message.bytes": str(1024 * 1024),
     "message.timestamp.type": "LogAppendTime",
     # The broker unpacks what a producer has packed, and measures it then: a bomb never gets in, and
     # readers need to know no way of packing.
     "compression.type": "uncompressed",
 }
+
+_DAYS, _REFERRAL_DAYS = 30, 14
+"""For so long a topic keeps what it was told; shorter where sealed packages of a person's data lie
+beside who can open them. No letter opens that is older."""
 
 EVERY_RIGHT = AclBindingFilter(
     ResourceType.ANY,
@@ -158,18 +164,41 @@ def _make_topics(client: AdminClient, wanted: Mapping[str, Rights], replication:
             )
     new = [topic for topic in topics if topic not in there]
     if new:
-        made = [NewTopic(t, PARTITIONS, replication, config=_TOPIC_SETTINGS) for t in new]
+        settings = topic_settings(replication)
+        made = [
+            NewTopic(t, PARTITIONS, replication, config=settings | retention_of(t)) for t in new
+        ]
         _wait(client.create_topics(made, request_timeout=_SECONDS).values())
     if old := [topic for topic in topics if topic in there]:
-        _wait(client.incremental_alter_configs(list(map(_settings, old))).values())
+        # By the copies it has: with more demanded than there are, nothing could be written.
+        copies = {topic: len(there[topic].partitions[0].replicas) for topic in old}
+        changes = [
+            _change(topic, topic_settings(copies[topic]) | retention_of(topic)) for topic in old
+        ]
+        _wait(client.incremental_alter_configs(changes).values())
     return [f"topic {topic}" for topic in new]
 
 
-def _settings(topic: str) -> ConfigResource:
+def retention_of(topic: str) -> dict[str, str]:
+    """Return the setting that says for how long a topic of ours keeps what it was told."""
+    has_packages = topic == topic_of(PackageReceived.type) or topic.startswith(topic_to(""))
+    days = _REFERRAL_DAYS if has_packages else _DAYS
+    return {"retention.ms": str(timedelta(days=days) // timedelta(milliseconds=1))}
+
+
+def topic_settings(replication: int) -> dict[str, str]:
+    """Return the settings that all of our topics have.
+
+    Of three copies or more all but one must hold an event before it is acknowledged.
+    """
+    least = {"min.insync.replicas": str(replication - 1)} if replication >= _ENOUGH else {}
+    return _TOPIC_SETTINGS | least
+
+
+def _change(topic: str, settings: Mapping[str, str]) -> ConfigResource:
     change = AlterConfigOpType.SET
     entries = [
-        ConfigEntry(name, value, incremental_operation=change)
-        for name, value in _TOPIC_SETTINGS.items()
+        ConfigEntry(name, value, incremental_operation=change) for name, value in settings.items()
     ]
     return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 

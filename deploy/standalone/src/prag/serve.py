@@ -112,7 +112,8 @@ class _Country:
 
     async def _bring_up(self, service: str, group: asyncio.TaskGroup) -> None:
         pause = _FIRST_PAUSE
-        while await self._once(service, "migrate") != 0:
+        while code := await self._once(service, "migrate"):
+            _say(f"{service}.migrate ended with {code}; it is started again in {pause:g} s.")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         for part in PARTS:

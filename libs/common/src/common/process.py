@@ -20,15 +20,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from common import logs, recovery
 from common.auth import Principal
 from common.authz import Authorisation
-from common.bus import BusRefusedError
 from common.consumer import topics_of, with_audit_heads
 from common.db import OUTAGE
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
 from common.db.head import head_of
 from common.db.opening import is_sqlite
 from common.inbox import Handlers
+from common.key_mark import check_master_key
 from common.runtime import Runtime, open_runtime
-from common.settings import EX_CONFIG, PORTS, ServiceName, ServiceSettings, read_settings
+from common.settings import (
+    EX_CONFIG,
+    PORTS,
+    ServiceName,
+    ServiceSettings,
+    SettingError,
+    read_settings,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -219,14 +226,7 @@ def run_forever(
         once = {"--replay": replay, "--resume": resume, **own}.get(options.once, work_until_told)
         await once(runtime)
 
-    refused: BaseExceptionGroup[BusRefusedError] | None = None
-    try:
-        _run(name, settings, act)
-    except* BusRefusedError as group:
-        refused = group
-    if refused is not None:  # not in the clause: Python before 3.11.4 wraps what is raised there
-        print(f"{name}: {_first_of(refused)}", file=sys.stderr)  # noqa: T201
-        sys.exit(EX_CONFIG)
+    _run(name, settings, act)
 
 
 def _worker_options(name: ServiceName, further: Mapping[str, str]) -> argparse.Namespace:
@@ -250,29 +250,40 @@ def _run(
         await _check_database(name, read.database_url)
         runtime = open_runtime(name, read)
         try:
+            await _as_service(_in_time(name, lambda: check_master_key(runtime)))
             await act(runtime)
         finally:
             await runtime.database.close()
             await runtime.bus.close()
 
     logs.configure()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
+    refused: BaseExceptionGroup[SettingError] | None = None
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
+    except* SettingError as group:
+        refused = group
+    if refused is not None:  # not in the clause: Python before 3.11.4 wraps what is raised there
+        print(f"{name}: {_first_of(refused)}", file=sys.stderr)  # noqa: T201
+        sys.exit(EX_CONFIG)
 
 
 async def _check_database(name: ServiceName, url: str) -> None:
-    """End the process if it must not work on its database as it is; wait while nobody answers."""
+    """SettingError if the process must not work on its database as it is."""
     if is_sqlite(url):
         return
-    from common.db.checks import DatabaseRefusedError, check_postgres  # noqa: PLC0415  its driver
+    from common.db.checks import check_postgres  # noqa: PLC0415  its driver
 
-    head, seconds = head_of(name), 0.25
+    head = head_of(name)
+    await _in_time(name, lambda: check_postgres(url, service=name, head=head))
+
+
+async def _in_time(name: ServiceName, act: Callable[[], Awaitable[None]]) -> None:
+    """Do `act`; while the database does not answer, wait and do it again."""
+    seconds = 0.25
     while True:
         try:
-            await check_postgres(url, service=name, head=head)
-        except DatabaseRefusedError as refused:
-            print(f"{name}: {refused}", file=sys.stderr)  # noqa: T201
-            sys.exit(EX_CONFIG)
+            await act()
         except OUTAGE as error:
             logger.warning("database.waits", service=name, error=type(error).__name__)
             await asyncio.sleep(seconds)
@@ -281,7 +292,7 @@ async def _check_database(name: ServiceName, url: str) -> None:
             return
 
 
-def _first_of(group: BaseExceptionGroup[BusRefusedError]) -> BaseException:
+def _first_of(group: BaseExceptionGroup[SettingError]) -> BaseException:
     """Return the first error of a group, however deep it lies."""
     found: BaseException = group
     while isinstance(found, BaseExceptionGroup):

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from sqlalchemy import select
 
-from common.bus import Bus, Record
+from common.bus import Bus, BusRefusedError, Record
 from common.clock import utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
@@ -146,7 +146,10 @@ class Relay:
         self._position = last
 
     async def run(self) -> None:
-        """Relay for ever; outages are waited out, lost leadership ends it with StaleError."""
+        """Relay for ever; outages are waited out, lost leadership ends it with StaleError.
+
+        So does a right that was taken away, with BusRefusedError.
+        """
         await self.lead()
         failures = 0
         while True:
@@ -155,7 +158,7 @@ class Relay:
             try:
                 await self._database.listen()
                 published = await self.publish_waiting()
-            except StaleError:
+            except (StaleError, BusRefusedError):
                 raise
             except (*OUTAGE, TimeoutError) as error:
                 pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.here import Here
@@ -16,6 +17,14 @@ ServiceName = Literal["intake", "referral", "reintegration", "analytics"]
 
 PORTS: dict[ServiceName, int] = {"intake": 0, "referral": 1, "reintegration": 2, "analytics": 3}
 """Offset of each service's port from PRAG_PORT_BASE."""
+
+EX_CONFIG = 78
+"""The exit code of a process that will not start before a setting is mended (sysexits.h)."""
+
+
+class SettingError(Exception):
+    """With a setting as it is this process can never work; the text names it, never its value."""
+
 
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?:(?P<host>[A-Za-z0-9.-]+)|\[(?P<ip>[0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?"
@@ -82,6 +91,14 @@ class ServiceSettings(BaseSettings):
     port_base: int = 8001
     max_body_bytes: int = 1024 * 1024
 
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            return ZoneInfo(name).key
+        except (KeyError, OSError):  # "Europe" is a folder
+            raise ValueError("no zone") from None
+
     @model_validator(mode="after")
     def _has_one_bus(self) -> Self:
         if bool(self.bus_url) == bool(self.kafka_bootstrap):
@@ -134,13 +151,11 @@ def _kafka(user: str, bootstrap: str, password_file: Path, ca_file: Path | None)
     return f"kafka://{user}@{bootstrap}/?{query}"
 
 
-S = TypeVar("S", bound=ServiceSettings)
-EX_CONFIG = 78
-"""The exit code of a process that will not start before a setting is mended (sysexits.h)."""
+S = TypeVar("S", bound=BaseSettings)
 
 
 def read_settings(kind: type[S]) -> S:
-    """Read the PRAG_… variables; end the process with a line for each that will not do.
+    """Read the variables of `kind`; end the process with a line for each that will not do.
 
     The lines name the variable and never its value, which may be a secret.
     """
@@ -148,9 +163,10 @@ def read_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_context=False, include_url=False):
-            name = "_".join(str(step) for step in fault["loc"]).upper()
+            name = "_".join(str(step) for step in fault["loc"])
             what = "is not set" if fault["type"] == "missing" else "is not valid"
             # What is wrong with several together says so in our own words.
-            words = f"PRAG_{name} {what}" if name else fault["msg"].removeprefix("Value error, ")
+            full = f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+            words = f"{full} {what}" if name else fault["msg"].removeprefix("Value error, ")
             print(words, file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)

@@ -109,6 +109,8 @@ async def _lead(runtime: Runtime) -> None:
         relay = Relay(runtime.database, runtime.bus, service=runtime.name)
         try:
             await relay.run()
+        except BusRefusedError:
+            raise
         except (StaleError, *OUTAGE) as error:
             if isinstance(error, StaleError):
                 STALE_EPOCH.labels(runtime.name).inc()

@@ -4,6 +4,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.settings import SettingError
+
+PARTITIONS = 6
+"""Of every topic, fixed when it is made: another number would send a key to another partition."""
+
 PositionOf = Callable[[str, int], Awaitable[int]]
 """(topic, partition) → the next offset the consumer's own database wants."""
 
@@ -12,7 +17,7 @@ class BusError(OSError):
     """The bus cannot be reached or cannot store; what was not confirmed is published again."""
 
 
-class BusRefusedError(BusError):
+class BusRefusedError(BusError, SettingError):
     """The bus is there and will never let this process work: a setting is wrong, and which."""
 
     def __init__(self, setting: str, what: str) -> None:

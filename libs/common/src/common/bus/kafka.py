@@ -6,6 +6,7 @@ transactions: what is sent twice is dropped by the consumers' inboxes.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -20,7 +21,7 @@ from aiokafka import (
     ConsumerRebalanceListener,
     TopicPartition,
 )
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
@@ -30,17 +31,26 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from common.bus.base import BusError, BusRefusedError, Delivery, PositionOf, Record, Waiting
+from common.bus.base import (
+    PARTITIONS,
+    BusError,
+    BusRefusedError,
+    Delivery,
+    PositionOf,
+    Record,
+    Waiting,
+)
+from common.bus.kafka_rights import check_rights, lacks
 from common.telemetry import BUS_OUTSIDE_LOG, PRODUCER_REBUILDS
 
 logger = structlog.get_logger(__name__)
 
-PARTITIONS = 6
-"""Of every topic, fixed when it is made: another number would send a key to another partition."""
 SEND_SECONDS = 15.0
 _CLOSE_SECONDS = 5.0
 _REQUEST_MS = 10_000
 _MOST_BYTES = 1024 * 1024
+_NAME = re.compile(r"'([a-z][a-z.-]*)'")
+"""A topic or a group, as it stands in what an error was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ class KafkaBus:
                 PRODUCER_REBUILDS.labels(self._login.user).inc()
                 self._end(producer)
                 if isinstance(error, (KafkaError, TimeoutError)):
-                    raise _error_of(error) from error
+                    raise _error_of(error, "WRITE") from error
                 raise
 
     async def subscribe(
@@ -160,23 +170,21 @@ class KafkaBus:
     async def waiting(
         self, topics: Collection[str], *, position_of: PositionOf
     ) -> Sequence[Waiting]:
-        async with self._reading:
-            with _failures():
-                return await self._waiting(topics, position_of)
+        async with self._looking():
+            return await self._waiting(topics, position_of)
 
     async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        async with self._reading:
-            with _failures():
-                return await _bounds(await self._open_reader(), topics)
+        async with self._looking():
+            return await _bounds(await self._open_reader(), topics)
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         """Refuse to start with a setting that cannot work; BusError while no broker answers."""
-        options = self._login.options()
-        await self._check_login(options)
-        with _failures():
-            async with self._opened(AIOKafkaConsumer(**options)) as consumer:
-                for topic in sorted({*reads, *writes}):
-                    await _check_topic(consumer, topic, self._login.user)
+        broker = await self._connect()
+        try:
+            with _failures():
+                await check_rights(broker, user=self._login.user, reads=reads, writes=writes)
+        finally:
+            broker.close()
 
     async def close(self) -> None:
         for client in (self._producer, self._reader):
@@ -185,13 +193,13 @@ class KafkaBus:
         self._producer = self._reader = None
         await asyncio.gather(*self._ending, *(each.close() for each in self._subscriptions))
 
-    async def _check_login(self, options: dict[str, Any]) -> None:
+    async def _connect(self) -> AIOKafkaConnection:
         """Tell a wrong password from a broker that is away; the clients' own start cannot."""
-        plain = {k: v for k, v in options.items() if k != "bootstrap_servers"}
+        plain = {k: v for k, v in self._login.options().items() if k != "bootstrap_servers"}
         last: Exception | None = None
         for host, port in self._login.addresses():
             try:
-                connection = await create_conn(host, port, **plain)
+                return await create_conn(host, port, **plain)
             except (AuthenticationFailedError, SaslAuthenticationFailed):
                 raise BusRefusedError(
                     "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE", "were not accepted"
@@ -202,9 +210,6 @@ class KafkaBus:
                 ) from None
             except (KafkaError, OSError) as error:
                 last = error
-                continue
-            connection.close()
-            return
         raise BusError(type(last).__name__) from last
 
     async def _open_producer(self) -> AIOKafkaProducer:
@@ -237,6 +242,19 @@ class KafkaBus:
             found.append(Waiting(topic, partition, count, first))
         return found
 
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
+        """Look at the log, one at a time; a client that failed may be stuck for good, and goes."""
+        async with self._reading:
+            try:
+                with _failures():
+                    yield
+            except BaseException:
+                if self._reader is not None:
+                    self._end(self._reader)
+                    self._reader = None
+                raise
+
     async def _open_reader(self) -> AIOKafkaConsumer:
         """Return the client that looks at the log for nobody."""
         if self._reader is None:
@@ -250,14 +268,6 @@ class KafkaBus:
                 raise
             self._reader = reader
         return self._reader
-
-    @asynccontextmanager
-    async def _opened(self, consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
-        try:
-            await consumer.start()
-            yield consumer
-        finally:
-            self._end(consumer)
 
     def _end(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         """Let go of a client beside what goes on: to stop one can take as long as it likes."""
@@ -343,22 +353,6 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._subscription.begin(assigned)
 
 
-async def _check_topic(consumer: AIOKafkaConsumer, topic: str, user: str) -> None:
-    """BusRefusedError unless the topic is there, with its partitions, and open to this user."""
-    try:
-        await consumer._client.add_topic(topic)  # noqa: SLF001  there is no public way to ask for one
-        count = len(consumer.partitions_for_topic(topic) or ())
-    except TopicAuthorizationFailedError:
-        count = -1
-    if topic in consumer._client.cluster.unauthorized_topics:  # noqa: SLF001
-        raise BusRefusedError("PRAG_KAFKA_USER", f"{user} may not use the topic {topic}")
-    if count != PARTITIONS:
-        raise BusRefusedError(
-            "PRAG_KAFKA_BOOTSTRAP",
-            f"leads to a cluster whose topic {topic} has {count} partitions, not {PARTITIONS}",
-        )
-
-
 async def _first(reader: AIOKafkaConsumer, part: TopicPartition, position: int) -> bytes | None:
     """Return the record at `position`, if it comes soon."""
     reader.assign([part])
@@ -389,11 +383,12 @@ def _failures() -> Iterator[None]:
     except NoOffsetForPartitionError:
         raise
     except (KafkaError, TimeoutError) as error:
-        raise _error_of(error) from error
+        raise _error_of(error, "READ") from error
 
 
-def _error_of(error: Exception) -> BusError:
-    """Keep the kind alone: the text of an error may hold what was sent."""
+def _error_of(error: Exception, right: str) -> BusError:
+    """Keep the kind, and of a right its name: the text of an error may hold what was sent."""
     if isinstance(error, TopicAuthorizationFailedError | GroupAuthorizationFailedError):
-        return BusRefusedError("PRAG_KAFKA_USER", "lacks a right that its access list should hold")
+        kind = "topic" if isinstance(error, TopicAuthorizationFailedError) else "group"
+        return lacks(right, kind, sorted(set(_NAME.findall(str(error.args)))))
     return BusError(type(error).__name__)

@@ -1,5 +1,8 @@
 """What must be so before a service works on a PostgreSQL database."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import text
@@ -7,8 +10,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from common.clock import monotonic
+from common.db.base import OUTAGE
 from common.db.connections import limits
 from common.db.postgres import outages
+from common.db.tls import check_files, refusal_of
+from common.settings import SettingError
 
 QUIET = {
     "log_error_verbosity": "terse",
@@ -26,6 +33,9 @@ QUIET = {
 }
 """Settings with which the server writes no row's value into its log; those of a part that is not
 loaded have no value and do no harm."""
+
+DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+"""Settings of which one that is off loses what was answered for, when the machine loses its power."""
 
 # A role can become those it is a member of, so what they are, it is.
 _FACTS = text("""
@@ -46,40 +56,86 @@ SELECT
     AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE')
       OR has_any_column_privilege(oid, 'UPDATE'))) AS may_rewrite
 """)
+# The server's own view: a tunnel that ends on its machine has encrypted what comes from it.
+_IS_IN_THE_CLEAR = text("""
+SELECT NOT ssl AND inet_client_addr() IS NOT NULL
+  AND NOT inet_client_addr() <<= '127.0.0.0/8' AND inet_client_addr() <> '::1'
+FROM pg_stat_ssl WHERE pid = pg_backend_pid()
+""")
 _REVISION = text("SELECT version_num FROM public.alembic_version")
 
 
-class DatabaseRefusedError(Exception):
+class DatabaseRefusedError(SettingError):
     """The service must not work on its database as it is; the text says what to do."""
 
 
 async def check_postgres(url: str, *, service: str, head: str | None) -> None:
-    """Raise DatabaseRefusedError unless the server, the login and the tables are as they must be.
+    """Raise SettingError unless the server, the login and the tables are as they must be.
 
     Raises one of OUTAGE while the server is away.
     """
+    async with _connected(url) as connection:
+        await _check(connection, f"python -m {service}.migrate", head)
+
+
+async def wait_for(url: str, *, patience: float) -> None:
+    """Return once the database lets us in; whoever starts a country starts its parts all at once.
+
+    Tried for `patience` seconds, then raised: one of OUTAGE, or DatabaseRefusedError while the login
+    or the database is not there yet. What will never do, a certificate say, is raised at once.
+    """
+    deadline = monotonic() + patience
+    while True:
+        try:
+            async with _connected(url):
+                return
+        except (DatabaseRefusedError, *OUTAGE):
+            if monotonic() >= deadline:
+                raise
+            await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+    """Give a connection that nobody else can listen to or stand in for."""
+    check_files()
     engine = create_async_engine(
         url, poolclass=NullPool, hide_parameters=True, connect_args=limits()
     )
     try:
         with outages():
             async with engine.connect() as connection:
-                await _check(connection, f"python -m {service}.migrate", head)
+                await _check_wire(connection)
+                yield connection
+    except SettingError:
+        raise
     except Exception as error:
+        if refusal := refusal_of(error):
+            raise refusal from None
         if _is_refusal(error):
             raise DatabaseRefusedError(
                 "The server refused the login or knows no such database: look at "
-                "PRAG_DATABASE_URL, or make both by deploy/postgres/databases.sql."
+                "PRAG_DATABASE_URL and PGPASSFILE, or make both by deploy/postgres/databases.sql."
             ) from None
         raise
     finally:
         await engine.dispose()
 
 
+async def _check_wire(connection: AsyncConnection) -> None:
+    if await connection.scalar(_IS_IN_THE_CLEAR):
+        raise SettingError(
+            "PGSSLMODE lets the connection to PostgreSQL be in the clear, and the server is on "
+            "another machine: set it to verify-full, and PGSSLROOTCERT."
+        )
+
+
 async def _check(connection: AsyncConnection, migrate: str, head: str | None) -> None:
-    [facts] = await connection.execute(_FACTS, {"names": list(QUIET)})
+    [facts] = await connection.execute(_FACTS, {"names": [*QUIET, *DURABLE]})
     _check_login(facts)
-    _check_log(dict(each.split("=", 1) for each in facts.settings))
+    settings = dict(each.split("=", 1) for each in facts.settings)
+    _check_log(settings)
+    _check_disk(settings)
     if not facts.may_read:
         raise DatabaseRefusedError(
             f"Nothing in the database was granted to this login: run `{migrate}` as its owner, "
@@ -112,11 +168,20 @@ def _check_login(facts: Any) -> None:  # noqa: ANN401  a row
 
 
 def _check_log(settings: dict[str, str]) -> None:
-    loud = [name for name, value in settings.items() if QUIET[name] != value]
+    loud = [name for name, value in QUIET.items() if settings.get(name, value) != value]
     if loud:
         raise DatabaseRefusedError(
             "The server would write values of rows into its log: include deploy/postgres/prag.conf "
             f"in its settings, or set {', '.join(f'{name} = {QUIET[name]}' for name in loud)}."
+        )
+
+
+def _check_disk(settings: dict[str, str]) -> None:
+    loose = [name for name in DURABLE if settings[name] == "off"]
+    if loose:
+        raise DatabaseRefusedError(
+            "The server would lose what was committed when its machine loses power: include "
+            f"deploy/postgres/prag.conf in its settings, or set {', '.join(f'{n} = on' for n in loose)}."
         )
 
 

@@ -1,0 +1,72 @@
+"""Which certificates PostgreSQL is spoken to with: the variables that its own clients read."""
+
+import ssl
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.settings import SettingError, read_settings
+
+_ROOT = ".postgresql/root.crt"
+"""Under the home folder: where the clients look for a certificate that nobody named."""
+
+
+class TlsSettings(BaseSettings):
+    """As PostgreSQL's manual has them; the drivers read them by themselves."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    pgsslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = (
+        "prefer"
+    )
+    pgsslrootcert: str = ""
+    pgsslcert: str = ""
+    pgsslkey: str = ""
+    pgsslcrl: str = ""
+
+
+def check_files() -> None:
+    """SettingError names a file that the drivers will want and cannot read.
+
+    They tell of it in the words with which they tell of a server that is away.
+    """
+    settings = read_settings(TlsSettings)
+    if settings.pgsslmode in {"disable", "allow", "prefer"}:
+        return
+    for name in ("pgsslcert", "pgsslkey", "pgsslcrl"):
+        path = getattr(settings, name)
+        if path and not _is_readable(Path(path)):
+            raise SettingError(f"{name.upper()} cannot be read")
+    if settings.pgsslrootcert:
+        _check_root(Path(settings.pgsslrootcert))
+    elif settings.pgsslmode != "require" and not (Path.home() / _ROOT).is_file():
+        raise SettingError("PGSSLROOTCERT is not set, and PGSSLMODE asks for what it names")
+
+
+def refusal_of(error: BaseException) -> SettingError | None:
+    """Return what a failed connection says of the settings; None if it may succeed another time."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return SettingError(
+            "PGSSLROOTCERT did not issue the server's certificate, or that is for another host than "
+            "PRAG_DATABASE_URL names, as PGSSLMODE demands, or it has expired."
+        )
+    # asyncpg raises the bare class, which it uses for a cut wire too.
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return SettingError("PGSSLMODE asks for TLS, and the server of PRAG_DATABASE_URL has none.")
+    return None
+
+
+def _check_root(path: Path) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # of which ssl's own are a kind
+        raise SettingError("PGSSLROOTCERT cannot be read, or holds no certificate") from None
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True

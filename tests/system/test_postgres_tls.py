@@ -1,0 +1,186 @@
+"""How PostgreSQL is spoken to: what cannot be verified, and what is in the clear, is refused."""
+
+import ipaddress
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from sqlalchemy import make_url
+
+from tests.conftest import PostgresUrls
+from tests.house import ROOT
+from tests.postgres import TlsServer, tls_server
+from tests.system.parts import Parts
+
+pytestmark = [pytest.mark.system, pytest.mark.postgres]
+
+SERVICE = "analytics"
+PARTS = ("api", "migrate")
+HERE = "127.0.0.1"
+
+
+def certificates(folder: Path) -> Path:
+    """Make an authority and a certificate for `localhost`, as an operator makes those of a hub."""
+    script = str(ROOT / "deploy" / "docker" / "secrets")
+    made = [script, "--hub", "localhost", str(folder)]
+    subprocess.run(made, check=True, capture_output=True, timeout=60)  # noqa: S603
+    return folder
+
+
+def outer_address() -> str | None:
+    """Return an address of this machine that others could use too."""
+    found = (each.address for several in psutil.net_if_addrs().values() for each in several)
+    for address in found:
+        try:
+            if not ipaddress.IPv4Address(address).is_loopback:
+                return str(address)
+        except ValueError:
+            continue
+    return None
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return certificates(tmp_path_factory.mktemp("secrets"))
+
+
+@pytest.fixture(scope="module")
+def server(secrets: Path) -> Iterator[TlsServer]:
+    with tls_server((secrets / "kafka.pem").read_text(), _addresses()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def migrated(server: TlsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    parts = Parts(tmp_path_factory.mktemp("tls"), PostgresUrls(server.url(HERE)))
+    assert parts.migrate(SERVICE) == 0
+    yield parts
+    parts.close()
+
+
+@pytest.fixture
+def country(migrated: Parts) -> Iterator[Parts]:
+    """A migrated country; where a test says that its database is, is undone."""
+    before = migrated.logins[SERVICE]
+    yield migrated
+    migrated.logins[SERVICE] = before
+    migrated.more = {}
+
+
+def go_by(country: Parts, host: str, mode: str, ca: Path | None = None) -> None:
+    """Have its processes find the database by this name, and verify it so."""
+    login = country.logins[SERVICE]
+    owner, application = (
+        make_url(url).set(host=host).render_as_string(hide_password=False)
+        for url in (login.owner, login.application)
+    )
+    country.logins[SERVICE] = replace(login, owner=owner, application=application)
+    country.more = {"PGSSLMODE": mode, "HOME": str(country.home)}
+    if ca is not None:
+        country.more["PGSSLROOTCERT"] = str(ca)
+
+
+def _addresses() -> list[str]:
+    return [HERE, *filter(None, [outer_address()])]
+
+
+def test_a_certificate_that_verifies_is_spoken_to(country: Parts, secrets: Path) -> None:
+    # What is refused below is refused for what differs from this.
+    go_by(country, "localhost", "verify-full", secrets / "ca.pem")
+
+    assert country.migrate(SERVICE) == 0
+    country.start(SERVICE, "api")
+    assert country.is_ready(SERVICE)
+    country.end_one(SERVICE, "api")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_certificate_of_another_authority_is_refused(
+    part: str, country: Parts, tmp_path: Path
+) -> None:
+    # Fails when it is waited for: "SSLCertVerificationError" is a kind of OSError.
+    go_by(country, "localhost", "verify-full", certificates(tmp_path / "other") / "ca.pem")
+
+    line = country.refusal(SERVICE, part)
+
+    assert "PGSSLROOTCERT did not issue the server's certificate" in line
+    assert str(tmp_path) not in line
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_certificate_for_another_host_is_refused(
+    part: str, country: Parts, secrets: Path
+) -> None:
+    # Fails when a name that does not fit is an outage.
+    go_by(country, HERE, "verify-full", secrets / "ca.pem")
+
+    assert "that is for another host" in country.refusal(SERVICE, part)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "PGSSLROOTCERT cannot be read"),
+        ("no certificate", "PGSSLROOTCERT cannot be read, or holds no certificate"),
+        ("", "PGSSLROOTCERT is not set"),
+    ],
+)
+def test_a_file_that_verifies_nothing_is_named(
+    content: str | None, words: str, part: str, country: Parts, tmp_path: Path
+) -> None:
+    # Fails when a file that is not there is taken for a server that is not there.
+    if content:
+        (tmp_path / "ca.pem").write_text(content)
+    go_by(country, "localhost", "verify-full", None if content == "" else tmp_path / "ca.pem")
+
+    line = country.refusal(SERVICE, part)
+
+    assert words in line
+    assert str(tmp_path) not in line
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_mode_that_there_is_not_is_named(part: str, country: Parts) -> None:
+    # Fails when the driver's own error, a ValueError, ends the process.
+    go_by(country, "localhost", "verify_full")
+
+    assert country.refusal(SERVICE, part) == "PGSSLMODE is not valid"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_server_on_another_machine_is_not_spoken_to_in_the_clear(
+    part: str, country: Parts
+) -> None:
+    # Fails when nobody asks the server whether the connection is encrypted.
+    address = outer_address()
+    if address is None:
+        pytest.skip("this machine has no address but its own loopback")
+    go_by(country, address, "disable")
+
+    assert "PGSSLMODE lets the connection to PostgreSQL be in the clear" in country.refusal(
+        SERVICE, part
+    )
+
+
+def test_a_server_without_tls_is_refused_where_it_is_asked_for(
+    country: Parts, server: TlsServer, secrets: Path
+) -> None:
+    # Fails when "rejected SSL upgrade" is an outage. Within the machine it may be in the clear.
+    server.stop()
+    server.start(_addresses(), tls=False)
+    try:
+        go_by(country, "localhost", "verify-full", secrets / "ca.pem")
+        assert "PGSSLMODE asks for TLS" in country.refusal(SERVICE)
+        assert "PGSSLMODE asks for TLS" in country.refusal(SERVICE, "migrate")
+
+        go_by(country, HERE, "prefer")
+        country.start(SERVICE, "api")
+        assert country.is_ready(SERVICE)
+        country.end_one(SERVICE, "api")
+    finally:
+        server.stop()
+        server.start(_addresses())

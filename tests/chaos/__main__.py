@@ -1,8 +1,9 @@
 """`make chaos`: kill processes and brokers at named points while people are handed over, and judge.
 
-In each round two persons cross the border while three things die: one that answers, one that works in
-the background, and a broker. After it everything must come to rest with exactly one owner of each case,
-nothing lost, nothing doubled, and a chain of custody that holds on both sides (T1, F36, C1).
+In each round two persons cross the border, beside the ordinary work of both countries, while three
+things die: two that work in the background, and one that answers, or a broker, or those of both
+countries at once. After it everything must come to rest with exactly one owner of each case, nothing
+lost, nothing doubled, and a chain of custody that holds on both sides (T1, F36, C1).
 """
 
 import argparse
@@ -12,69 +13,22 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from common.clock import monotonic
 from tests import kafka
 from tests.chaos.handover import ChaosError, Handover
 from tests.chaos.oracle import count_events, find_faults, is_quiet
-from tests.chaos.world import RECEIVER, SENDER, SERVICES, World, running
+from tests.chaos.ordinary import Ordinary
+from tests.chaos.plan import APIS, BROKERS, KILLS, WORKERS, Kill, kills, unreached
+from tests.chaos.world import World, running
 from tests.system.processes import poll
 
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "build" / "chaos.txt"
-KILLS = 3
-"""In a round."""
 PERSONS = 2
-ANSWERING = ("http.after_write", "db.before_commit", "db.after_commit")
-WORKING = (
-    *("relay.before_send", "relay.after_send", "relay.after_mark"),
-    *("consumer.before_commit", "consumer.after_commit", "db.before_commit", "db.after_commit"),
-)
-CARRYING = ("courier.before_send", "courier.after_send", "courier.after_mark")
 _QUIET_SECONDS = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """What dies, and when: at the n-th passing of a point, or after so many steps of the first person."""
-
-    what: str
-    point: str
-    n: int
-
-    def __str__(self) -> str:
-        return f"{self.what} at {self.point}:{self.n}"
-
-
-def kills(seed: int, rounds: int) -> list[list[Kill]]:
-    """Return what dies in each round; every point of every process comes before any comes again."""
-    chance = random.Random(seed)  # noqa: S311
-    answering = [
-        (f"{land}.{service}.api", point, 3)
-        for land in (SENDER, RECEIVER)
-        for service in SERVICES
-        for point in ANSWERING
-    ]
-    working = [
-        (f"{land}.{service}.worker", point, 6)
-        for land in (SENDER, RECEIVER)
-        for service in SERVICES
-        for point in (*WORKING, *(CARRYING if service == "referral" else ()))
-    ]
-    brokers = [(name, "step", 13) for name in (SENDER, RECEIVER, "hub")]
-    drawn: dict[str, list[tuple[str, str, int]]] = {}
-    plan = []
-    for _ in range(rounds):
-        of_round = []
-        for name, pool in (("answering", answering), ("working", working), ("broker", brokers)):
-            if not drawn.get(name):
-                drawn[name] = chance.sample(pool, len(pool))
-            what, point, most = drawn[name].pop()
-            of_round.append(Kill(what, point, chance.randint(1, most)))
-        plan.append(of_round)
-    return plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,19 +54,20 @@ def _play(world: World, seed: int, rounds: int) -> int:
     first.prepare()
     first.close()
     done: list[Handover] = []
+    reached: list[Kill] = []
+    beside = [Ordinary(land) for land in world.lands.values()]
     faults: list[str] = []
     lines = [f"seed {seed}, {rounds} rounds of {KILLS} kills"]
-    fired = 0
     try:
         for number, plan in enumerate(kills(seed, rounds), 1):
             began = monotonic()
             handovers = [Handover(world) for _ in range(PERSONS)]
             done += handovers
-            died = _round(world, plan, handovers)
-            fired += sum(died)
+            died = _round(world, plan, handovers, beside)
+            reached += [kill for kill, is_dead in zip(plan, died, strict=True) if is_dead]
             came_to_rest = monotonic()
             poll(lambda: is_quiet(world), patience=_QUIET_SECONDS)
-            found = find_faults(world, handovers)
+            found = [*find_faults(world, handovers), *chain(*(each.faults() for each in beside))]
             faults += found
             names = ", ".join(
                 f"{kill}{'' if is_dead else ' (by hand)'}"
@@ -131,45 +86,77 @@ def _play(world: World, seed: int, rounds: int) -> int:
     finally:
         for handover in done:
             handover.close()
-    lines.append(
-        f"{rounds * KILLS} kills ({fired} at their point, the others by hand), {len(done)} persons, "
+    total = (
+        f"{rounds * KILLS} kills ({len(reached)} at their point, the others by hand), "
+        f"{len(done)} persons, {sum(len(each.changed) for each in beside)} cases beside them, "
         f"{count_events(world.lands)} events: {len(set(faults))} faults"
     )
-    print(lines[-1])
+    end = [*_summary(reached), total]
+    print("\n".join(end))
+    lines += end
     REPORT.write_text("\n".join([*lines, *faults]) + "\n")
     return 1 if faults else 0
 
 
-def _round(world: World, plan: Sequence[Kill], handovers: Sequence[Handover]) -> list[bool]:
+def _summary(reached: Sequence[Kill]) -> list[str]:
+    """Say how much of what can die has died at its point, and what has not."""
+    left = unreached(reached)
+    counts = ", ".join(
+        f"{len(pool) - sum(target in pool for target in left)} of {len(pool)} {name}"
+        for name, pool in (
+            ("points of the workers", WORKERS),
+            ("of the APIs", APIS),
+            ("steps of the brokers", BROKERS),
+        )
+    )
+    points: dict[str, list[str]] = {}
+    for what, point in left:
+        points.setdefault(what, []).append(point)
+    lines = [f"     not reached: {what} at {', '.join(each)}" for what, each in points.items()]
+    return [f"reached {counts}", *lines]
+
+
+def _round(
+    world: World,
+    plan: Sequence[Kill],
+    handovers: Sequence[Handover],
+    beside: Sequence[Ordinary],
+) -> list[bool]:
     """Let the persons cross while what is planned dies and comes back; tell which died at its point."""
     over = threading.Event()
-    with ThreadPoolExecutor(KILLS + PERSONS) as others:
+    with ThreadPoolExecutor(KILLS + PERSONS + len(beside)) as others:
         # Armed before anybody moves: an API that starts again would refuse the first calls only.
         deaths = [others.submit(_die, world, kill, handovers[0], over) for kill in plan]
+        work = [others.submit(each.run, over) for each in beside]
         crossings = [others.submit(handover.run) for handover in handovers]
         try:
             for crossing in crossings:
                 crossing.result()
         finally:
             over.set()
+        for each in work:
+            each.result()
         return [death.result() for death in deaths]
 
 
 def _die(world: World, kill: Kill, person: Handover, over: threading.Event) -> bool:
     """Kill one thing and bring it back; False where the round was over before its point came."""
-    if kill.point == "step":
-        broker, pause = world.brokers[kill.what], threading.Event()
-        while person.steps < kill.n and not over.is_set():
+    pause = threading.Event()
+    if kill.step:
+        brokers = [world.brokers[name] for name in kill.what.split("+")]
+        while person.steps < kill.step and not over.is_set():
             pause.wait(0.02)
-        broker.kill()
+        is_dead = not over.is_set()
+        for broker in brokers:
+            broker.kill()
         pause.wait(1)
-        broker.start()
-        return not over.is_set()
+        for broker in brokers:
+            broker.start()
+        return is_dead
     code, service, part = kill.what.split(".")
     land = world.lands[code]
     land.kill(service, part)
     land.start(service, part, crash_at=f"{kill.point}:{kill.n}")
-    pause = threading.Event()
     while land.is_running(service, part) and not over.is_set():
         pause.wait(0.02)
     died = not land.is_running(service, part)

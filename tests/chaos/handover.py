@@ -18,7 +18,9 @@ from tests.system.parts import Parts
 
 PATIENCE = 180.0
 """Seconds for one step: brokers and processes come back within a few."""
-_CROSSING = "/v1/cross-border-referrals"
+STEPS = 12
+"""Of one crossing; brokers die between them."""
+CROSSING = "/v1/cross-border-referrals"
 _NOT_YET = {404, 409, 403, 412, 428, 500, 502, 503}
 """What may be answered while news travels; `Actor.do` says which of them is the end."""
 _UNHEARD = '"code":"reference.unknown"'
@@ -127,9 +129,9 @@ class Handover:
 
     def offer(self) -> None:
         """Go as far as the sending country goes by itself: her case, her consents, the offer."""
-        case, crossing = f"/v1/cases/{self.case}", f"{_CROSSING}/{self.referral}"
+        case, crossing = f"/v1/cases/{self.case}", f"{CROSSING}/{self.referral}"
         today = utcnow().date().isoformat()
-        self._do(self.worker, "intake", "/v1/cases", _case(self.case))
+        self._do(self.worker, "intake", "/v1/cases", case_body(self.case))
         self._do(self.worker, "intake", f"{case}/consents", _consent("DATA_RECORD", today))
         self.worker.do("PUT", "intake", f"{case}/identity", self.identity, of=case)
         share = {
@@ -141,14 +143,14 @@ class Handover:
         }
         consent = _consent("SHARE_CROSS_BORDER", today) | share
         self._do(self.worker, "intake", f"{case}/consents", consent)
-        draft = _draft(self.referral, self.case, today) | {"data_groups": [*self.groups]}
-        self._do(self.worker, "referral", _CROSSING, draft)
+        body = draft(self.referral, self.case, today) | {"data_groups": [*self.groups]}
+        self._do(self.worker, "referral", CROSSING, body)
         self._do(self.worker, "referral", f"{crossing}/submit", of=crossing)
 
     def run(self) -> None:
         """Go the whole way; return when both countries say that the case is handed over."""
         self.offer()
-        case, crossing = f"/v1/cases/{self.case}", f"{_CROSSING}/{self.referral}"
+        case, crossing = f"/v1/cases/{self.case}", f"{CROSSING}/{self.referral}"
         today = utcnow().date().isoformat()
         self._do(self.contact, "referral", f"{crossing}/acknowledge", of=crossing)
         taker = {"organisation_id": str(self.centre)}
@@ -164,6 +166,8 @@ class Handover:
         if name["value"] != self.identity["family_name"]["value"]:
             raise ChaosError(f"{self.referral}: her name did not arrive")
         self._do(self.worker, "intake", f"{case}/give", told | {"epoch": 1}, of=case)
+        if self.steps != STEPS:
+            raise ChaosError(f"{self.referral}: it took {self.steps} steps, not {STEPS}")
         self._wait_handed_over(crossing)
         self.taker.do("PATCH", "intake", there, {"urgency": "NORMAL"}, of=there)
 
@@ -181,7 +185,8 @@ class Handover:
                 raise ChaosError(f"{self.referral} was not handed over")
 
 
-def _case(case: UUID) -> dict[str, Any]:
+def case_body(case: UUID) -> dict[str, Any]:
+    """Return the body of a new case."""
     return {
         "id": str(case),
         "beneficiary_kind": "PRESUMED",
@@ -202,7 +207,8 @@ _IDENTITY: Mapping[str, Any] = {
 }
 
 
-def _draft(referral: UUID, case: UUID, today: str) -> dict[str, Any]:
+def draft(referral: UUID, case: UUID, today: str) -> dict[str, Any]:
+    """Return the body of a referral to the other country."""
     return {
         "id": str(referral),
         "case_id": str(case),

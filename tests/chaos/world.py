@@ -53,7 +53,7 @@ def running(home: Path) -> Iterator[World]:
                     services=SERVICES,
                     hub=brokers["hub"],
                 )
-            _introduce(home, lands)
+            introduce(home, lands)
             for land in lands.values():
                 land.start_all()
             yield World(lands, brokers)
@@ -64,7 +64,8 @@ def running(home: Path) -> Iterator[World]:
                 broker.end()
 
 
-def _introduce(home: Path, lands: dict[str, Parts]) -> None:
+def introduce(home: Path, lands: dict[str, Parts]) -> None:
+    """Give each country keys of its own and the descriptors of the others."""
     for code, land in lands.items():
         descriptor = peer.init(land.place, home / "roots" / code)
         for other in lands.values():

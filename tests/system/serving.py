@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
@@ -10,22 +11,28 @@ from tests.system.parts import Parts
 from tests.system.processes import PATIENCE, SERVICES, poll
 
 
+def write_settings(parts: Parts) -> Path:
+    """Write the file of `prag serve` for these parts."""
+    file = parts.home / "country.ini"
+    sections = {
+        f"{service}.{part}": parts.settings(service, part)
+        for service in SERVICES
+        for part in ("migrate", "api", "worker")
+    }
+    lines = []
+    for section, settings in sections.items():
+        lines += [f"[{section}]", *(f"{name}={value}" for name, value in settings.items()), ""]
+    file.write_text("\n".join(lines))
+    return file
+
+
 class Served:
     """A running `prag serve` with the settings of `parts`. Leaving the context kills it."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._said = parts.home / "serve.log"
-        file = parts.home / "country.ini"
-        sections = {
-            f"{service}.{part}": parts.settings(service, part)
-            for service in SERVICES
-            for part in ("migrate", "api", "worker")
-        }
-        lines = []
-        for section, settings in sections.items():
-            lines += [f"[{section}]", *(f"{name}={value}" for name, value in settings.items()), ""]
-        file.write_text("\n".join(lines))
+        file = write_settings(parts)
         with self._said.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "prag.cli", "serve", str(file)], stdout=log, stderr=log

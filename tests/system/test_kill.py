@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import house
-from tests.chaos.__main__ import CARRYING
+from tests.chaos.plan import CARRYING
 from tests.system.killing import POINTS, Killer, Outcome, Run, runs_of
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from prag import verify_audit
-from prag.verify_audit import CHAIN, GENESIS, canonical, main, read_keys, verify
+from prag.trails import CHAIN, Folder
+from prag.verify_audit import GENESIS, canonical, main, verify
 from prag.witnesses import BrokenError
 from tests.system.trail import SERVICES, make_trail
 
@@ -48,7 +49,8 @@ def tamper(home: Path, *statements: str, service: str = "intake") -> None:
 
 
 def judge(home: Path) -> int:
-    return verify(home, "intake", read_keys(home)["intake"])
+    place = Folder(home)
+    return verify(place, "intake", place.keys()["intake"])
 
 
 def test_a_true_trail_is_confirmed_with_the_number_of_its_entries(
@@ -275,9 +277,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_verifier_shares_no_code_with_the_writer() -> None:
-    script = (
-        "import prag.verify_audit, sys; print(*sorted(m for m in sys.modules if 'common' in m))"
-    )
+    script = "import prag.verify_audit, sys; print(*{'common', 'intake'} & sys.modules.keys())"
 
     loaded = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

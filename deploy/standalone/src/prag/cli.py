@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from prag.cli_federation import add_federation
-from prag.manifest import TIME_ZONES, TroubleError, country_of, read_manifest
+from prag.manifest import SERVICES, TIME_ZONES, TroubleError, country_of, read_manifest
 
 # Each command loads what it needs: `prag token` must not wait for four services to be imported.
 
@@ -79,10 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--minutes", type=int, default=15, metavar="N", help="1 to 15 (15)")
     token.set_defaults(command=_token, parser=token)
 
-    demo = commands.add_parser("demo", help="tell the story of two countries and a hub, and check each step")
+    demo = commands.add_parser(
+        "demo", help="tell the story of two countries and a hub, and check each step"
+    )
     demo.set_defaults(command=_demo, parser=demo)
 
     verify = commands.add_parser("verify-audit", help="verify the audit trail of all four services")
+    verify.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="of the country with these settings, those of prag serve; else of the data folder",
+    )
     verify.set_defaults(command=_verify_audit, parser=verify)
 
     add_federation(commands)
@@ -175,10 +184,15 @@ def _demo(_: argparse.Namespace) -> int:
     return run(_home(), "RS")
 
 
-def _verify_audit(_: argparse.Namespace) -> int:
+def _verify_audit(options: argparse.Namespace) -> int:
+    from prag.trails import Folder, Production  # noqa: PLC0415
     from prag.verify_audit import report  # noqa: PLC0415
 
-    return report(_home())
+    if options.file is None:
+        return report(Folder(_home()))
+    from prag.serve import environment  # noqa: PLC0415
+
+    return report(Production({s: environment(options.file, s, "api") for s in SERVICES}))
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Verify the audit trail of a data folder: `python -m prag.verify_audit FOLDER`.
+"""Verify a country's audit trail: `prag verify-audit`, or `python -m prag.verify_audit FOLDER`.
 
 A program of its own: it reads the four databases without changing them and shares no code with
 what writes them, so a mistake there cannot hide itself here. It recomputes every link of each
@@ -8,14 +8,12 @@ or reordered entry breaks a link; a chain cut off at its end or written anew con
 an anchor file that is gone is told, for it is a witness less.
 """
 
-import fcntl
 import hashlib
 import json
 import re
-import sqlite3
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import lru_cache
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -24,17 +22,15 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from prag.manifest import TroubleError, no_folder  # how trouble is told, no more
+from prag.manifest import SERVICES, TroubleError
+from prag.trails import Folder, Place, Trail
 from prag.witnesses import (
-    SERVICES,
     BrokenError,
     Head,
     anchored,
     check_anchors,
     known_to_siblings,
-    open_database,
     own_heads,
-    rows,
 )
 
 GENESIS = hashlib.sha256(b"prag-audit-v1").digest()
@@ -46,42 +42,26 @@ _SECOND_LOOK_SECONDS = 3
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)\.(\d{6})")
 _ID = re.compile(r"([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})")
 
-CHAIN = """
-SELECT l.seq, l.entry_id, l.hash, e.id, e.at, e.actor, e.client_id, e.organisation_id, e.role,
-       e.action, e.operation, e.object_type, e.object_ids, e.subject, e.data_groups, e.purpose,
-       e.legal_basis, e.decision, e.trace_id
-FROM audit_link l LEFT JOIN audit_entry e ON e.id = l.entry_id
-WHERE l.seq > ? ORDER BY l.seq LIMIT ?
-"""
-WAITING = """
-SELECT id FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
-AND (id < (SELECT max(entry_id) FROM audit_link)
-     OR julianday(at) IS NULL
-     OR julianday(at) < (SELECT max(julianday(t)) FROM
-         (SELECT max(at) AS t FROM audit_entry UNION ALL SELECT max(sealed_at) FROM audit_head)) - ?)
-ORDER BY id LIMIT 1000
-"""
-
 
 def main(arguments: list[str]) -> int:
     """Verify the folder named by the only argument; return the exit code."""
     try:
         (folder,) = arguments
-        return report(Path(folder))
+        return report(Folder(Path(folder)))
     except ValueError:
         print("usage: python -m prag.verify_audit FOLDER", file=sys.stderr)
         return 2
 
 
-def report(home: Path) -> int:
+def report(place: Place) -> int:
     """Print what was found: 0 and the number of entries, or 1 and the first broken entry."""
     counts: dict[str, int] = {}
     broken: list[str] = []
     try:
-        keys = read_keys(home)
+        keys = place.keys()
         for service in SERVICES:
             try:
-                counts[service] = verify(home, service, keys[service])
+                counts[service] = verify(place, service, keys[service])
             except BrokenError as error:
                 broken.append(f"{service}: {error}")
     except TroubleError as error:
@@ -95,39 +75,24 @@ def report(home: Path) -> int:
     return 0
 
 
-def read_keys(home: Path) -> dict[str, Ed25519PublicKey]:
-    """Return the public keys under which the services seal their heads."""
-    try:
-        keys = json.loads((home / "instance.json").read_text())["audit_keys"]
-        return {
-            service: Ed25519PublicKey.from_public_bytes(bytes.fromhex(keys[service]))
-            for service in SERVICES
-        }
-    except FileNotFoundError:
-        raise TroubleError(f"{home} is no data folder of Prag: start it with prag up") from None
-    except NotADirectoryError:
-        raise no_folder(home) from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise TroubleError(f"{home / 'instance.json'} cannot be read") from None
-
-
-def verify(home: Path, service: str, key: Ed25519PublicKey) -> int:
+def verify(place: Place, service: str, key: Ed25519PublicKey) -> int:
     """Return the number of entries in the service's chain; BrokenError names the first bad one."""
     problems: list[BrokenError] = []
     # The witnesses first: what they vouch for can only be older than the chain read after them.
-    anchors = list(anchored(home, service, problems))
-    siblings = list(known_to_siblings(home, service, problems))
-    with closing(open_database(home, service)) as database:
-        own = list(own_heads(database, problems))
+    folder = place.anchors
+    anchors = list(anchored(folder, service, problems)) if folder is not None else []
+    siblings = list(known_to_siblings(place, service, problems))
+    with closing(place.open(service)) as trail:
+        own = list(own_heads(trail, problems))
         claims = _genuine([*anchors, *siblings, *own], service, key, problems)
-        last, is_whole = _walk(database, claims, problems)
+        last, is_whole = _walk(trail, claims, problems)
         if is_whole:
             _check_reach(claims, last, problems)
         _check_heads(claims, {head.seq for head in own}, problems)
         if not problems:
-            _check_waiting(home, database, last, problems)
-        if not problems:
-            check_anchors(home, service, anchors, own, problems)
+            _check_waiting(trail, last, problems, may_run=place.may_run())
+        if not problems and folder is not None:
+            check_anchors(folder, service, anchors, own, problems)
     if problems:
         raise min(problems, key=lambda problem: problem.seq)
     return last
@@ -137,11 +102,11 @@ def verify(home: Path, service: str, key: Ed25519PublicKey) -> int:
 
 
 def _walk(
-    database: sqlite3.Connection, claims: dict[int, list[Head]], problems: list[BrokenError]
+    trail: Trail, claims: dict[int, list[Head]], problems: list[BrokenError]
 ) -> tuple[int, bool]:
     """Recompute the chain link by link; return how many links hold and whether that is all."""
     seq, previous = 0, GENESIS
-    while found := rows(database, CHAIN, seq, _CHUNK):
+    while found := trail.links(seq, _CHUNK):
         for position, entry_id, linked, *columns in found:
             seq += 1
             fault = (
@@ -215,28 +180,16 @@ def _check_reach(claims: dict[int, list[Head]], last: int, problems: list[Broken
         problems.append(BrokenError(last + 1, text))
 
 
-def _check_waiting(
-    home: Path, database: sqlite3.Connection, last: int, problems: list[BrokenError]
-) -> None:
+def _check_waiting(trail: Trail, last: int, problems: list[BrokenError], *, may_run: bool) -> None:
     """Find an entry long without a link: it was slipped in, or its link was taken away."""
-    waiting = set(rows(database, WAITING, LINK_SECONDS / 86400))
-    if waiting and _is_running(home):
+    waiting = trail.waiting(LINK_SECONDS)
+    if waiting and may_run:
         # Perhaps it was written this moment with a time long past; then it is linked within a second.
         time.sleep(_SECOND_LOOK_SECONDS)
-        waiting &= set(rows(database, WAITING, LINK_SECONDS / 86400))
+        waiting &= trail.waiting(LINK_SECONDS)
     if waiting:
-        (entry_id,) = min(waiting)
-        problems.append(BrokenError(last + 1, f"entry {entry_id} was left out of the chain"))
-
-
-def _is_running(home: Path) -> bool:
-    """Tell whether a process holds the folder."""
-    with suppress(FileNotFoundError), (home / "lock").open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+        text = f"entry {min(waiting)} was left out of the chain"
+        problems.append(BrokenError(last + 1, text))
 
 
 def canonical(columns: list[Any]) -> bytes:

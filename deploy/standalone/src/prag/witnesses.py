@@ -5,16 +5,14 @@ writes.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from prag.manifest import TroubleError, missing  # how trouble is told, no more
+from prag.manifest import SERVICES
+from prag.trails import Place, Trail
 
-SERVICES = ("intake", "referral", "reintegration", "analytics")
 _CUT = 2
 """A process killed between a head and its line leaves that one head without; so many in a row were cut."""
 
@@ -37,9 +35,9 @@ class Head:
     witness: str
 
 
-def own_heads(database: sqlite3.Connection, problems: list[BrokenError]) -> Iterator[Head]:
-    found = rows(
-        database, "SELECT last_seq, hash, signature, version FROM audit_head ORDER BY last_seq"
+def own_heads(trail: Trail, problems: list[BrokenError]) -> Iterator[Head]:
+    found = trail.rows(
+        "SELECT last_seq, hash, signature, version FROM audit_head ORDER BY last_seq"
     )
     for count, (seq, hash_, signature, version) in enumerate(found, 1):
         if version != count:
@@ -48,19 +46,19 @@ def own_heads(database: sqlite3.Connection, problems: list[BrokenError]) -> Iter
         yield from _head(seq, hash_, signature, "its own head", problems)
 
 
-def known_to_siblings(home: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
+def known_to_siblings(place: Place, service: str, problems: list[BrokenError]) -> Iterator[Head]:
     query = "SELECT last_seq, hash, signature FROM known_audit_head WHERE source = ?"
     for sibling in SERVICES:
         if sibling == service:
             continue
-        with closing(open_database(home, sibling)) as database:
-            found = rows(database, query, service)
+        with closing(place.open(sibling)) as trail:
+            found = trail.rows(query, service)
         for seq, hash_, signature in found:
             yield from _head(seq, hash_, signature, sibling, problems)
 
 
-def anchored(home: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
-    path = _anchor_file(home, service)
+def anchored(folder: Path, service: str, problems: list[BrokenError]) -> Iterator[Head]:
+    path = folder / f"{service}.jsonl"
     if not path.exists():
         return
     # The last line may be half written: its writer was killed, or is writing it just now.
@@ -76,13 +74,13 @@ def anchored(home: Path, service: str, problems: list[BrokenError]) -> Iterator[
 
 
 def check_anchors(
-    home: Path, service: str, anchors: list[Head], own: list[Head], problems: list[BrokenError]
+    folder: Path, service: str, anchors: list[Head], own: list[Head], problems: list[BrokenError]
 ) -> None:
     """Demand a line of the anchor file for every head but single ones, which a kill may have cost.
 
     Its end may be missing: a file put back from a backup lacks it until the next start adds it.
     """
-    path = _anchor_file(home, service)
+    path = folder / f"{service}.jsonl"
     lines = {head.seq for head in anchors}
     last = max(lines, default=None)
     without: list[int] = []
@@ -106,10 +104,6 @@ def check_anchors(
     problems.append(BrokenError(without[0], text))
 
 
-def _anchor_file(home: Path, service: str) -> Path:
-    return home / "audit" / f"{service}.jsonl"
-
-
 def _head(
     seq: object, hash_: object, signature: object, witness: str, problems: list[BrokenError]
 ) -> Iterator[Head]:
@@ -121,47 +115,3 @@ def _head(
 
 def _position(seq: object) -> int:
     return seq if type(seq) is int else 0
-
-
-# --- reading
-
-
-def rows(database: sqlite3.Connection, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Read in one short transaction, so that a running instance never waits long for us."""
-    try:
-        return database.execute(query, parameters).fetchall()
-    except sqlite3.Error as error:
-        if type(error) is not sqlite3.OperationalError or database.text_factory is not str:
-            raise TroubleError(f"a database cannot be read ({_name(error)})") from None
-    # Perhaps some text is no UTF-8 any more. Read on, so that it is named as changed.
-    database.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    return rows(database, query, *parameters)
-
-
-def open_database(home: Path, service: str) -> sqlite3.Connection:
-    path = home / "data" / f"{service}.db"
-    try:
-        return _connect(path, "ro")
-    except sqlite3.Error as error:
-        if not path.exists():
-            raise missing(path) from None
-        if _name(error) != "SQLITE_READONLY_ROLLBACK":
-            raise TroubleError(f"{path} cannot be read ({_name(error)})") from None
-    # A killed process left a transaction half written; SQLite has to roll it back before it reads.
-    return _connect(path, "rw")
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
-    try:
-        database.execute("PRAGMA trusted_schema=OFF")
-        database.execute("PRAGMA query_only=ON")
-        database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
-
-
-def _name(error: sqlite3.Error) -> str:
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__

@@ -125,10 +125,11 @@ async def test_what_came_before_the_withdrawal_is_erased_although_it_comes_again
     now_is(NOW + timedelta(hours=6))
     await crossing.post()
     assert await crossing.r.status(referral_id) == "CONSENT_WITHDRAWN"
+    assert len(await crossing.r.told(referral_id, PackageReceived)) == 1
     await crossing.erase(referral_id)
 
     assert await crossing.s.status(referral_id) == "CLOSED"
-    assert len(await crossing.r.told(referral_id, PackageReceived)) == 1
+    assert await crossing.r.told(referral_id, PackageReceived) == []
 
 
 class _Meanwhile(LocalBus):

@@ -13,6 +13,7 @@ from prag.manifest import SERVICES, TroubleError
 from prag.serve import PARTS, environment
 from tests.conftest import PostgresUrls
 from tests.house import ROOT
+from tests.postgres import Logins
 from tests.system.parts import Parts
 from tests.system.processes import poll
 from tests.system.serving import Served
@@ -28,53 +29,50 @@ def parts(tmp_path: Path, postgres_urls: PostgresUrls) -> Iterator[Parts]:
 
 
 @pytest.mark.postgres
-def test_a_setting_that_can_never_work_ends_all_of_it_and_is_named(parts: Parts) -> None:
+def test_a_setting_that_can_never_work_ends_all_of_it_and_is_named(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Fails when it goes on starting again what cannot start, or leaves the others running.
+    right = parts.settings
+    monkeypatch.setattr(
+        parts,
+        "settings",
+        lambda service, part: (
+            right(service, part)
+            | ({"PRAG_TIME_ZONE": "nowhere"} if (service, part) == ("referral", "worker") else {})
+        ),
+    )
+
+    with Served(parts) as country:
+        assert country.wait() == 78
+
+        assert "PRAG_TIME_ZONE is not valid" in country.said
+        assert "prag: referral.worker will not start before a setting is mended" in country.said
+        assert "nowhere" not in country.said
+        assert country.running() == []
+
+
+@pytest.mark.postgres
+def test_what_is_refused_later_stops_nobody_else_and_comes_back(parts: Parts) -> None:
+    # Fails when one process that lost a right ends the country, or is given up.
     login = parts.logins["referral"]
+    role = sql.Identifier(login.role)
     with Served(parts).wait_ready() as country:
-        with psycopg.connect(login.root.replace("+asyncpg", ""), autocommit=True) as root:
-            root.execute(sql.SQL("ALTER ROLE {} BYPASSRLS").format(sql.Identifier(login.role)))
+        as_root(login, sql.SQL("ALTER ROLE {} BYPASSRLS").format(role))
         died = country.find("referral", "api")
         assert died is not None
 
         died.kill()
 
-        assert country.wait() == 78
-        assert "prag: referral.api ended with -9; it is started again in 0.5 s." in country.said
-        assert "prag: referral.api will not start before a setting is mended" in country.said
-        assert country.running() == []
+        poll(lambda: "prag: referral.api ended with 78; it is started again" in country.said)
+        assert country.find("intake", "api") is not None
+        as_root(login, sql.SQL("ALTER ROLE {} NOBYPASSRLS").format(role))
+        poll(lambda: parts.is_ready("referral"))
+        assert country.end() == 0
 
 
-@pytest.mark.postgres
-def test_a_database_of_a_newer_release_ends_all_of_it(parts: Parts) -> None:
-    # Fails when its migration is tried for ever.
-    assert parts.migrate("referral") == 0
-    execute(parts, b"UPDATE alembic_version SET version_num = '9999'")
-
-    with Served(parts) as country:
-        assert country.wait() == 78
-        assert "referral: The database of PRAG_DATABASE_URL was written by a newer" in country.said
-        assert "prag: referral.migrate will not start before a setting is mended" in country.said
-
-
-@pytest.mark.postgres
-def test_a_migration_that_fails_is_told_and_tried_again(parts: Parts) -> None:
-    # Fails when nobody hears of it, or when it is not tried again.
-    owner = parts.logins["referral"].role + "_owner"
-    execute(parts, f"ALTER ROLE {owner} SET default_transaction_read_only = on".encode())
-
-    with Served(parts) as country:
-        poll(lambda: "prag: referral.migrate ended with 1; it is started again" in country.said)
-        assert "referral: not migrated: ReadOnlySqlTransaction 25006\n" in country.said
-        assert "Traceback" not in country.said
-
-        execute(parts, f"ALTER ROLE {owner} RESET default_transaction_read_only".encode())
-        country.wait_ready()
-
-
-def execute(parts: Parts, statement: bytes) -> None:
-    url = parts.logins["referral"].root.replace("+asyncpg", "")
-    with psycopg.connect(url, autocommit=True) as root:
+def as_root(login: Logins, statement: sql.Composed) -> None:
+    with psycopg.connect(login.root.replace("+asyncpg", ""), autocommit=True) as root:
         root.execute(statement)
 
 

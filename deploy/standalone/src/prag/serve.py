@@ -1,7 +1,8 @@
 """`prag serve`: the processes of production without containers, started in order and kept alive.
 
-Per service its migration, which ends, then its API and its worker. Whatever dies is started again,
-but for what ends with code 78: a setting that can never work ends them all, and is named in the log.
+Per service its migration, which ends, then its API and its worker. Whatever dies is started again.
+Code 78 at a first start ends them all: a setting can never work, and the log names it. Later the
+others go on, for what one process may not do any more is no reason to send people away.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from common.clock import monotonic
@@ -121,16 +123,16 @@ class _Country:
 
     async def _keep(self, service: str, part: str) -> None:
         pause = _FIRST_PAUSE
-        while True:
+        for number in count():
             began = monotonic()
-            code = await self._once(service, part)
+            code = await self._once(service, part, is_first=number == 0)
             if monotonic() - began > _SOUND_SECONDS:
                 pause = _FIRST_PAUSE
             _say(f"{service}.{part} ended with {code}; it is started again in {pause:g} s.")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _once(self, service: str, part: str) -> int:
+    async def _once(self, service: str, part: str, *, is_first: bool = True) -> int:
         name = f"{service}.{part}"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -145,7 +147,7 @@ class _Country:
         self._running[name] = process
         code = await process.wait()
         del self._running[name]
-        if code == EX_CONFIG:
+        if code == EX_CONFIG and is_first:
             _say(f"{name} will not start before a setting is mended; see above.")
             self._is_refused = True
             raise _RefusedError

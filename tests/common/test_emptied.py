@@ -27,6 +27,21 @@ async def test_who_has_seen_it_drops_it_and_who_has_not_goes_on_behind_it(
     assert await database.fetch(select(DeadLetter)) == []
 
 
+async def test_what_says_something_is_not_emptied_whatever_it_is_called(
+    database: Database, box: ServiceBox
+) -> None:
+    """Seeded: believe the type alone: a forgery under a known id would leave no trace."""
+    scene = Scene(database, box)
+    seen = steps_of(GOOD, 1)
+    await scene.consumer.accept_all(delivered(seen))
+
+    forged = seen[0].emptied().model_copy(update={"data": {"step": "other"}})
+    await scene.consumer.accept_all(delivered([forged]))
+
+    dead = await database.fetch(select(DeadLetter))
+    assert [row.reason for row in dead] == ["hash_conflict"]
+
+
 async def test_it_takes_the_place_of_the_event_itself_where_that_still_waits(
     database: Database, box: ServiceBox
 ) -> None:

@@ -10,7 +10,9 @@ from tests.contracts.snapshot import event_classes
 _ENVELOPE_NOTE = (
     "CloudEvents 1.0, structured JSON mode. `subject` is the aggregate, `seq` counts its events from 1; "
     "the record's key is the subject, so the events of an aggregate keep their order. Delivered at least "
-    "once: drop what you have seen by `id`.\n\n"
+    "once: drop what you have seen by `id`. Of an event whose content was erased, `id`, `subject` and "
+    "`seq` stay: sent again it is of the type `<topic>.emptied.v1` and its `data` are empty. Drop it if "
+    "you have seen its `id`, else pass it over.\n\n"
     "Who has no connection to the bus reads the same events over HTTP: `GET /v1/changes` of each "
     "service gives those that concern the caller's organisation, in the order of their publication. "
     "The feed has no last page: `next` is never null and stays valid, empty `items` mean that there "

@@ -137,7 +137,8 @@ class Event(BaseModel):
 
     @property
     def is_emptied(self) -> bool:
-        return self.type == emptied_type(topic_of(self.type))
+        """Whether nothing is left of it: one that says something is no such event, whatever its type."""
+        return not self.data and self.type == emptied_type(topic_of(self.type))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:

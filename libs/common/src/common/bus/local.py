@@ -30,6 +30,7 @@ class LocalBus:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bus")
         self._log: sqlite3.Connection | None = None
         self._appended = asyncio.Event()
+        self._replaced: set[UUID] = set()
 
     async def publish(self, records: Sequence[Record]) -> None:
         await self._run(lambda log: _append(log, records))
@@ -72,12 +73,16 @@ class LocalBus:
     async def replace(self, record: Record, event_id: UUID) -> None:
         """Put a record in the place of the one that holds this event, for whose content must go.
 
-        Nothing in this log goes by its age. Where there is none nothing happens.
+        Nothing in this log goes by its age. Where there is none nothing happens; the log is searched
+        once by a process, however often it is asked.
         """
+        if event_id in self._replaced:
+            return
         query = "UPDATE record SET value = ? WHERE topic = ? AND key = ? AND instr(value, ?) AND value != ?"
         place = f'"id":"{event_id}"'.encode()
         values = (record.value, record.topic, record.key, place, record.value)
         await self._run(lambda log: log.execute(query, values))
+        self._replaced.add(event_id)
 
     async def read(self, positions: dict[str, int], limit: int) -> list[Delivery]:
         return await self._run(lambda log: _read(log, positions, limit))

@@ -9,7 +9,7 @@ newest, its folder may be deleted and written again.
 
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import groupby
@@ -18,11 +18,11 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from common.bus import Bus, Record, Subscription, Waiting
-from common.bus.base import PositionOf
+from common.bus import Bus, Record
 from common.events import Event, canonical
 from common.inbox import Handler, Handlers
 from common.unit import Unit
+from tests.common.things import BusAround
 from tests.contracts.payloads import story
 from tests.contracts.snapshot import Schema, event_classes, incompatible, schema_of
 
@@ -92,37 +92,16 @@ class Release:
         return canonical({name: value for name, value in members.items() if name in written})
 
 
-class Wire:
+class Wire(BusAround):
     """The bus of a country, as a service of an older release writes to it."""
 
-    def __init__(self, bus: Bus, release: Release) -> None:
-        self._bus = bus
+    def __init__(self, inner: Bus, release: Release) -> None:
+        super().__init__(inner)
         self._release = release
 
     async def publish(self, records: Sequence[Record]) -> None:
         tell = self._release.telling
-        await self._bus.publish(
-            [Record(each.topic, each.key, tell(each.value)) for each in records]
-        )
-
-    async def subscribe(
-        self, topics: Sequence[str], *, group: str, position_of: PositionOf
-    ) -> Subscription:
-        return await self._bus.subscribe(topics, group=group, position_of=position_of)
-
-    async def waiting(
-        self, topics: Collection[str], *, position_of: PositionOf
-    ) -> Sequence[Waiting]:
-        return await self._bus.waiting(topics, position_of=position_of)
-
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        return await self._bus.bounds(topics)
-
-    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
-        await self._bus.check(reads=reads, writes=writes)
-
-    async def close(self) -> None:
-        await self._bus.close()
+        await super().publish([Record(each.topic, each.key, tell(each.value)) for each in records])
 
 
 def releases() -> list[Release]:

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from common import clock
 from common.contracts.referral import PackageReceived
 from common.events import Event
 from common.federation.envelope import EnvelopeError, open_envelope
@@ -22,29 +21,13 @@ from common.tables import DeadLetter, OutboxMessage, SubjectKey
 from referral.worker import empty_log
 from tests.intake.bodies import CASE
 from tests.kit import open_service
-from tests.referral.story import NOW, now_is
 from tests.referral.whole import Whole
-from tests.referral.world import REFERRAL, World, open_world, tell_to_arrival
+from tests.referral.world import REFERRAL, World
 
 pytestmark = pytest.mark.slow
 
 _PACKAGE = re.compile(rb"[0-9a-f]{32}\.[A-Za-z0-9+/]{4000,}={0,2}")
 """A package as it is written wherever it stands: the key's id and the sealed bytes in base64."""
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    now_is(NOW)
-    yield tell_to_arrival(tmp_path_factory.mktemp("told"))
-    clock.set_source(None)
-
-
-@pytest.fixture
-async def world(told: Path, tmp_path: Path) -> AsyncIterator[World]:
-    """Both countries once the person, and her data before her, have come."""
-    now_is(NOW)
-    async with open_world(told / "arrived", tmp_path) as opened:
-        yield opened
 
 
 def packages_in(raw: bytes) -> set[str]:

@@ -1,7 +1,6 @@
 """A country that was put back from a backup, and one that runs twice (T23, C1, F36, F41)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from common import clock
 from common.clock import new_id
 from common.federation.custody import SignedStatement
 from common.federation.peers import read_peers
@@ -20,24 +18,9 @@ from tests.intake.bodies import OTHER, case, notice
 from tests.kit import if_match
 from tests.referral.crossing import URL
 from tests.referral.story import NOW, now_is
-from tests.referral.world import World, open_world, tell_to_arrival
+from tests.referral.world import World, open_world
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    now_is(NOW)
-    yield tell_to_arrival(tmp_path_factory.mktemp("told"))
-    clock.set_source(None)
-
-
-@pytest.fixture
-async def world(told: Path, tmp_path: Path) -> AsyncIterator[World]:
-    """Both countries once the person has arrived."""
-    now_is(NOW)
-    async with open_world(told / "arrived", tmp_path) as opened:
-        yield opened
 
 
 async def assert_at_one(world: World) -> None:

@@ -5,13 +5,11 @@ promised (`make test-faults ARGS="-k longest --cut 300 -o faulthandler_timeout=1
 """
 
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 
 import httpx
 import pytest
@@ -28,7 +26,7 @@ from tests.kafka import Broker, missing, read_log
 from tests.system.parts import Parts
 from tests.system.processes import PATIENCE, poll
 from tests.system.proxy import Proxy, Way
-from tests.system.writing import away, first_and_others, write_down
+from tests.system.writing import AtWork, away, first_and_others, write_down
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 
@@ -106,7 +104,7 @@ def world(home: Path, postgres_urls: PostgresUrls, wire: Wire) -> Iterator[World
 
 
 @dataclass
-class Sender:
+class Sender(AtWork):
     """Somebody who refers a person abroad again and again, and calls every second referral off.
 
     `said` is what was acknowledged of each referral, in its order.
@@ -116,24 +114,12 @@ class Sender:
     statuses: list[int] = field(default_factory=list)
     said: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def __enter__(self) -> "Sender":
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _send(self) -> None:
+    def work(self) -> None:
         worker, began = self.handover.worker, -1000.0
         base = worker.land.url("referral", "")
         with httpx.Client(base_url=base, timeout=PATIENCE) as http:
             for number in count():
-                if self._stop.wait(0.4):
+                if self.rest(0.4):
                     return
                 if monotonic() - began > 300:
                     began, issuer = monotonic(), LocalIssuer(worker.land.home)

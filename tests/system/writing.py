@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -41,8 +41,31 @@ class Call:
         return self.began + self.seconds
 
 
+class AtWork:
+    """Somebody who works in a thread of their own for as long as the context lasts."""
+
+    def __enter__(self) -> Self:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self.work)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def work(self) -> None:
+        raise NotImplementedError
+
+    def rest(self, seconds: float) -> bool:
+        """Pause; return whether the context is over."""
+        return self._over.wait(seconds)
+
+
 @dataclass
-class Writer:
+class Writer(AtWork):
     """Writes from the entry of its context to the exit; whoever is told 503 asks again.
 
     `ids` are the cases that were acknowledged. Each is changed so many times after it was opened.
@@ -52,18 +75,6 @@ class Writer:
     changes: int = 0
     calls: list[Call] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
-
-    def __enter__(self) -> "Writer":
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
     @property
     def statuses(self) -> list[int]:
@@ -81,13 +92,13 @@ class Writer:
         found = sorted(call.seconds for call in self.calls[first:last])
         return found[int(len(found) * 0.99)]
 
-    def _write(self) -> None:
+    def work(self) -> None:
         issuer = LocalIssuer(self.country.home)
         centre = organisation_id("csr-beograd", "RS")
         base = self.country.port_base + SERVICES.index("intake")
         began = -1000.0
         with httpx.Client(base_url=f"http://127.0.0.1:{base}", timeout=PATIENCE) as http:
-            while not self._stop.wait(0.02):
+            while not self.rest(0.02):
                 if monotonic() - began > 300:
                     began, token = monotonic(), issuer.token("SOCIAL_WORKER", centre, "mila")
                     http.headers["Authorization"] = f"Bearer {token}"
@@ -127,7 +138,7 @@ class Writer:
             self.calls.append(Call(sent, monotonic() - sent, answer.status_code, media_type))
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 return answer
-            if self._stop.wait(0.02):
+            if self.rest(0.02):
                 return None
 
 

@@ -243,9 +243,13 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 def test_a_part_that_dies_ends_all_and_is_named(tmp_path: Path) -> None:
     home = tmp_path / "prag"
     with running(home) as country:
-        path = home / "data" / "referral.db"
-        with path.open("r+b") as file:
-            file.write(b"\x00" * path.stat().st_size)
+        # Through SQLite itself: what is written past it lasts only until its next commit.
+        with closing(sqlite3.connect(home / "data" / "referral.db", timeout=PATIENCE)) as data:
+            data.execute("PRAGMA writable_schema = ON")
+            damage = "UPDATE sqlite_master SET sql = 'damaged' WHERE name = 'audit_entry'"
+            assert data.execute(damage).rowcount == 1
+            data.execute("PRAGMA schema_version = 99999")
+            data.commit()
 
         assert country.wait() == 1
         assert "referral-worker died" in country.errors()

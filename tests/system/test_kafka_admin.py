@@ -1,8 +1,10 @@
 """`prag kafka`, run again: the cluster becomes what is wanted now, whatever it was before."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
@@ -18,10 +20,12 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from common.bus.kafka import KafkaBus, KafkaLogin
 from common.federation.envelope import MAX_AGE
 from common.federation.mail import reader_of, topic_to
 from prag import kafka
 from prag.kafka import ADMIN, EVERY_RIGHT, admin, all_users, topic_settings
+from prag.manifest import TroubleError
 from tests.kafka import Broker
 from tests.system.processes import PATIENCE, SERVICES, poll
 
@@ -237,3 +241,22 @@ def login(cluster: Broker, user: str) -> dict[str, str | int]:
         "sasl.password": (cluster.passwords / user).read_text(),
         "log_level": 0,
     }
+
+
+def test_who_is_let_in_from_now_on_is_let_in_at_once(cluster: Broker) -> None:
+    # Fails when a service that starts now is refused: code 78, and no supervisor tries that again.
+    countries = ("RS", "XK", "AL", "BA", "MK")
+    for country in countries:
+        user = reader_of(country)
+        (cluster.passwords / user).unlink(missing_ok=True)
+        cluster.provision(hub_of=countries)
+
+        bus = KafkaBus(KafkaLogin(cluster.address, user, cluster.passwords / user))
+        asyncio.run(bus.check(reads={topic_to(country)}, writes=set()))
+
+
+def test_a_password_beyond_this_machine_goes_by_tls_alone(tmp_path: Path) -> None:
+    (tmp_path / ADMIN).write_text("secret")
+
+    with pytest.raises(TroubleError, match="--ca-file is needed"):
+        kafka.provision("broker.example:9092", tmp_path)

@@ -6,6 +6,7 @@ topic whose partitions are other than ours is refused, for they can never be cha
 the order of its events; no topic is ever deleted.
 """
 
+import asyncio
 import secrets
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -36,7 +37,9 @@ from confluent_kafka.admin import (
 )
 
 from common import contracts
-from common.bus.base import PARTITIONS
+from common.bus.base import PARTITIONS, BusError, BusRefusedError
+from common.bus.kafka import KafkaBus, KafkaLogin
+from common.clock import monotonic
 from common.consumer import topics_of, with_audit_heads
 from common.contracts.referral import PackageReceived
 from common.events import topic_of
@@ -46,6 +49,8 @@ from prag.manifest import SERVICES, TIME_ZONES, TroubleError
 
 ADMIN = "admin"
 _SECONDS = 15.0
+_KNOWN_SECONDS = 60.0
+"""What a broker may take to hear of its users and their rights."""
 _ENOUGH = 3
 """Copies of which one may be away while two still hold every event."""
 _TOPIC_SETTINGS = {
@@ -123,10 +128,13 @@ def provision(
     `passwords` is a folder that holds the file `admin`; the password of each user is made there
     under its name, if it is not there yet, with mode 0600, and deleted with the user. `wanted` are
     the users with their rights; those of a country's services, where it is not given. Whoever is
-    not among them, someone's monitoring for example, keeps what they have.
+    not among them, someone's monitoring for example, keeps what they have. At the return each broker
+    that is named lets them in: a service that starts now is not refused.
     """
     wanted = rights() if wanted is None else wanted
-    client = admin(bootstrap, _password(passwords, ADMIN), ca_file=ca_file)
+    password = _password(passwords, ADMIN)
+    _check(KafkaLogin(bootstrap, ADMIN, passwords / ADMIN, ca_file))
+    client = admin(bootstrap, password, ca_file=ca_file)
     try:
         done = _make_topics(client, wanted, replication)
         done += _make_users(client, {n for n, r in wanted.items() if r != Rights()}, passwords)
@@ -134,6 +142,11 @@ def provision(
         done += _end_users(client, {n for n, r in wanted.items() if r == Rights()}, passwords)
     except KafkaException as error:
         raise TroubleError(f"The cluster at {bootstrap} refuses: {_words(error)}") from None
+    for address in bootstrap.split(","):
+        for name, right in wanted.items():
+            if right != Rights():
+                login = KafkaLogin(address, name, passwords / name, ca_file)
+                asyncio.run(_wait_until_known(login, right))
     return done
 
 
@@ -151,6 +164,29 @@ def admin(bootstrap: str, password: str, *, ca_file: Path | None = None) -> Admi
     if ca_file is not None:
         options["ssl.ca.location"] = str(ca_file)
     return AdminClient(options)
+
+
+def _check(login: KafkaLogin) -> None:
+    try:
+        login.options()
+    except BusRefusedError as error:
+        raise TroubleError(f"{error}.".replace("PRAG_KAFKA_CA_FILE", "--ca-file")) from None
+
+
+async def _wait_until_known(login: KafkaLogin, right: Rights) -> None:
+    """Wait until the broker has heard of the user, which it does some time after the cluster wrote it down."""
+    deadline = monotonic() + _KNOWN_SECONDS
+    bus = KafkaBus(login)
+    while True:
+        try:
+            await bus.check(reads=right.reads, writes=right.writes)
+        except BusError as error:
+            if monotonic() > deadline:
+                told = f"{login.bootstrap} does not let {login.user} in: {error}"
+                raise TroubleError(told) from None
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def _make_topics(client: AdminClient, wanted: Mapping[str, Rights], replication: int) -> list[str]:

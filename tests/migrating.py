@@ -25,6 +25,7 @@ from sqlalchemy import (
     Connection,
     Date,
     DateTime,
+    Insert,
     Integer,
     LargeBinary,
     MetaData,
@@ -37,10 +38,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
+from common.clock import monotonic
 from common.migrations import upgrade
 from tests.system.processes import PATIENCE
+from tests.system.writing import AtWork
 
 _START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 _SHORT = 12
@@ -61,12 +65,46 @@ _MARKS = ("INSERT INTO alembic_version", "UPDATE alembic_version")
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.migrating"])
 
+Makers = dict[str, tuple[Callable[[int], Any], bool]]
+"""Column → what makes its value in the row of a number, and whether it may be empty."""
 Sums = dict[str, dict[str, str]]
 """Table → column → a checksum of its values in the order of the primary key; `` is of their number."""
 
 
 def connect(url: str) -> Connection:
     return create_engine(url.replace("+asyncpg", "+psycopg"), poolclass=NullPool).connect()
+
+
+class Inserting(AtWork):
+    """Somebody of the release before: writes a row into each table that is there at the start, again and again.
+
+    `first` is the number of the first row, above those of the rows there are.
+    """
+
+    def __init__(self, url: str, first: int) -> None:
+        self._url, self._first = url, first
+        self.rows = 0
+        """How many each table was given."""
+        self.longest = 0.0
+        """The longest that a write took, in seconds."""
+        self.refused: list[str] = []
+
+    def work(self) -> None:
+        with connect(self._url).execution_options(isolation_level="AUTOCOMMIT") as connection:
+            makers = {table: _makers(table) for table in tables(connection)}
+            while not self.rest(0.001):
+                number = self._first + self.rows
+                for table, makers_of in makers.items():
+                    self._insert(connection, insert(table), _row(makers_of, number))
+                self.rows += 1
+
+    def _insert(self, connection: Connection, statement: Insert, row: dict[str, Any]) -> None:
+        began = monotonic()
+        try:
+            connection.execute(statement, row)
+        except DatabaseError as error:
+            self.refused.append(str(error.orig))
+        self.longest = max(self.longest, monotonic() - began)
 
 
 def revisions(folder: Path) -> list[str]:
@@ -176,18 +214,22 @@ def _upgrade_and_die(folder: Path, url: str, revision: str) -> None:
 
 
 def _rows(table: Table, count: int) -> list[dict[str, Any]]:
-    """Return rows with another value in each, and nothing in every third where that may be."""
+    makers = _makers(table)
+    return [_row(makers, number) for number in range(count)]
+
+
+def _makers(table: Table) -> Makers:
     referring = {key.parent.name: key.column for key in table.foreign_keys}
     # A reference means the row of its own number.
-    makers = {c.name: _maker(referring.get(c.name, c)) for c in table.columns}
-    may_be_empty = {c.name for c in table.columns if c.nullable}
-    return [
-        {
-            name: None if number % 3 == 0 and name in may_be_empty else make(number)
-            for name, make in makers.items()
-        }
-        for number in range(count)
-    ]
+    return {c.name: (_maker(referring.get(c.name, c)), bool(c.nullable)) for c in table.columns}
+
+
+def _row(makers: Makers, number: int) -> dict[str, Any]:
+    """Return a row with values of no other row, and nothing in every third where that may be."""
+    return {
+        name: None if number % 3 == 0 and may_be_empty else make(number)
+        for name, (make, may_be_empty) in makers.items()
+    }
 
 
 def _maker(column: Column[Any]) -> Callable[[int], Any]:

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from common.migrations import (
 )
 from tests.conftest import PostgresUrls
 from tests.migrating import (
+    Inserting,
     Sums,
     connect,
     fill,
@@ -37,8 +39,9 @@ MEANT: Mapping[tuple[str, str], set[str]] = {}
 """(service, revision) → what that step takes away or changes on purpose, as `lost` tells it.
 
 Each line with its reason beside it. So far no step does."""
-
-
+LONGEST_WAIT = 5.0
+"""Seconds for which a migration may hold somebody up."""
+HUGE = {"case_file", "referral", "plan", "case_fact"}
 BIG = {
     *("outbox_message", "inbox_message", "audit_entry", "audit_link", "case_file", "consent"),
     *("notice", "referral", "cross_border_referral", "letter", "plan", "case_fact"),
@@ -187,6 +190,26 @@ def test_a_step_that_waits_for_a_reader_lets_others_pass_and_is_done_after_it(
     assert read(url)[0] == revisions(folder("intake"))[-1]
 
 
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("service", SERVICES)
+def test_who_writes_meanwhile_is_held_up_for_five_seconds_at_most(
+    service: str, postgres_urls: PostgresUrls
+) -> None:
+    # Fails when a step holds a lock for long over 100,000 rows, or demands what the release before
+    # does not write.
+    url, steps = postgres_urls.new(), folder(service)
+    there: Sums = {}
+    for number, revision in enumerate(revisions(steps), 1):
+        with Inserting(url, number * 200_000) as writer:
+            poll(partial(_has_written, writer, 1))
+            upgrade(steps, url, revision)
+            poll(partial(_has_written, writer, writer.rows + 2))
+        assert writer.refused == []
+        assert writer.longest < LONGEST_WAIT
+        there = fill(url, there, lambda table: 100_000 if table in HUGE else 100)
+
+
 @pytest.mark.postgres
 def test_a_step_that_never_gets_its_lock_gives_up_at_the_last_whole_one(
     postgres_urls: PostgresUrls, monkeypatch: pytest.MonkeyPatch
@@ -202,6 +225,10 @@ def test_a_step_that_never_gets_its_lock_gives_up_at_the_last_whole_one(
             upgrade(folder("intake"), url)
 
     assert read(url)[0] == "0006"
+
+
+def _has_written(writer: Inserting, rows: int) -> bool:
+    return writer.rows >= rows
 
 
 def _waits(asking: "psycopg.Connection[tuple[int]]") -> bool:

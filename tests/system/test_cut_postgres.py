@@ -1,4 +1,7 @@
-"""The wire between a country's processes and PostgreSQL is cut, broken off, or forgets (T5)."""
+"""The wire between a country's processes and PostgreSQL is cut, broken off, or forgets (T5).
+
+For `--cut` see test_kafka_hub_cut.py.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,16 +24,17 @@ pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 SERVICES = ("intake", "analytics")
 WRITERS = 12
 """More than an API has connections, so that some wait for room."""
-AWAY_SECONDS = 10.0
 TOLD_WITHIN, BACK_WITHIN, GENEROUS = 5.0, 10.0, 3
 """What is promised, in seconds, and how much longer a busy machine may take."""
 
-FAULTS: dict[str, Callable[[Proxy], None]] = {
-    "silent": lambda wire: wire.cut(),
-    "answers lost": lambda wire: wire.cut(Way.ANSWERED),
-    "broken off": lambda wire: wire.reset(),
-    "half-open": lambda wire: wire.forget(),
+FAULTS: dict[str, tuple[Callable[[Proxy], None], float | None]] = {
+    "silent": (lambda wire: wire.cut(), 10),
+    "silent the longest": (lambda wire: wire.cut(), None),
+    "answers lost": (lambda wire: wire.cut(Way.ANSWERED), 10),
+    "broken off": (lambda wire: wire.reset(), 10),
+    "half-open": (lambda wire: wire.forget(), 10),
 }
+"""What happens, and for how many seconds; None is for as long as --cut says."""
 
 
 @pytest.fixture
@@ -53,16 +57,17 @@ def country(
 @pytest.mark.row("C13")
 @pytest.mark.parametrize("fault", first_and_others(FAULTS))
 def test_a_cut_from_postgresql_is_told_in_time_and_leaves_nothing_half_done(
-    country: Parts, wire: Proxy, fault: str
+    country: Parts, wire: Proxy, fault: str, pytestconfig: pytest.Config
 ) -> None:
     """Seeded: no limit on a statement (nobody is ever answered); none on the wait for room."""
+    break_it, seconds = FAULTS[fault]
     country.start_all()
     with ExitStack() as stack:
         writers = [stack.enter_context(Writer(country, changes=2)) for _ in range(WRITERS)]
         poll(lambda: all(len(writer.ids) > 5 for writer in writers))
         cut = monotonic()
-        FAULTS[fault](wire)
-        away(AWAY_SECONDS)
+        break_it(wire)
+        away(pytestconfig.getoption("--cut") if seconds is None else seconds)
         wire.heal()
         healed = monotonic()
         before = [len(writer.ids) for writer in writers]

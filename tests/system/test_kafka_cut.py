@@ -1,4 +1,7 @@
-"""The wire between a country's processes and Kafka is cut, broken off, or forgets (T5)."""
+"""The wire between a country's processes and Kafka is cut, broken off, or forgets (T5).
+
+For `--cut` see test_kafka_hub_cut.py.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,13 +20,15 @@ from tests.system.writing import Writer, away, first_and_others, write_down
 pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka]
 
 DRAINED_WITHIN = 120.0
-FAULTS: dict[str, tuple[Callable[[Proxy], None], float]] = {
+FAULTS: dict[str, tuple[Callable[[Proxy], None], float | None]] = {
     "silent for 5 s": (lambda wire: wire.cut(), 5),
     "silent for 30 s": (lambda wire: wire.cut(), 30),
+    "silent the longest": (lambda wire: wire.cut(), None),
     "acknowledgements lost for 30 s": (lambda wire: wire.cut(Way.ANSWERED), 30),
     "broken off for 10 s": (lambda wire: wire.reset(), 10),
     "half-open": (lambda wire: wire.forget(), 5),
 }
+"""What happens, and for how long; None is for as long as --cut says."""
 
 
 @pytest.fixture
@@ -58,7 +63,7 @@ def country(
 @pytest.mark.row("F74")
 @pytest.mark.parametrize("fault", first_and_others(FAULTS))
 def test_a_cut_from_kafka_costs_no_request_and_everything_drains_in_order(
-    country: Parts, broker: Broker, wire: Proxy, fault: str
+    country: Parts, broker: Broker, wire: Proxy, fault: str, pytestconfig: pytest.Config
 ) -> None:
     """Seeded: publish in the request; send the rows of a failed batch in another order."""
     break_it, seconds = FAULTS[fault]
@@ -67,7 +72,7 @@ def test_a_cut_from_kafka_costs_no_request_and_everything_drains_in_order(
         poll(lambda: len(taken_in_order(country)) > 30)
         calm = len(writer.calls)
         break_it(wire)
-        away(seconds)
+        away(pytestconfig.getoption("--cut") if seconds is None else seconds)
         wire.heal()
         healed, gone = monotonic(), len(writer.calls)
         poll(lambda: len(writer.calls) > gone + 100)

@@ -49,6 +49,8 @@ SEND_SECONDS = 15.0
 _CLOSE_SECONDS = 5.0
 _REQUEST_MS = 10_000
 _MOST_BYTES = 1024 * 1024
+_BATCH_BYTES = 256 * 1024
+"""What goes to a partition at once: all that the relay hands over, where aiokafka's 16 KB are many turns."""
 _NAME = re.compile(r"'([a-z][a-z.-]*)'")
 """A topic or a group, as it stands in what an error was made of."""
 
@@ -219,6 +221,7 @@ class KafkaBus:
                 enable_idempotence=True,
                 linger_ms=0,
                 max_request_size=_MOST_BYTES,
+                max_batch_size=_BATCH_BYTES,
                 **self._login.options(),
             )
             try:

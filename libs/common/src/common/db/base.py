@@ -37,7 +37,8 @@ class Store(Protocol):
     async def fetch(self, statement: AnySelect, parameters: Parameters = None) -> Sequence[Any]:
         """Return all rows of `statement`.
 
-        A statement kept at module level with bind parameters costs a third of one built anew.
+        A statement kept at module level with bind parameters costs a third of one built anew. What
+        is asked with `parameters` is such a one: how it is asked is remembered as long as it lives.
         """
         ...
 

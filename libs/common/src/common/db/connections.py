@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from types import TracebackType
 from typing import Any
 
 from asyncpg.exceptions import InternalClientError  # type: ignore[import-untyped]  # it ships no types
@@ -92,34 +93,13 @@ class Connections:
         self._is_closed = False
         self.idle: list[_Connection] = []
 
-    @asynccontextmanager
-    async def lent(self) -> AsyncIterator[Raw]:
+    def lent(self) -> "_Loan":
         """Give a connection in autocommit that knows the caller.
 
         One that was cut off in the middle of something is closed and not lent again. When the
         server took one away it may have taken all, so those at rest go too.
         """
-        deadline = monotonic() + self._patience
-        await self._wait_for_room(deadline)
-        connection: _Connection | None = None
-        is_cut = is_lost = False
-        try:
-            connection = await self._take(deadline)
-            await connection.tell(CALLER.get()())
-            yield connection.raw
-        except BaseException as error:
-            is_lost = isinstance(error, (OSError, InternalClientError))
-            is_cut = is_lost or not isinstance(error, Exception)
-            raise
-        finally:
-            if connection is not None:
-                if is_cut or self._is_closed or not connection.is_sound:
-                    if is_lost or connection.raw.is_closed():
-                        self._drop_idle()
-                    connection.raw.terminate()
-                else:
-                    self.idle.append(connection)
-            self._room.release()
+        return _Loan(self)
 
     @asynccontextmanager
     async def begun(self) -> AsyncIterator[Raw]:
@@ -145,6 +125,28 @@ class Connections:
         closing = (connection.raw.close(timeout=self._patience) for connection in idle)
         await asyncio.gather(*closing, return_exceptions=True)  # a server that is away closes none
 
+    async def take(self) -> _Connection:
+        """Return a connection for one borrower, who gives it back with `give_back`."""
+        deadline = monotonic() + self._patience
+        await self._wait_for_room(deadline)
+        try:
+            return await self._rested_or_new(deadline)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def give_back(self, connection: _Connection, error: BaseException | None) -> None:
+        """Take a connection back after its use, which ended with `error` or well."""
+        is_lost = isinstance(error, (OSError, InternalClientError))
+        is_cut = is_lost or not (error is None or isinstance(error, Exception))
+        if is_cut or self._is_closed or not connection.is_sound:
+            if is_lost or connection.raw.is_closed():
+                self._drop_idle()
+            connection.raw.terminate()
+        else:
+            self.idle.append(connection)
+        self._room.release()
+
     async def _wait_for_room(self, deadline: float) -> None:
         if not self._room.locked():
             await self._room.acquire()  # at once
@@ -159,10 +161,33 @@ class Connections:
         while self.idle:
             self.idle.pop().raw.terminate()
 
-    async def _take(self, deadline: float) -> _Connection:
+    async def _rested_or_new(self, deadline: float) -> _Connection:
         while self.idle:
             connection = self.idle.pop()
             if not connection.raw.is_closed():
                 return connection
         async with asyncio.timeout(deadline - monotonic()):
             return _Connection(await self._connect())
+
+
+class _Loan:
+    """One connection of the pool for one block; a class, for it is entered at every statement."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Connections) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> Raw:
+        connection = self._connection = await self._pool.take()
+        try:
+            await connection.tell(CALLER.get()())
+        except BaseException as error:
+            self._pool.give_back(connection, error)
+            raise
+        return connection.raw
+
+    async def __aexit__(
+        self, _: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.give_back(self._connection, error)

@@ -10,11 +10,11 @@ holds until another is named, so it costs a round trip only where the connection
 
 import asyncio
 import re
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from itertools import groupby
+from types import TracebackType
 from typing import Any, cast
 
 from asyncpg import exceptions  # type: ignore[import-untyped]  # it ships no types
@@ -176,29 +176,42 @@ class PostgresBatch:
             raise
 
 
-@contextmanager
-def outages(*, rolled_back: type[Exception] = OutageError) -> Iterator[None]:
+class outages:  # noqa: N801  it reads as what it is used for
     """Tell by its SQLSTATE what the server said: an outage, StaleError, DuplicateError, or a bug.
 
     None of the driver's own errors gets past, for their text may hold values.
     """
-    try:
-        yield
-    except exceptions.PostgresError as error:
-        raise _meant_by(error, rolled_back) from None
-    except (exceptions.InterfaceError, exceptions.InternalClientError) as error:
+
+    __slots__ = ("_rolled_back",)
+
+    def __init__(self, *, rolled_back: type[Exception] = OutageError) -> None:
+        self._rolled_back = rolled_back
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and (meant := _meant_by(error, self._rolled_back)) is not None:
+            raise meant from None
+
+
+def _meant_by(error: BaseException, rolled_back: type[Exception]) -> Exception | None:
+    """Return what an error of the driver means; None for one that may be seen as it is."""
+    if isinstance(error, exceptions.PostgresError):
+        return _said(error, rolled_back)
+    if isinstance(error, (exceptions.InterfaceError, exceptions.InternalClientError)):
         if isinstance(error, ValueError):  # a value that is not of the column's type
-            raise RefusedError(type(error).__name__) from None
+            return RefusedError(type(error).__name__)
         # It lost its place in the conversation with a server that went away.
-        raise OutageError(type(error).__name__) from None
-    except DBAPIError as error:  # of a connection that SQLAlchemy was just opening
+        return OutageError(type(error).__name__)
+    if isinstance(error, DBAPIError):  # of a connection that SQLAlchemy was just opening
         code = getattr(error.orig, "sqlstate", None) or ""
         if code.startswith(_OUTAGES) or (not code and isinstance(error, InternalError)):
-            raise OutageError(code) from None
-        raise
+            return OutageError(code)
+    return None
 
 
-def _meant_by(error: Any, rolled_back: type[Exception]) -> Exception:  # noqa: ANN401  untyped
+def _said(error: Any, rolled_back: type[Exception]) -> Exception:  # noqa: ANN401  untyped
     code = error.sqlstate or ""
     if code.startswith(_OUTAGES):
         return OutageError(code)
@@ -230,8 +243,8 @@ def _is_one_statement(steps: list[Step]) -> bool:
     """
     if len(steps) > _PARTS:
         return False
-    touched = Counter(step.table.name for step in steps)
-    return all(touched[step.table.name] == 1 or step.kind == "insert" for step in steps)
+    tables = [step.table for step in steps]
+    return all(step.kind == "insert" or tables.count(step.table) == 1 for step in steps)
 
 
 async def _execute_as_one(steps: list[Step], connection: Raw, dialect: Dialect) -> None:
@@ -244,16 +257,11 @@ async def _execute_as_one(steps: list[Step], connection: Raw, dialect: Dialect) 
 
 def _values(steps: Sequence[Step], converters: list[list[Converter]]) -> list[Any]:
     """Return what the parameters of a statement are to the driver."""
-    return [
-        convert(value) if convert else value
-        for step, names in zip(steps, converters, strict=True)
-        for value, convert in _bound(step, names)
-    ]
-
-
-def _bound(step: Step, names: list[Converter]) -> Iterator[tuple[Any, Callable[[Any], Any] | None]]:
-    parameters = parameters_of(step)
-    return ((parameters[name], convert) for name, convert in names)
+    found: list[Any] = []
+    for step, names in zip(steps, converters, strict=True):
+        given = parameters_of(step)
+        found += [convert(given[name]) if convert else given[name] for name, convert in names]
+    return found
 
 
 @lru_cache(maxsize=1024)

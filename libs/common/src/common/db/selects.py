@@ -5,11 +5,14 @@ through its greenlets and cursors, costs three times what asyncpg itself takes f
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect
-from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+from sqlalchemy.engine import Row
+from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
@@ -17,24 +20,48 @@ from common.db.base import Parameters
 from common.db.connections import Raw
 from common.unit import AnySelect
 
-_KEPT = 500
+_MOST = 500
 """Compiled statements, which SQLAlchemy keeps by what they look like, not by their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A statement with bind parameters as it is asked: its text, and the order of its values."""
+
+    compiled: SQLCompiler
+    text: str
+    fixed: dict[str, Any]
+    """The values that the statement itself holds."""
+    given: frozenset[str]
+    """The names that the caller gives values for."""
+    order: list[tuple[str, Callable[[Any], Any] | None]]
 
 
 class Selects:
     def __init__(self, dialect: Dialect) -> None:
         """`dialect` is asyncpg's."""
         self._dialect = dialect
-        self._compiled: Any = LRUCache(_KEPT)
-        self._shapes: WeakKeyDictionary[SQLCompiler, SimpleResultMetaData] = WeakKeyDictionary()
+        self._compiled: Any = LRUCache(_MOST)
+        self._kept: WeakKeyDictionary[AnySelect, _Kept] = WeakKeyDictionary()
+        self._makers: WeakKeyDictionary[SQLCompiler, Callable[[Any], Row[Any]]] = (
+            WeakKeyDictionary()
+        )
 
     async def fetch(
         self, connection: Raw, statement: AnySelect, parameters: Parameters
     ) -> Sequence[Any]:
         """Return all rows of `statement`, of the types its columns are declared with."""
-        compiled, text, values = self._prepared(statement, dict(parameters or ()))
+        kept = self._kept.get(statement) if parameters else None
+        if kept is not None and parameters is not None and parameters.keys() == kept.given:
+            compiled, text = kept.compiled, kept.text
+            given = {**kept.fixed, **parameters}
+            values = [
+                convert(given[name]) if convert else given[name] for name, convert in kept.order
+            ]
+        else:
+            compiled, text, values = self._prepared(statement, dict(parameters or ()))
         rows = await connection.fetch(text, *values)
-        return IteratorResult(self._shape_of(compiled, rows[0]), iter(rows)).all() if rows else []
+        return list(map(self._maker_of(compiled, rows[0]), rows)) if rows else []
 
     def _prepared(
         self, statement: AnySelect, given: dict[str, Any]
@@ -55,6 +82,10 @@ class Selects:
             text, order = expanded.statement, cast(list[str], expanded.positiontup)
             values = {**values, **expanded.additional_parameters}
             processors = {**processors, **cast(dict[str, Any], expanded.processors)}
+        elif given:
+            fixed = {name: value for name, value in values.items() if name not in given}
+            steps = [(name, processors.get(name)) for name in order]
+            self._kept[statement] = _Kept(compiled, text, fixed, frozenset(given), steps)
         return (
             compiled,
             text,
@@ -64,12 +95,12 @@ class Selects:
             ],
         )
 
-    def _shape_of(self, compiled: SQLCompiler, row: Mapping[str, Any]) -> SimpleResultMetaData:
-        """Return the columns of a statement's rows and what makes their values of PostgreSQL's."""
-        shape = self._shapes.get(compiled)
-        if shape is None:
+    def _maker_of(self, compiled: SQLCompiler, row: Mapping[str, Any]) -> Callable[[Any], Row[Any]]:
+        """Return what makes a row of PostgreSQL's: its columns and what becomes of their values."""
+        maker = self._makers.get(compiled)
+        if maker is None:
             columns = compiled._result_columns  # noqa: SLF001
-            shape = self._shapes[compiled] = SimpleResultMetaData(
+            shape = SimpleResultMetaData(
                 # What was written by hand is named by the server.
                 [each.keyname or name for each, name in zip(columns, row.keys(), strict=True)],
                 _processors=[
@@ -77,4 +108,7 @@ class Selects:
                     for column in columns
                 ],
             )
-        return shape
+            # As sqlalchemy.engine.result.result_tuple does.
+            processors, places = shape._effective_processors, shape._key_to_index  # noqa: SLF001
+            maker = self._makers[compiled] = partial(Row, shape, processors, places)
+        return maker

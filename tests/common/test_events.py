@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from common.clock import new_id
 from common.events import Event, canonical
 
+RELEASES = Path(__file__).parent.parent / "contracts" / "releases"
 SIMPLE = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
 VALUES = st.recursive(
     SIMPLE | st.floats(allow_nan=False, allow_infinity=False),
@@ -45,6 +47,28 @@ def test_what_the_encoders_write_differently_goes_the_long_way() -> None:
     with pytest.raises(rfc8785.IntegerDomainError):
         canonical(2**53)
     assert canonical('\u0001\t"\\/é\u2028\x7f') == '"\\u0001\\t\\"\\\\/é\u2028\x7f"'.encode()
+
+
+def test_what_the_fast_encoder_refuses_is_written_or_refused_as_before() -> None:
+    deep: list[object] = []
+    for _ in range(300):  # Seeded: orjson gives up at 254
+        deep = [deep]
+    assert canonical(deep) == b"[" * 301 + b"]" * 301
+    for half in ("\ud800", ["\udfff"], {"a": "x\ud800"}):
+        with pytest.raises(rfc8785.CanonicalizationError):  # a TypeError would stop all letters
+            canonical(half)
+
+
+def test_golden_events_are_the_bytes_of_the_standard_encoder() -> None:
+    # Fails when orjson escapes, sorts or spaces anything otherwise than what wrote them did.
+    encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    golden = [
+        line for file in RELEASES.glob("*/events.jsonl") for line in file.read_bytes().splitlines()
+    ]
+    assert golden
+    for line in golden:
+        event = json.loads(line)
+        assert canonical(event) == encoder.encode(event).encode()
 
 
 def test_an_event_is_one_line_of_sorted_members() -> None:

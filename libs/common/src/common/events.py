@@ -1,22 +1,23 @@
 """The event envelope: CloudEvents 1.0, structured JSON mode, around a versioned payload."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
+import orjson
 import rfc8785
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from common.clock import new_id, utcnow
 from common.telemetry import TRACEPARENT
 
-_ENCODER = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
-)
+_SORTED = orjson.OPT_SORT_KEYS
 _GREATEST = 2**53 - 1
+_PLAIN, _LISTS = frozenset({str, bool, type(None)}), (list, tuple)
 
 CHECKSUM_SCHEMA = {
     "type": "string",
@@ -63,8 +64,15 @@ class EventData(BaseModel):
         First the one whose record it is, then one it concerns besides; None keeps a place empty. No
         places leave both to the record that is changed.
         """
-        fields = ("organisation_id", "sending_organisation_id", "receiving_organisation_id")
-        return [named for field in fields if (named := getattr(self, field, None)) is not None]
+        fields = _naming(type(self))
+        return [named for field in fields if (named := getattr(self, field)) is not None]
+
+
+@cache
+def _naming(kind: type[EventData]) -> tuple[str, ...]:
+    """Return the fields in which events of a kind name organisations, in the order of the readers."""
+    fields = ("organisation_id", "sending_organisation_id", "receiving_organisation_id")
+    return tuple(field for field in fields if field in kind.model_fields)
 
 
 def _trace_or_none(value: object) -> object:
@@ -177,20 +185,28 @@ def is_another_version(event_type: str, known: Iterable[str]) -> bool:
 def canonical(value: Any) -> bytes:  # noqa: ANN401
     """Return RFC 8785 canonical JSON: the same bytes wherever the same value is written.
 
-    What events and audit entries are made of (texts, whole numbers, lists) the standard encoder
-    writes alike at a fraction of the cost.
+    What events and audit entries are made of (texts, whole numbers, lists) orjson writes alike at a
+    fraction of the cost. ValueError for what has no such form.
     """
-    return _ENCODER.encode(value).encode() if _is_simple(value) else rfc8785.dumps(value)
+    if _is_simple(value):
+        with suppress(TypeError):  # half a character, or deeper than it goes
+            return orjson.dumps(value, option=_SORTED)
+    return rfc8785.dumps(value)
 
 
 def _is_simple(value: object) -> bool:
     """Tell whether both encoders write `value` alike: no float, no great number, no key to argue of."""
-    if value is None or isinstance(value, str | bool):
-        return True
-    if isinstance(value, int):
-        return -_GREATEST <= value <= _GREATEST
-    if isinstance(value, list | tuple):
-        return all(map(_is_simple, value))
-    if isinstance(value, dict):
-        return all(map(str.isascii, value)) and all(map(_is_simple, value.values()))
-    return False
+    found = [value]
+    for each in found:  # which grows by what is inside
+        kind = type(each)
+        if kind in _PLAIN:
+            continue
+        if isinstance(each, dict):
+            if not "".join(each).isascii():
+                return False
+            found += each.values()
+        elif isinstance(each, _LISTS):
+            found += each
+        elif not (kind is int and -_GREATEST <= each <= _GREATEST):  # type: ignore[operator]
+            return False
+    return True

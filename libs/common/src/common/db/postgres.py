@@ -9,6 +9,7 @@ holds until another is named, so it costs a round trip only where the connection
 """
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any, cast
 
+import orjson
 from asyncpg import exceptions  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.exc import DBAPIError, InternalError, SQLAlchemyError
@@ -76,6 +78,7 @@ class PostgresDatabase:
             url,
             poolclass=NullPool,
             hide_parameters=True,
+            json_serializer=_to_json,
             connect_args={
                 "statement_cache_size": STATEMENTS,
                 "max_cacheable_statement_size": 0,  # a Unit of many steps is a long text
@@ -291,6 +294,11 @@ def _joined(shapes: tuple[Shape, ...], dialect: Dialect) -> tuple[str, list[list
     # but so a key that is taken is told of the row itself before what belongs to it.
     check = f"1 / (CASE WHEN {' AND '.join(demands)} THEN 1 ELSE 0 END)" if demands else "1"
     return f"WITH {', '.join(reversed(parts))} SELECT {check}", converters
+
+
+def _to_json(value: object) -> str:
+    """Return the text of a JSON column. The lists are of texts, at every audit entry two."""
+    return orjson.dumps(value).decode() if isinstance(value, list) else json.dumps(value)
 
 
 def _renumbered(text: str, by: int) -> str:

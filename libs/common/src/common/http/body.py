@@ -64,14 +64,7 @@ def _check_media_type(request: Request) -> None:
 
 def parse(raw: bytes) -> Any:  # noqa: ANN401
     try:
-        text = raw.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_refuse,
-            parse_int=_whole,
-            parse_float=_real,
-        )
+        value = _DECODER.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         raise BadRequestError("body.not_json") from None
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value, MAX_DEPTH) < 0:
@@ -101,6 +94,11 @@ def _real(digits: str) -> float:
     if value in {float("inf"), float("-inf")}:
         raise ValueError("out of range")
     return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse, parse_int=_whole, parse_float=_real
+)
 
 
 def _depth(value: object, left: int) -> int:

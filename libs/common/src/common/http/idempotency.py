@@ -2,11 +2,11 @@
 
 import asyncio
 import base64
-import json
 import re
 from collections import OrderedDict
 from datetime import timedelta
 
+import orjson
 from sqlalchemy import bindparam, select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -70,7 +70,7 @@ class Repetition:
             raise InvalidError("idempotency.key_reused")
         if utcnow() - (kept.expires_at - KEPT) > REPEATED:
             raise ConflictError("idempotency.already_done")
-        stored = json.loads(self._box.open(kept.answer, place=self.key))
+        stored = orjson.loads(self._box.open(kept.answer, place=self.key))
         return Response(
             base64.b64decode(stored["body"]),
             status_code=kept.status,
@@ -93,7 +93,7 @@ class Repetition:
             key=self.key,
             request_hash=self.request_hash,
             status=response.status_code,
-            answer=self._box.seal(json.dumps(stored).encode(), place=self.key),
+            answer=self._box.seal(orjson.dumps(stored), place=self.key),
             expires_at=utcnow() + KEPT,
         )
 

@@ -84,6 +84,8 @@ def clean_text(value: str) -> str:
     if _MARKS.search(value) and not _is_stream_safe(value):
         raise PydanticCustomError("text_unsafe", "text holds a character that is not allowed")
     text = unicodedata.normalize("NFC", value)
+    if text.isprintable():  # holds none of what is looked for below
+        return text
     for character in text:
         category = unicodedata.category(character)
         if category in {"Cc", "Cf", "Co", "Cn", "Zl", "Zp"} and character not in "\n\t\u200d":

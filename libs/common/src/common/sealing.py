@@ -4,13 +4,14 @@ A box is bound to its table, row and column: moved elsewhere it does not open. O
 explicit call; whoever calls it writes an audit entry (Unit.disclose).
 """
 
+import hmac
 import os
 from collections import OrderedDict
 from pathlib import Path
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
@@ -136,10 +137,8 @@ class ServiceBox:
 
     def digest(self, *parts: bytes) -> bytes:
         """Keyed hash of length-prefixed parts; cannot be guessed without the master key."""
-        mac = hmac.HMAC(self._mac, hashes.SHA256())
-        for part in parts:
-            mac.update(len(part).to_bytes(8, "big") + part)
-        return mac.finalize()
+        framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return hmac.digest(self._mac, framed, "sha256")
 
 
 def _place(table: str, row: UUID, column: str, key_id: UUID) -> bytes:

@@ -131,8 +131,8 @@ def span(
 
 def traceparent(trace_id: str) -> str | None:
     """Return what names the present span to others; without an SDK, the request by its trace id."""
-    context = trace.get_current_span().get_span_context() if _is_traced() else None
-    if context is not None and context.is_valid:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
     made = f"00-{trace_id}-{new_id().hex[:16]}-00"
     return made if TRACEPARENT.fullmatch(made) else None

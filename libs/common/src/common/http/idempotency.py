@@ -25,7 +25,7 @@ An answer tells what the caller could see then, and a withdrawn consent or anoth
 WAIT_SECONDS = 10.0
 SECURE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS = ("content-type", "etag", "location")
+_KEPT_HEADERS = frozenset({b"content-type", b"etag", b"location"})
 _KEPT = select(IdempotencyAnswer).where(IdempotencyAnswer.key == bindparam("key"))
 _REMEMBERED = 4096
 
@@ -81,7 +81,9 @@ class Repetition:
         """Hand `response` over with the rows it answers for. It is sealed: it may hold free text."""
         stored = {
             "headers": {
-                name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers
+                name.decode(): value.decode("latin-1")
+                for name, value in response.raw_headers
+                if name in _KEPT_HEADERS
             },
             "body": base64.b64encode(bytes(response.body)).decode(),
         }

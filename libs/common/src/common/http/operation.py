@@ -127,6 +127,14 @@ class Operation:
         return found
 
 
+def queries_of(dependant: Dependant) -> dict[str, bool]:
+    """Return the query parameters a route and its dependencies take: name → may it be repeated."""
+    found = {p.alias: "list[" in str(p.field_info.annotation) for p in dependant.query_params}
+    for part in dependant.dependencies:
+        found |= queries_of(part)
+    return found
+
+
 def _coroutine(call: Callable[..., Any] | None) -> Call:
     if not iscoroutinefunction(call) and not iscoroutinefunction(getattr(call, "__call__", None)):  # noqa: B004
         raise TypeError(f"{call} is no coroutine")

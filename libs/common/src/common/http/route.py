@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -31,7 +32,7 @@ from common.errors import (
 from common.http.body import read_json
 from common.http.fields import Fields
 from common.http.idempotency import SECURE_HEADERS, InFlight, Repetition
-from common.http.operation import Operation
+from common.http.operation import Operation, queries_of
 from common.http.problem import render_error
 from common.http.request import runtime_of
 from common.http.taken import TakenError, refuse_taken
@@ -44,6 +45,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _ATTEMPTS = 20
+_SECURE = {name.lower().encode(): value.encode() for name, value in SECURE_HEADERS.items()}
+_seconds = cache(HTTP_SECONDS.labels)
 _SINGLE = frozenset(
     {b"authorization", b"content-encoding", b"content-type", b"idempotency-key", b"if-match"}
 )
@@ -68,7 +71,7 @@ class PragRoute(APIRoute):
         operation = self.name
         takes_body = self.body_field is not None
         extra = (self.openapi_extra or {}).get("parameters", [])
-        known = _queries(self.dependant) | {p["name"]: False for p in extra if p["in"] == "query"}
+        known = queries_of(self.dependant) | {p["name"]: False for p in extra if p["in"] == "query"}
 
         async def respond(request: Request, runtime: Runtime) -> Response:
             try:
@@ -87,7 +90,7 @@ class PragRoute(APIRoute):
                 response = await respond(request, runtime)
                 status = f"{response.status_code // 100}xx"
                 traced.set_attribute("status", status)
-            HTTP_SECONDS.labels(runtime.name, operation, status).observe(monotonic() - started)
+            _seconds(runtime.name, operation, status).observe(monotonic() - started)
             return response
 
         self._handle = handle
@@ -378,11 +381,14 @@ def _ids(values: Iterable[object]) -> list[str]:
 
 
 def _decorate(response: Response, unit: Unit, request: Request) -> None:
-    response.headers.update(SECURE_HEADERS)
+    more = {**_SECURE}
     if unit.version is not None:
-        response.headers["ETag"] = f'"{unit.version}"'
+        more[b"etag"] = b'"%d"' % unit.version
     if response.status_code == HTTPStatus.CREATED and unit.created_id is not None:
-        response.headers["Location"] = f"{request.scope['path'].rstrip('/')}/{unit.created_id}"
+        location = f"{request.scope['path'].rstrip('/')}/{unit.created_id}"
+        more[b"location"] = location.encode("latin-1")
+    kept = [header for header in response.raw_headers if header[0] not in more]
+    response.raw_headers[:] = [*kept, *more.items()]
 
 
 def _with_parameters(extra: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
@@ -390,11 +396,3 @@ def _with_parameters(extra: dict[str, Any] | None, more: dict[str, Any]) -> dict
     # Asked again for the handler of one operation, its description stays the same.
     new = [parameter for parameter in more["parameters"] if parameter not in given]
     return {**(extra or {}), "parameters": [*given, *new]}
-
-
-def _queries(dependant: Any) -> dict[str, bool]:  # noqa: ANN401  FastAPI's Dependant
-    """Return the query parameters a route and its dependencies take: name → may it be repeated."""
-    found = {p.alias: "list[" in str(p.field_info.annotation) for p in dependant.query_params}
-    for part in dependant.dependencies:
-        found |= _queries(part)
-    return found

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -64,18 +65,19 @@ async def open_case(unit: Unit, body: CaseCreate, *, principal: Principal, here:
     if body.country not in (None, here.country):
         # Whose word counts is the rule of the country whose register this is, not the caller's.
         raise InvalidError("field.choice", pointer="/country")
-    contact_on = here.day_of(body.occurred_at) if body.occurred_at else here.today
+    today = here.today
+    contact_on = here.day_of(body.occurred_at) if body.occurred_at else today
     told = ToldAge(
         body.birth_date, body.estimated_age, body.estimated_age_margin, estimated_on=contact_on
     )
-    ages = age_facts(told, contact_on=contact_on, today=here.today)
+    ages = age_facts(told, contact_on=contact_on, today=today)
     check_legal_basis(body.legal_basis, is_minor=ages.is_minor)
     role = ActorRole(principal.role)
     check_opening(status, role, country=here.country, is_minor=ages.was_known_minor)
     box = await unit.new_box(body.id)
     case = unit.create(
         Case,
-        _opened(body, status, ages, principal=principal, here=here),
+        _opened(body, status, ages, principal=principal, country=here.country, today=today),
         about=body.id,
         **{name: getattr(body, name) for name in _PLAIN | _AT_OPENING},
         **seal(box, Case, body.id, birth_date=body.birth_date, note=body.note),
@@ -93,7 +95,7 @@ async def open_case(unit: Unit, body: CaseCreate, *, principal: Principal, here:
         opened_at=utcnow(),
     )
     if status is IdentificationStatus.PRESUMED:
-        record_presumption(unit, body.id, role, decided_on=here.today)
+        record_presumption(unit, body.id, role, decided_on=today)
     return case
 
 
@@ -213,12 +215,13 @@ def _opened(
     ages: AgeFacts,
     *,
     principal: Principal,
-    here: Here,
+    country: str,
+    today: date,
 ) -> CaseOpened:
     return CaseOpened(
         case_id=body.id,
         organisation_id=principal.organisation_id,
-        country=here.country,
+        country=country,
         beneficiary_kind=body.beneficiary_kind,
         identification_status=status,
         sex=body.sex,
@@ -227,5 +230,5 @@ def _opened(
         urgency=body.urgency,
         legal_basis=body.legal_basis,
         notice_id=body.notice_id,
-        opened_on=here.today,
+        opened_on=today,
     )

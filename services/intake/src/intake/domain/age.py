@@ -132,6 +132,8 @@ def _parse_date(text: str) -> Birth:
     else:
         last, precision = date(year, 12, 31), AgeBasis.YEAR
     doubt = DOUBT_YEARS[match[4]]
+    if not doubt:
+        return Birth(first, last, precision)
     return Birth(_years_before(first, doubt), _years_after(last, doubt), precision)
 
 
@@ -185,16 +187,20 @@ class ToldAge:
 
         Raises InvalidError as `parse_birth` and `from_estimate` do.
         """
-        written = None if self.birth_date is None else parse_birth(self.birth_date)
+        return combine(self.written(), self.estimated())
+
+    def written(self) -> Birth | None:
+        return None if self.birth_date is None else parse_birth(self.birth_date)
+
+    def estimated(self) -> Birth | None:
         if self.estimated_age is None or self.estimated_on is None:
-            return written
+            return None
         margin = self.estimated_age_margin
-        estimated = from_estimate(
+        return from_estimate(
             self.estimated_age,
             margin=ESTIMATE_MARGIN if margin is None else margin,
             on=self.estimated_on,
         )
-        return combine(written, estimated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +223,11 @@ def age_facts(told: ToldAge, *, contact_on: date, today: date, is_new: bool = Tr
     before is held against the year of the contact only: to move the contact day by day shall not
     find it out.
     """
-    if told.birth_date is not None:
+    written = told.written()
+    if written is not None:
         on = contact_on if is_new else contact_on.replace(month=12, day=31)
-        check_birth(parse_birth(told.birth_date), on=on)
-    birth = told.birth()
+        check_birth(written, on=on)
+    birth = combine(written, told.estimated())
     return AgeFacts(
         is_minor=is_minor(birth, on=today),
         was_known_minor=birth is not None and is_minor(birth, on=contact_on),

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import psycopg
 import pytest
-from sqlalchemy import Enum, func, literal_column, select, text, type_coerce
+from sqlalchemy import Enum, bindparam, func, literal_column, select, text, type_coerce
 
 from common.columns import Sealed
 from common.db import OUTAGE, Database
@@ -134,6 +134,16 @@ async def test_what_the_driver_refuses_is_a_bug_and_no_outage(
     assert len(postgres_only._connections.idle) == 1  # none of this costs a connection
 
 
+async def test_a_kept_statement_is_asked_with_the_values_of_each_call(database: Database) -> None:
+    # Fails when what is remembered of it holds a value of the call before.
+    await made(database, *map(fixed_id, range(3)))
+    kept = select(Thing.id).where(Thing.id == bindparam("id"), Thing.status == "NEW")
+
+    for number in (1, 2, 9, 1):
+        rows = await database.fetch(kept, {"id": fixed_id(number)})
+        assert [row.id for row in rows] == ([fixed_id(number)] if number < 3 else [])
+
+
 # --- connections
 
 
@@ -166,6 +176,26 @@ async def test_who_gets_no_connection_in_time_is_told_of_an_outage(
 
     assert await postgres_only.fetch(select(Thing.id)) == []
     await asyncio.gather(*(made(postgres_only, fixed_id(n)) for n in range(20)))
+
+
+@pytest.mark.postgres
+async def test_a_turn_whose_waiter_has_just_gone_is_the_next_ones(
+    postgres_only: PostgresDatabase,
+) -> None:
+    # Fails when room is left with who is gone: in the end the pool would have none.
+    pool = postgres_only._connections
+    held = [await pool.take() for _ in range(10)]
+    leaving, staying = asyncio.create_task(pool.take()), asyncio.create_task(pool.take())
+    await asyncio.wait({leaving, staying}, timeout=0)  # both have asked
+    pool.give_back(held.pop(), None)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+    held.append(await staying)
+    assert len({id(connection) for connection in held}) == 10
+    for connection in held:
+        pool.give_back(connection, None)
 
 
 @pytest.mark.postgres

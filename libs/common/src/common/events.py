@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 import rfc8785
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from common.clock import new_id, utcnow
 from common.telemetry import TRACEPARENT
@@ -40,7 +40,7 @@ class EventData(BaseModel):
 
     type: ClassVar[str]
 
-    _is_for_nobody: bool = PrivateAttr(default=False)
+    _is_for_nobody: ClassVar[bool] = False
 
     def concerned(self, owner: UUID | None, also: UUID | None) -> tuple[UUID | None, UUID | None]:
         """Return who may read it in the change feed: the first two of its readers.
@@ -55,7 +55,7 @@ class EventData(BaseModel):
     def for_nobody(self) -> Self:
         """Return it for the other services alone: no organisation reads it in the change feed."""
         copy = self.model_copy()
-        copy._is_for_nobody = True  # noqa: SLF001  its own
+        copy.__dict__["_is_for_nobody"] = True  # beside its fields, so not told; frozen otherwise
         return copy
 
     def readers(self) -> list[UUID | None]:

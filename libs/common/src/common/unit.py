@@ -8,9 +8,9 @@ command is run again on fresh rows (or the caller, who sent If-Match, is told 41
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Select, Table, bindparam, select
@@ -44,8 +44,7 @@ class DuplicateError(Exception):
         self.table = table
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One row to write. `expect` counts the rows an update must meet (None: any number).
 
     Of an `update_each`, `values` and `where` hold lists instead: the nth of each is the nth row's.
@@ -54,7 +53,7 @@ class Step:
     kind: Literal["insert", "update", "update_each", "put", "delete"]
     table: Table
     values: Values
-    where: Values = field(default_factory=dict)
+    where: Values = {}  # noqa: RUF012  nobody writes into a step
     expect: int | None = None
 
 

@@ -1,6 +1,7 @@
 """The connections to PostgreSQL: asyncpg's own, a bounded number of them, lent one at a time."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -88,7 +89,8 @@ class Connections:
         That is the wait for room and for the server's answer to a new connection, together.
         """
         self._connect = connect
-        self._room = asyncio.Semaphore(most)
+        self._room = most
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._patience = patience
         self._is_closed = False
         self.idle: list[_Connection] = []
@@ -132,7 +134,7 @@ class Connections:
         try:
             return await self._rested_or_new(deadline)
         except BaseException:
-            self._room.release()
+            self._make_room()
             raise
 
     def give_back(self, connection: _Connection, error: BaseException | None) -> None:
@@ -145,17 +147,33 @@ class Connections:
             connection.raw.terminate()
         else:
             self.idle.append(connection)
-        self._room.release()
+        self._make_room()
 
     async def _wait_for_room(self, deadline: float) -> None:
-        if not self._room.locked():
-            await self._room.acquire()  # at once
+        """Wait for one's turn: whoever waits longest is next. OutageError at the deadline."""
+        if self._room:
+            self._room -= 1
             return
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        timer = loop.call_later(deadline - monotonic(), _give_up, turn)
+        self._waiting.append(turn)
         try:
-            async with asyncio.timeout(deadline - monotonic()):
-                await self._room.acquire()
-        except TimeoutError:
-            raise OutageError("no connection is free") from None
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled() and turn.exception() is None:  # it had just come
+                self._make_room()
+            raise
+        finally:
+            timer.cancel()
+
+    def _make_room(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._room += 1
 
     def _drop_idle(self) -> None:
         while self.idle:
@@ -168,6 +186,11 @@ class Connections:
                 return connection
         async with asyncio.timeout(deadline - monotonic()):
             return _Connection(await self._connect())
+
+
+def _give_up(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_exception(OutageError("no connection is free"))
 
 
 class _Loan:

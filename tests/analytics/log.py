@@ -216,7 +216,8 @@ async def dump(runtime: Runtime) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for table in Base.metadata.sorted_tables:
         rows = await runtime.database.fetch(select(table).order_by(*table.primary_key))
+        names = table.columns.keys()
         found[table.name] = [
-            {column: str(value) for column, value in row._mapping.items()} for row in rows
+            {name: str(value) for name, value in zip(names, row, strict=True)} for row in rows
         ]
     return found

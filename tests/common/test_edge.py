@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fastapi import Request, Response
+from fastapi import BackgroundTasks, Request, Response
 from sqlalchemy import select
 
 from common.clock import new_id
@@ -86,6 +86,9 @@ def test_an_operation_of_another_form_is_refused_where_it_is_declared() -> None:
     async def open_ended(request: Request) -> Response:
         raise NotImplementedError
 
-    for operation in (plain, two, open_ended):
+    async def later(tasks: BackgroundTasks) -> ThingRead:
+        raise NotImplementedError
+
+    for operation in (plain, two, open_ended, later):
         with pytest.raises(TypeError):
             things.post("")(operation)

@@ -23,6 +23,14 @@ from starlette.responses import Response
 
 Call = Callable[..., Coroutine[Any, Any, Any]]
 
+_NOT_ASKED = (
+    "response_param_name",
+    "background_tasks_param_name",
+    "http_connection_param_name",
+    "security_scopes_param_name",
+)
+"""What FastAPI could pass besides: refused, else an operation would be called without it."""
+
 
 class _Asking:
     """A function of a route, an operation or what one depends on, and what it takes of the request."""
@@ -34,7 +42,7 @@ class _Asking:
         self._path = [(field, field.alias) for field in dependant.path_params]
         self._query = dependant.query_params
         self._headers = dependant.header_params
-        if dependant.cookie_params or dependant.response_param_name:
+        if dependant.cookie_params or any(getattr(dependant, name) for name in _NOT_ASKED):
             raise TypeError(f"{self.call} asks for what no operation of the house needs")
 
     def arguments(self, request: Request, errors: list[Any]) -> dict[str, Any]:

@@ -31,10 +31,10 @@ test: $(STAMP)  ## All tests that need no Java; ARGS="-k accept" narrows them
 	echo "Left out: the tests on a real Kafka broker and a real Keycloak (make test-kafka), those for minutes on cut wires and full disks (make test-faults). Skipped tests, if any, are listed above with their reason."; \
 	exit $$code
 
-test-kafka: $(STAMP) build/kafka build/keycloak  ## The tests on a real Kafka broker and a real Keycloak (needs Java 17 and Maven)
+test-kafka: $(STAMP) build/kafka.jsa build/keycloak  ## The tests on a real Kafka broker and a real Keycloak (needs Java 17 and Maven)
 	@exec $(RUN)/pytest -m "(kafka or keycloak) and not faults" $(ARGS)
 
-test-faults: $(STAMP) build/kafka  ## More wires cut and disks filled under load, for minutes (Kafka as above; Linux, root)
+test-faults: $(STAMP) build/kafka.jsa  ## More wires cut and disks filled under load, for minutes (Kafka as above; Linux, root)
 	@exec $(RUN)/pytest -m faults $(ARGS)
 
 build/kafka:
@@ -42,6 +42,10 @@ build/kafka:
 	  echo "make test-kafka needs Java 17 and Maven. On Debian and Ubuntu: apt install openjdk-17-jre-headless maven" >&2; exit 2; }
 	@echo "test-kafka: fetching the broker"
 	@$(RUN)/python -c 'from tests.kafka import fetch_jars; fetch_jars()'
+
+build/kafka.jsa: | build/kafka
+	@echo "test-kafka: keeping what the broker loads at its start"
+	@$(RUN)/python -c 'from tests.kafka import keep_classes; keep_classes()'
 
 build/keycloak: | build/kafka
 	@echo "test-kafka: fetching Keycloak"
@@ -56,10 +60,10 @@ check: $(STAMP) $(CHECKS)  ## Format, lint, types, import rules, dependencies, l
 bench: $(STAMP)  ## The benchmark beside its reference implementations; writes bench/latest.json. ARGS="--only create --rounds 2" for a part
 	@exec $(RUN)/python -m bench $(ARGS)
 
-chaos: $(STAMP) build/kafka  ## Two countries and a hub on Kafka and PostgreSQL, killed 60 times during handovers. ARGS="--seed 7 --rounds 4"
+chaos: $(STAMP) build/kafka.jsa  ## Two countries and a hub on Kafka and PostgreSQL, killed 60 times during handovers. ARGS="--seed 7 --rounds 4"
 	@exec $(RUN)/python -m tests.chaos $(ARGS)
 
-chaos-full: $(STAMP) build/kafka  ## The same with 240 kills, and a hub that is away while 50,000 letters wait
+chaos-full: $(STAMP) build/kafka.jsa  ## The same with 240 kills, and a hub that is away while 50,000 letters wait
 	@$(RUN)/python -m tests.chaos --rounds 80 $(ARGS)
 	@exec $(RUN)/pytest tests/system/test_cut_hub.py --letters 50000
 

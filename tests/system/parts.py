@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,9 @@ class Parts:
 
     def start(self, service: str, part: str, *, again: bool = False, crash_at: str = "") -> None:
         """Start a process; `again`, beside one of its kind that runs; to die at `crash_at`."""
-        started = self._start(service, part, crash_at=crash_at)
-        self._running[_name(service, part, again)] = started
+        self._running[_name(service, part, again)] = self._start(service, part, crash_at=crash_at)
         if part == "api":
-            poll(lambda: self.is_ready(service) or started.poll() is not None)
+            poll(partial(self._is_settled, service))
 
     def restart(self, service: str, part: str) -> None:
         """Kill a process and start it again."""
@@ -111,10 +111,14 @@ class Parts:
         return psutil.Process(self._running[_name(service, part)].pid)
 
     def start_all(self) -> None:
+        """Migrate in this process, and start the others side by side: to load each takes seconds."""
         for service in self.services:
-            assert self.migrate(service) == 0
-            for part in ("api", "worker"):
-                self.start(service, part)
+            postgres.migrate(service, self.logins[service])
+        for part in ("api", "worker"):
+            for service in self.services:
+                self._running[_name(service, part)] = self._start(service, part)
+        for service in self.services:
+            poll(partial(self._is_settled, service))
 
     def end(self) -> list[int]:
         """Ask all of them to end; return their exit codes."""
@@ -178,6 +182,9 @@ class Parts:
             return httpx.get(self.url(service, "/readyz")).is_success
         except httpx.TransportError:
             return False
+
+    def _is_settled(self, service: str) -> bool:
+        return self.is_ready(service) or not self.is_running(service, "api")
 
 
 def _name(service: str, part: str, again: bool = False) -> str:  # noqa: FBT001, FBT002

@@ -12,13 +12,13 @@ from pathlib import Path
 from socket import create_connection
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from common.bus.base import PARTITIONS
 from common.clock import monotonic
 from prag.kafka import ADMIN, admin, hub_rights, provision
-from tests.system.processes import PATIENCE, free_ports
+from tests.system.processes import PATIENCE, free_ports, poll
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "kafka"
 JARS = Path(__file__).parent.parent / "build" / "kafka"
@@ -180,9 +180,8 @@ def read_log(broker: Broker, topic: str) -> list[bytes]:
     try:
         for number in range(PARTITIONS):
             part = TopicPartition(topic, number, 0)
-            _, end = reader.get_watermark_offsets(part)
             reader.assign([part])
-            for _ in range(end):
+            for _ in range(_end(reader, part)):
                 record = reader.poll(PATIENCE)
                 assert record is not None
                 assert record.error() is None
@@ -190,3 +189,19 @@ def read_log(broker: Broker, topic: str) -> list[bytes]:
     finally:
         reader.close()
     return values
+
+
+def _end(reader: Consumer, part: TopicPartition) -> int:
+    """Return where a partition ends; one that was made a moment ago has no leader to say so yet."""
+    found: list[int] = []
+
+    def is_told() -> bool:
+        try:
+            found.append(reader.get_watermark_offsets(part, PATIENCE)[1])
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        return found != []
+
+    poll(is_told)
+    return found[0]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import psycopg
 import pytest
-from sqlalchemy import MetaData, create_engine, text
+from sqlalchemy import MetaData, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from common import clock
@@ -80,28 +81,35 @@ def _memory() -> str | None:
 
 
 class PostgresUrls:
-    """Makes an empty database on the test server and returns its URL."""
+    """Makes databases on the test server and returns their URLs."""
 
     def __init__(self, base: str) -> None:
-        self._base = base
+        self._base = make_url(base)
         self._made = 0
 
     def new(self) -> str:
+        """Make an empty database."""
+        return self._make("template0")
+
+    def copy(self, url: str) -> str:
+        """Make a database like this one, which nobody may be connected to."""
+        return self._make(str(make_url(url).database))
+
+    def drop(self, url: str) -> None:
+        self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def _make(self, template: str) -> str:
         self._made += 1
         name = f"t{os.getpid()}_{self._made}"
-        root = create_engine(
-            self._base.replace("postgresql://", "postgresql+psycopg://"),
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-        )
-        with root.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
-        root.dispose()
-        return str(
-            root.url.set(drivername="postgresql+asyncpg", database=name).render_as_string(
-                hide_password=False
-            )
-        )
+        # The other way writes each page to the log too.
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        made = self._base.set(drivername="postgresql+asyncpg", database=name)
+        return made.render_as_string(hide_password=False)
+
+    def _execute(self, statement: str) -> None:
+        base = self._base.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(base, autocommit=True) as root:
+            root.execute(statement.encode())
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,15 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+from alembic.runtime.migration import MigrationContext
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
+from sqlalchemy.pool import NullPool
 
 from common.bus import Delivery
 from common.clock import new_id
 from common.consumer import with_audit_heads
+from common.db.head import head_of
 from common.events import Event, EventData, topic_of
 from common.inbox import Handlers, Inbox, Outcome
 from common.migrations import upgrade
@@ -37,6 +40,7 @@ from common.tables import AuditEntry, OutboxMessage
 from common.unit import AnySelect
 from prag.files import write_private
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
+from tests.conftest import PostgresUrls
 
 HOME = UUID("00000000-0000-4000-8000-00000000000a")
 """The organisation most callers act for."""
@@ -167,7 +171,10 @@ def if_match(response: httpx.Response) -> dict[str, str]:
 async def open_service(
     name: ServiceName, home: Path, *, country: str = "RS", database_url: str | None = None
 ) -> AsyncIterator[Kit]:
-    """Open a service in the folder `home`, on SQLite unless the URL of an empty database is given."""
+    """Open a service in the folder `home`, on SQLite unless the URL of a database is given.
+
+    One that is empty is migrated; `migrated` gives a copy of one, which takes a tenth of the time.
+    """
     issuer = LocalIssuer(home)
     master_key_file = home / "keys" / "master.key"
     if not master_key_file.exists():
@@ -199,13 +206,31 @@ def _bring_up_to_date(name: ServiceName, database_url: str) -> None:
     """Migrate the database; an SQLite file that is not there yet starts as a copy of a migrated one."""
     path = Path(database_url.removeprefix("sqlite:///"))
     if database_url.startswith("sqlite") and not path.exists():
-        path.write_bytes(_migrated(name))
-    else:
+        path.write_bytes(_migrated_file(name))
+    elif _revision(database_url) != head_of(name):
         upgrade(import_module(f"{name}.migrate").MIGRATIONS, database_url)
 
 
+def _revision(database_url: str) -> str | None:
+    engine = create_engine(database_url.replace("+asyncpg", "+psycopg"), poolclass=NullPool)
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def migrated(name: ServiceName, urls: PostgresUrls) -> str:
+    """Make a database of the service, migrated and without rows; return its URL."""
+    return urls.copy(_migrated_database(name, urls))
+
+
 @cache
-def _migrated(name: ServiceName) -> bytes:
+def _migrated_database(name: ServiceName, urls: PostgresUrls) -> str:
+    url = urls.new()
+    upgrade(import_module(f"{name}.migrate").MIGRATIONS, url)
+    return url
+
+
+@cache
+def _migrated_file(name: ServiceName) -> bytes:
     """Return an empty SQLite database of the service; migrating takes longer than most tests."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "migrated.db"

@@ -10,7 +10,7 @@ import pytest
 from common import clock
 from tests.conftest import PostgresUrls
 from tests.intake.crossing import Crossing, two_countries
-from tests.kit import Kit, open_service
+from tests.kit import Kit, migrated, open_service
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def kit_on_each(
     url = None
     if request.param == "postgres":
         urls: PostgresUrls = request.getfixturevalue("postgres_urls")
-        url = urls.new()
+        url = migrated("intake", urls)
     async with open_service("intake", tmp_path, database_url=url) as opened:
         yield opened
 
@@ -48,7 +48,7 @@ async def crossing(
     urls: list[str | None] = [None, None]
     if request.param == "postgres":
         made: PostgresUrls = request.getfixturevalue("postgres_urls")
-        urls = [made.new(), made.new()]
+        urls = [migrated("intake", made) for _ in range(2)]
     async with two_countries(tmp_path, *urls) as opened:
         yield opened
 

@@ -9,7 +9,7 @@ import pytest
 
 from referral.worker import expire_overdue
 from tests.conftest import PostgresUrls
-from tests.kit import Kit, open_service
+from tests.kit import Kit, migrated, open_service
 from tests.referral.story import (
     NOW,
     accepted,
@@ -34,7 +34,8 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 async def kit(tmp_path: Path, postgres_urls: PostgresUrls) -> AsyncIterator[Kit]:
     now_is(NOW)
-    async with open_service("referral", tmp_path, database_url=postgres_urls.new()) as opened:
+    url = migrated("referral", postgres_urls)
+    async with open_service("referral", tmp_path, database_url=url) as opened:
         yield opened
 
 

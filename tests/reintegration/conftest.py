@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PostgresUrls
-from tests.kit import Kit, open_service
+from tests.kit import Kit, migrated, open_service
 from tests.reintegration.plans import ACCEPTED_ON, today_is
 
 
@@ -24,6 +24,6 @@ async def kit_on_each(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
     url = None
     if request.param == "postgres":
         urls: PostgresUrls = request.getfixturevalue("postgres_urls")
-        url = urls.new()
+        url = migrated("reintegration", urls)
     async with open_service("reintegration", tmp_path, database_url=url) as opened:
         yield opened

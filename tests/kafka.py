@@ -24,8 +24,8 @@ FOLDER = Path(__file__).parent.parent / "deploy" / "kafka"
 JARS = Path(__file__).parent.parent / "build" / "kafka"
 CLASSES = JARS.with_name("kafka.jsa")
 """What a broker loads at its start, for Java to map at once; passed over where it is of other jars."""
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""A test's broker lives for a minute: it would spend most of it on what pays off within months."""
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+"""For Java that lives for a minute of a test: what pays off within months would be most of it."""
 
 
 def missing() -> str | None:
@@ -93,7 +93,7 @@ class Broker:
         """Start it on its data and wait until it answers; `java` are options besides the usual."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("KAFKA_")}  # noqa: TID251  the parent's
         mine = {
-            "JDK_JAVA_OPTIONS": f"{_SHORT_LIVED} {java}",
+            "JDK_JAVA_OPTIONS": f"{SHORT_LIVED} -XX:+UseSerialGC {java}",
             "KAFKA_JARS": str(fetch_jars()),
             "KAFKA_DATA": str(self.data),
             "KAFKA_LISTEN": f"127.0.0.1:{self.port}",

@@ -21,6 +21,7 @@ from common.clock import monotonic
 from common.issuer import IssuerKeys
 from common.runtime import open_runtime
 from common.settings import ServiceName
+from tests.kafka import SHORT_LIVED
 from tests.kit import open_service
 from tests.system.processes import free_ports
 
@@ -89,7 +90,7 @@ class Keycloak:
             "KC_HTTP_HOST": "127.0.0.1",
             "KC_HTTP_PORT": str(self.port),
             "KC_HTTP_MANAGEMENT_PORT": str(self.port + 1),
-            "JAVA_OPTS_APPEND": "-Djgroups.bind.address=127.0.0.1",
+            "JAVA_OPTS_APPEND": f"-Djgroups.bind.address=127.0.0.1 {SHORT_LIVED}",
         }
         with (self.home / "keycloak.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from common.codelists import all_codes, codes
-from prag.issuer import organisation_id
+from prag.issuer import LocalIssuer, organisation_id
 from prag.samples.story import age_at_least, months_before
 from tests.system.processes import PATIENCE, Country, free_ports, prag, report_notice, token
 
@@ -35,7 +35,8 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
 
 
 def read(country: Country, service: str, path: str, role: str, organisation: str) -> dict[str, Any]:
-    bearer = token(country.home, role, organisation)
+    office = organisation_id(organisation, "RS")
+    bearer = LocalIssuer(country.home).token(role, office, "reader")
     answer = httpx.get(
         country.url(service, path), headers={"Authorization": f"Bearer {bearer}"}, timeout=PATIENCE
     )

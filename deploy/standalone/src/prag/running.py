@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from common import logs
+from common import garbage, logs
 from common.bus import open_bus
 from common.clock import monotonic
 from common.crash import crash
@@ -77,6 +77,7 @@ class _Country:
                 await begin(runtime, anchor_file=self._instance.files.anchor(name))
             await self._link_audit(name)
         self._start()
+        garbage.look_seldom()
         greeting = asyncio.create_task(self._greet(), name="start")
         stopping = asyncio.create_task(stopped.wait(), name="stop")
         dead = await self._first_to_end(greeting, stopping)

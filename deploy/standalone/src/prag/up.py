@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import common.garbage  # noqa: F401  first of all: it hastens the imports
 from prag.hub import log_of
 from prag.instance import Instance
 from prag.process import Ports, StopSignal

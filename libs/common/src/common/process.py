@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
@@ -17,7 +16,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from common import logs, recovery
+from common import garbage, logs, recovery
 from common.auth import Principal
 from common.authz import Authorisation
 from common.consumer import topics_of, with_audit_heads
@@ -173,7 +172,7 @@ def serve_forever(
             grace_seconds=GRACE_SECONDS,
         )
         _on_signal(server.stop)
-        _collect_less()
+        garbage.look_seldom()
         await server.serve()
 
     _run(name, settings, serve)
@@ -215,6 +214,7 @@ def run_forever(
     async def work_until_told(runtime: Runtime) -> None:
         if begin is not None:
             await begin(runtime)
+        garbage.look_seldom()
         task = asyncio.ensure_future(work(runtime))
         _on_signal(task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
@@ -298,16 +298,6 @@ def _first_of(group: BaseExceptionGroup[SettingError]) -> BaseException:
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found
-
-
-def _collect_less() -> None:
-    """Look for garbage in cycles less often, and no more among what was there from the start.
-
-    A request makes few cycles and thousands of objects, so it met the collector several times.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def _on_signal(end: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """The HTTP process: `python -m analytics.api`."""
 
+import common.garbage  # noqa: F401  first of all: it hastens the imports
 from analytics.app import create_app
 from analytics.settings import Settings
 from common.process import serve_forever

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import common.garbage  # noqa: F401  first of all: it hastens the imports
 from analytics.consumers import HANDLERS
 from analytics.settings import Settings
 from common.process import run_forever

@@ -1,5 +1,6 @@
 """The HTTP process: `python -m intake.api`."""
 
+import common.garbage  # noqa: F401  first of all: it hastens the imports
 from common.process import serve_forever
 from intake.app import create_app
 from intake.commands.ownership import begin

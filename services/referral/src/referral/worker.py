@@ -11,6 +11,7 @@ from typing import cast
 
 import structlog
 
+import common.garbage  # noqa: F401  first of all: it hastens the imports
 from common import worker
 from common.bus import Bus, BusRefusedError, LocalBus, Record, open_bus
 from common.clock import utcnow

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+import common.garbage  # noqa: F401  first of all: it hastens the imports
 from common import worker
 from common.process import run_forever
 from common.runtime import Runtime

@@ -85,7 +85,7 @@ router = APIRouter(prefix="/v1/codelists", tags=["code lists"])
     "",
     response_model=CodeListIndex,
     responses=_INDEX_RESPONSES,
-    openapi_extra=INDEX_FIELDS.openapi,
+    openapi_extra=INDEX_FIELDS.described_in({}),
 )
 async def list_codelists(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """List the code lists with their versions. No token is needed."""
@@ -98,7 +98,7 @@ async def list_codelists(request: Request, if_none_match: IfNoneMatch = None) ->
     "/{name}",
     response_model=CodeListRead,
     responses=_LIST_RESPONSES,
-    openapi_extra=LIST_FIELDS.openapi,
+    openapi_extra=LIST_FIELDS.described_in({}),
 )
 async def get_codelist(
     request: Request,

@@ -7,8 +7,9 @@ opened names all that was opened, also where less of it was sent.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from common.errors import BadRequestError
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 PARAMETER = "fields"
 _MAX_NAMES = 100
@@ -48,27 +51,27 @@ class Fields:
         """What may be asked for; none for an answer without fields."""
         return self._described[1]
 
+    def described_in(self, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a route's `openapi_extra` with the parameter; one that has it already stays the same."""
+        others = [each for each in extra.get("parameters", []) if each["name"] != PARAMETER]
+        return {**extra, "parameters": [*others, self._parameter] if self.names else others}
+
     @property
-    def openapi(self) -> dict[str, Any]:
-        """`openapi_extra` of the route."""
+    def _parameter(self) -> dict[str, Any]:
         return {
-            "parameters": [
-                {
-                    "name": PARAMETER,
-                    "in": "query",
-                    "required": False,
-                    "style": "form",
-                    "explode": False,
-                    "schema": {
-                        "type": "array",
-                        "maxItems": _MAX_NAMES,
-                        "items": {"type": "string", "enum": sorted(self.names)},
-                    },
-                    "description": "Only these fields, separated by commas; on a page, of each "
-                    "item. A field that this record does not have is left out. The answer then lacks "
-                    "fields that its schema requires: read it without that demand.",
-                }
-            ]
+            "name": PARAMETER,
+            "in": "query",
+            "required": False,
+            "style": "form",
+            "explode": False,
+            "schema": {
+                "type": "array",
+                "maxItems": _MAX_NAMES,
+                "items": {"type": "string", "enum": sorted(self.names)},
+            },
+            "description": "Only these fields, separated by commas; on a page, of each "
+            "item. A field that this record does not have is left out. The answer then lacks "
+            "fields that its schema requires: read it without that demand.",
         }
 
     def wanted(self, request: Request) -> Tree | None:
@@ -95,6 +98,17 @@ class Fields:
         headers = {k: v for k, v in response.headers.items() if k != "content-length"}
         body = json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()
         return Response(body, response.status_code, headers)
+
+    def narrowing(self, answer: Handler) -> Handler:
+        """Return what answers like `answer`, with nothing but what the request wants."""
+
+        async def narrowed(request: Request) -> Response:
+            wanted = self.wanted(request)
+            response = await answer(request)
+            is_whole = response.status_code >= HTTPStatus.BAD_REQUEST
+            return response if is_whole else self.narrow(response, wanted)
+
+        return narrowed
 
 
 def _plant(tree: Tree, steps: list[str]) -> None:

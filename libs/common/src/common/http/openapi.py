@@ -9,8 +9,10 @@ from common import messages
 from common.auth import ALGORITHM, MAX_LIFETIME, TOKEN_TYPE
 from common.http.guide import guide
 from common.http.idempotency import REPEATED
+from common.http.methods import operations
 from common.http.problem import MEDIA_TYPE, Problem
 from common.http.problems import codes
+from common.http.route import PragRoute
 from common.runtime import Runtime
 from common.settings import PORTS, ServiceName, ServiceSettings
 
@@ -110,6 +112,9 @@ def install(app: FastAPI) -> None:
 def describe(app: FastAPI) -> dict[str, Any]:
     runtime: Runtime = app.state.runtime
     rows = runtime.authorisation
+    for route in operations(app).values():
+        if isinstance(route, PragRoute):
+            route.describe_fields()
     schema = get_openapi(
         title=app.title,
         version=app.version,

@@ -1,10 +1,9 @@
 """The edge of every operation: who, may they, strict body, Unit, one write, then the answer."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -30,7 +29,7 @@ from common.errors import (
     UnavailableError,
 )
 from common.http.body import read_json
-from common.http.fields import Fields
+from common.http.fields import PARAMETER, Fields, Handler
 from common.http.idempotency import SECURE_HEADERS, InFlight, Repetition
 from common.http.operation import Operation, queries_of
 from common.http.problem import render_error
@@ -41,7 +40,6 @@ from common.telemetry import HTTP_DENIED, HTTP_SECONDS, SERVER, span
 from common.unit import DuplicateError, StaleError, Unit
 
 logger = structlog.get_logger(__name__)
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 _ATTEMPTS = 20
@@ -66,12 +64,20 @@ def router(*, prefix: str = "", tags: list[str]) -> APIRouter:
 class PragRoute(APIRoute):
     """An operation under /v1. Its function name is its operation id and its row in authz.json."""
 
+    _fields: Fields | None = None
+    """Those of a reading, which may be asked for some of them only; see common.http.fields."""
+
     def get_route_handler(self) -> Handler:
-        answer = self._sparse(Operation(self))
+        answer: Handler = Operation(self)
+        if self.methods == {"GET"} and self.response_model is not None:
+            self._fields = Fields(self.response_model)
+            answer = self._fields.narrowing(answer)
         operation = self.name
         takes_body = self.body_field is not None
         extra = (self.openapi_extra or {}).get("parameters", [])
         known = queries_of(self.dependant) | {p["name"]: False for p in extra if p["in"] == "query"}
+        if self._fields is not None:
+            known[PARAMETER] = False
 
         async def respond(request: Request, runtime: Runtime) -> Response:
             try:
@@ -104,20 +110,13 @@ class PragRoute(APIRoute):
         response = await self._handle(Request(scope, receive, send))
         await response(scope, receive, send)
 
-    def _sparse(self, answer: Handler) -> Handler:
-        """Let a reading be asked for some of its fields only; see common.http.fields."""
-        fields = Fields(self.response_model) if self.methods == {"GET"} else None
-        if fields is None or not fields.names:
-            return answer
-        self.openapi_extra = _with_parameters(self.openapi_extra, fields.openapi)
+    def describe_fields(self) -> None:
+        """Put the fields that may be asked for into the description; not before somebody reads it.
 
-        async def narrowed(request: Request) -> Response:
-            wanted = fields.wanted(request)
-            response = await answer(request)
-            is_whole = response.status_code >= HTTPStatus.BAD_REQUEST
-            return response if is_whole else fields.narrow(response, wanted)
-
-        return narrowed
+        They take the whole schema of the answer, which a start need not wait for.
+        """
+        if self._fields is not None:
+            self.openapi_extra = self._fields.described_in(self.openapi_extra or {})
 
 
 class Call:
@@ -389,10 +388,3 @@ def _decorate(response: Response, unit: Unit, request: Request) -> None:
         more[b"location"] = location.encode("latin-1")
     kept = [header for header in response.raw_headers if header[0] not in more]
     response.raw_headers[:] = [*kept, *more.items()]
-
-
-def _with_parameters(extra: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any]:
-    given = (extra or {}).get("parameters", [])
-    # Asked again for the handler of one operation, its description stays the same.
-    new = [parameter for parameter in more["parameters"] if parameter not in given]
-    return {**(extra or {}), "parameters": [*given, *new]}

@@ -36,7 +36,7 @@ class EventData(BaseModel):
     `type` reads service.aggregate.past_tense.version; topic and source are parts of it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     type: ClassVar[str]
 

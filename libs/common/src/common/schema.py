@@ -48,7 +48,7 @@ def _unguessed(schema: Any) -> Any:  # noqa: ANN401  a core schema or what stand
 class StrictModel(BaseModel):
     """Base of every request body: unknown fields are refused, types are not guessed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @classmethod
     def __get_pydantic_core_schema__(
@@ -65,7 +65,7 @@ class StrictModel(BaseModel):
 class ReadModel(BaseModel):
     """Base of every answer: exactly the declared fields, read from a row or another model."""
 
-    model_config = ConfigDict(from_attributes=True, frozen=True)
+    model_config = ConfigDict(from_attributes=True, frozen=True, defer_build=True)
 
 
 def clean_text(value: str) -> str:

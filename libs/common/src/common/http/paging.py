@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -32,6 +32,8 @@ _MOVING = frozenset({"cursor", "limit", "fields"})
 
 class Page(BaseModel, Generic[R]):
     """One page of a list. `next` is the cursor of the following page, null on the last."""
+
+    model_config = ConfigDict(defer_build=True)
 
     items: list[R]
     next: str | None = Field(description="Pass it as `cursor` to go on; opaque.")

@@ -35,7 +35,7 @@ _CODE = re.compile(FOREIGN_CODE)
 
 class _Sent(BaseModel):
     # What a later release adds is passed over.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class SentName(_Sent):

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime
@@ -28,6 +29,10 @@ from pydantic_core.core_schema import no_info_before_validator_function
 
 from common.clock import utcnow
 from common.errors import ForbiddenError
+
+# FastAPI gives a body this alias and silences the warning of it while it makes the route; a body is
+# built later, when it is first used.
+warnings.filterwarnings("ignore", "The 'alias' attribute with value 'body'")
 
 _UNGUESSED = {"int", "float", "bool"}
 

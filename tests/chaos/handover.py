@@ -11,9 +11,11 @@ from uuid import UUID
 
 import httpx
 
-from common.clock import monotonic, new_id, utcnow
+from common.clock import monotonic, new_id
+from common.here import Here
 from prag.issuer import LocalIssuer, organisation_id
-from tests.chaos.world import RECEIVER, World
+from prag.manifest import TIME_ZONES
+from tests.chaos.world import RECEIVER, SENDER, World
 from tests.system.parts import Parts
 
 PATIENCE = 180.0
@@ -130,9 +132,8 @@ class Handover:
     def offer(self) -> None:
         """Go as far as the sending country goes by itself: her case, her consents, the offer."""
         case, crossing = f"/v1/cases/{self.case}", f"{CROSSING}/{self.referral}"
-        today = utcnow().date().isoformat()
         self._do(self.worker, "intake", "/v1/cases", case_body(self.case))
-        self._do(self.worker, "intake", f"{case}/consents", _consent("DATA_RECORD", today))
+        self._do(self.worker, "intake", f"{case}/consents", _consent("DATA_RECORD"))
         self.worker.do("PUT", "intake", f"{case}/identity", self.identity, of=case)
         share = {
             "recipient_kinds": ["CSW"],
@@ -141,9 +142,9 @@ class Handover:
             "data_groups": [*self.groups],
             "risk_information_given": True,
         }
-        consent = _consent("SHARE_CROSS_BORDER", today) | share
+        consent = _consent("SHARE_CROSS_BORDER") | share
         self._do(self.worker, "intake", f"{case}/consents", consent)
-        body = draft(self.referral, self.case, today) | {"data_groups": [*self.groups]}
+        body = draft(self.referral, self.case) | {"data_groups": [*self.groups]}
         self._do(self.worker, "referral", CROSSING, body)
         self._do(self.worker, "referral", f"{crossing}/submit", of=crossing)
 
@@ -151,13 +152,12 @@ class Handover:
         """Go the whole way; return when both countries say that the case is handed over."""
         self.offer()
         case, crossing = f"/v1/cases/{self.case}", f"{CROSSING}/{self.referral}"
-        today = utcnow().date().isoformat()
         self._do(self.contact, "referral", f"{crossing}/acknowledge", of=crossing)
         taker = {"organisation_id": str(self.centre)}
         self._do(self.contact, "referral", f"{crossing}/accept", taker, of=crossing)
         told = {"referral_id": str(self.referral)}
         self._do(self.worker, "intake", f"{case}/release", told, of=case)
-        self._do(self.worker, "referral", f"{crossing}/plan-transfer", _plan(today), of=crossing)
+        self._do(self.worker, "referral", f"{crossing}/plan-transfer", _plan(), of=crossing)
         self._do(self.worker, "referral", f"{crossing}/depart", of=crossing)
         self._do(self.taker, "referral", f"{crossing}/confirm-arrival", of=crossing)
         self.case_there = self.taker.get("referral", crossing)["case_id"]
@@ -197,8 +197,13 @@ def case_body(case: UUID) -> dict[str, Any]:
     }
 
 
-def _consent(scope: str, today: str) -> dict[str, Any]:
-    return {"scope": scope, "given_by": "SELF", "language": "sq", "granted_on": today}
+def _today() -> str:
+    """Return the day at the sender, which a journey may not be planned before."""
+    return Here(SENDER, TIME_ZONES[SENDER]).today.isoformat()
+
+
+def _consent(scope: str) -> dict[str, Any]:
+    return {"scope": scope, "given_by": "SELF", "language": "sq", "granted_on": _today()}
 
 
 _IDENTITY: Mapping[str, Any] = {
@@ -207,7 +212,7 @@ _IDENTITY: Mapping[str, Any] = {
 }
 
 
-def draft(referral: UUID, case: UUID, today: str) -> dict[str, Any]:
+def draft(referral: UUID, case: UUID) -> dict[str, Any]:
     """Return the body of a referral to the other country."""
     return {
         "id": str(referral),
@@ -219,16 +224,16 @@ def draft(referral: UUID, case: UUID, today: str) -> dict[str, Any]:
         "urgency": "HIGH",
         "purpose": "RETURN",
         "transfer_basis": "EXPLICIT_CONSENT",
-        "risk_assessed_on": today,
-        "needs_assessed_on": today,
+        "risk_assessed_on": _today(),
+        "needs_assessed_on": _today(),
     }
 
 
-def _plan(today: str) -> dict[str, Any]:
+def _plan() -> dict[str, Any]:
     return {
         "precondition": "WISH_TO_RETURN",
         "has_informed_decision": True,
         "took_part_in_planning": True,
         "has_travel_documents": True,
-        "planned_on": today,
+        "planned_on": _today(),
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from common.clock import monotonic, new_id, utcnow
+from common.clock import monotonic, new_id
 from common.contracts.referral import CrossBorderChanged
 from common.federation.mail import topic_to
 from prag.issuer import LocalIssuer
@@ -129,7 +129,7 @@ class Sender(AtWork):
 
     def _refer(self, http: httpx.Client, *, is_called_off: bool) -> None:
         referral = new_id()
-        body = draft(referral, self.handover.case, utcnow().date().isoformat())
+        body = draft(referral, self.handover.case)
         body["data_groups"] = [*self.handover.groups]
         shown = self._ask(http, CROSSING, body)
         shown = self._ask(http, f"{CROSSING}/{referral}/submit", None, shown)

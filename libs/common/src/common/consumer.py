@@ -41,6 +41,8 @@ logger = structlog.get_logger(__name__)
 R = TypeVar("R")
 
 BATCH = 50
+LONGEST_PAUSE = 8.0
+"""Between two tries, however long the outage: ten seconds after its end everything goes on."""
 SILENCE_SECONDS = 30.0
 """After so long without a record the bus is asked whether there is one."""
 _MOST_SILENCES, _SILENCES_WITHIN = 3, 600.0
@@ -299,4 +301,4 @@ class Consumer:
                 logger.warning("consumer.waits", error=type(error).__name__, seconds=seconds)
                 self._graveyard.look_again()
                 await self._pause(seconds)
-                seconds = min(seconds * 2, 30)
+                seconds = min(seconds * 2, LONGEST_PAUSE)

@@ -25,7 +25,8 @@ BATCH = 500
 _IDLE_SECONDS = 1.0
 """How long an event may wait of whose commit nothing was heard."""
 _SEND_DEADLINE = 20.0
-_BACKOFF_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 16, 30)
+_BACKOFF_SECONDS = (0.25, 0.5, 1, 2, 4, 8)
+"""However long it was away: within ten seconds of its return the relay goes on."""
 
 
 class Relay:

@@ -120,6 +120,26 @@ async def test_records_of_one_key_come_back_in_their_order_and_byte_for_byte(
         assert offsets == [*range(offsets[0], offsets[0] + len(offsets))]
 
 
+async def test_more_than_a_batch_holds_comes_whole_and_in_its_order(
+    opened: Bus, topic: str
+) -> None:
+    # Fails when what does not fit into a batch any more is dropped, or overtakes what did.
+    sizes = [1_000] * 400 + [600_000] + [1_000] * 300
+    sent = [
+        Record(topic, key, f"{key}:{number}:".encode() + bytes(size))
+        for number, size in enumerate(sizes)
+        for key in ("a", "b")
+    ]
+    await opened.publish(sent)
+
+    found = await read(await subscribed(opened, topic), len(sent))
+
+    told = [each.value.rstrip(b"\0").decode().split(":") for each in found]
+    for key in ("a", "b"):
+        assert [int(number) for k, number, _ in told if k == key] == [*range(len(sizes))]
+    assert sum(len(each.value) for each in found) == sum(len(each.value) for each in sent)
+
+
 def _place(delivery: Delivery) -> tuple[int, int]:
     return delivery.partition, delivery.offset
 

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from common.bus import Bus, BusRefusedError, Record
 from common.clock import utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
+from common.db.lists import ids_in
 from common.tables import OutboxMessage, RelayLease
 from common.telemetry import OUTBOX_PENDING, PRODUCER, RELAY_EPOCH, RELAY_PUBLISHED, span
 from common.unit import DuplicateError, StaleError
@@ -22,6 +23,15 @@ from common.unit import DuplicateError, StaleError
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
+_WAITING = (
+    select(
+        *(OutboxMessage.id, OutboxMessage.topic),
+        *(OutboxMessage.subject, OutboxMessage.payload),
+    )
+    .where(OutboxMessage.published_at.is_(None), OutboxMessage.id.not_in(ids_in("sent")))
+    .order_by(OutboxMessage.id)
+    .limit(bindparam("most"))
+)
 _IDLE_SECONDS = 1.0
 """How long an event may wait of whose commit nothing was heard."""
 _SEND_DEADLINE = 20.0
@@ -106,14 +116,7 @@ class Relay:
         These are named: were it a bound, an event that commits late below it would be passed over,
         and the next of its aggregate would leave before it.
         """
-        columns = (
-            *(OutboxMessage.id, OutboxMessage.topic),
-            *(OutboxMessage.subject, OutboxMessage.payload),
-        )
-        statement = select(*columns).where(OutboxMessage.published_at.is_(None))
-        if but:
-            statement = statement.where(OutboxMessage.id.not_in(but))
-        found = await self._database.fetch(statement.order_by(OutboxMessage.id).limit(self._batch))
+        found = await self._database.fetch(_WAITING, {"sent": but, "most": self._batch})
         OUTBOX_PENDING.labels(self._service).set(len(found))
         return found
 

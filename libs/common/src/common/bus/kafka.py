@@ -8,6 +8,7 @@ transactions: what is sent twice is dropped by the consumers' inboxes.
 import asyncio
 import re
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
+from aiokafka.partitioner import DefaultPartitioner
 
 from common.bus.base import (
     PARTITIONS,
@@ -51,6 +53,9 @@ _REQUEST_MS = 10_000
 _MOST_BYTES = 1024 * 1024
 _BATCH_BYTES = 256 * 1024
 """What goes to a partition at once: all that the relay hands over, where aiokafka's 16 KB are many turns."""
+_ALL = range(PARTITIONS)
+_partition = DefaultPartitioner()
+"""By the key alone, and to the partition to which every Kafka client sends that key."""
 _NAME = re.compile(r"'([a-z][a-z.-]*)'")
 """A topic or a group, as it stands in what an error was made of."""
 
@@ -123,11 +128,7 @@ class KafkaBus:
             producer = await self._open_producer()
             try:
                 async with asyncio.timeout(SEND_SECONDS):
-                    sends = [
-                        await producer.send(each.topic, each.value, key=each.key.encode())
-                        for each in records
-                    ]
-                    await asyncio.gather(*sends)
+                    await _send(producer, records)
             except BaseException as error:
                 # Whether it arrived is unknown, and the producer may be stuck for good.
                 self._producer = None
@@ -354,6 +355,24 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         await self._subscription.begin(assigned)
+
+
+async def _send(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
+    """Hand over one batch for each partition, where `producer.send` waits for each record."""
+    parts: defaultdict[tuple[str, int], list[tuple[bytes, bytes]]] = defaultdict(list)
+    for each in records:
+        key = each.key.encode()
+        parts[each.topic, _partition(key, _ALL, _ALL)].append((key, each.value))
+    sends = []
+    for (topic, partition), pairs in parts.items():
+        batch = producer.create_batch()
+        for key, value in pairs:
+            if batch.append(timestamp=None, key=key, value=value) is None:  # it is full
+                sends.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value)
+        sends.append(await producer.send_batch(batch, topic, partition=partition))
+    await asyncio.gather(*sends)
 
 
 async def _first(reader: AIOKafkaConsumer, part: TopicPartition, position: int) -> bytes | None:

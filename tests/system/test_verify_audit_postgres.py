@@ -44,6 +44,7 @@ def country(
         for number in range(12):
             answer = report(parts, f"notice-{number}")
             assert answer.is_success, answer.text
+        assert len(look(parts)) > 1  # an entry that names several
         poll(lambda: is_told(parts), patience=SEALED_SECONDS)
         parts.end()
         yield parts
@@ -52,14 +53,24 @@ def country(
 
 
 def report(parts: Parts, key: str) -> httpx.Response:
-    office = organisation_id("csr-beograd", "RS")
-    token = LocalIssuer(parts.home).token("SOCIAL_WORKER", office, "worker")
     return httpx.post(
         parts.url("intake", "/v1/notices"),
         json=notice(id=str(new_id())),
-        headers={"Authorization": f"Bearer {token}", "Idempotency-Key": key},
+        headers=authority(parts) | {"Idempotency-Key": key},
         timeout=PATIENCE,
     )
+
+
+def look(parts: Parts) -> list[object]:
+    url = parts.url("intake", "/v1/notices")
+    items: list[object] = httpx.get(url, headers=authority(parts), timeout=PATIENCE).json()["items"]
+    return items
+
+
+def authority(parts: Parts) -> dict[str, str]:
+    office = organisation_id("csr-beograd", "RS")
+    token = LocalIssuer(parts.home).token("SOCIAL_WORKER", office, "worker")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def is_told(parts: Parts) -> bool:

@@ -12,13 +12,13 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from itertools import groupby
+from json.encoder import encode_basestring_ascii
 from types import TracebackType
 from typing import Any, cast
 
-import orjson
 from asyncpg import exceptions  # type: ignore[import-untyped]  # it ships no types
 from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.exc import DBAPIError, InternalError, SQLAlchemyError
@@ -297,8 +297,14 @@ def _joined(shapes: tuple[Shape, ...], dialect: Dialect) -> tuple[str, list[list
 
 
 def _to_json(value: object) -> str:
-    """Return the text of a JSON column. The lists are of texts, at every audit entry two."""
-    return orjson.dumps(value).decode() if isinstance(value, list) else json.dumps(value)
+    """Return what `json.dumps` would: an audit entry is confirmed only in the form it is written in.
+
+    The lists are of texts, at every audit entry two.
+    """
+    if isinstance(value, list):
+        with suppress(TypeError):
+            return f"[{', '.join(map(encode_basestring_ascii, value))}]"
+    return json.dumps(value)
 
 
 def _renumbered(text: str, by: int) -> str:

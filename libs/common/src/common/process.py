@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -49,13 +49,44 @@ HEAD_SECONDS = 30
 """How long a connection may take until a request's head is there; then it is closed."""
 
 
+class _Joining:
+    """A transport that sends an answer's head with its body: to send costs more than to build both."""
+
+    __slots__ = ("_call_soon", "_held", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            self._transport.write(self._held + data)
+            self._held = b""
+        else:
+            self._held = data
+            self._call_soon(self._flush)  # the body may be long in coming
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._transport.write(self._held)
+            self._held = b""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._transport, name)
+
+
 class _Connection(HttpToolsProtocol):
     """Closes itself unless the head of a request comes in time; uvicorn would wait for ever."""
 
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _Joining(transport, self.loop)))
         self._wait()
 
     def on_message_begin(self) -> None:

@@ -17,6 +17,8 @@ _NOTIFY = f"NOTIFY {CHANNEL}"
 _SURE_SECONDS = 30.0
 """How long a silent connection is believed; one that was cut without a word looks the same."""
 _ANSWER_SECONDS = 5.0
+_TOGETHER_SECONDS = 0.005
+"""Where one commit follows the other, those of so long are told together; a lone one is told at once."""
 _REST_SECONDS = 5.0
 """Between two attempts to listen that failed."""
 
@@ -55,6 +57,8 @@ class Herald:
             except Exception as error:  # noqa: BLE001  whatever it is, events are found without
                 logger.warning("outbox.untold", error=type(error).__name__)
                 self._drop()
+            if self._is_due:
+                await asyncio.sleep(_TOGETHER_SECONDS)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

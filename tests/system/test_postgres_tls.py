@@ -14,6 +14,7 @@ from tests.conftest import PostgresUrls
 from tests.house import ROOT
 from tests.postgres import TlsServer, tls_server
 from tests.system.parts import Parts
+from tests.system.proxy import Proxy
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres]
 
@@ -151,19 +152,73 @@ def test_a_mode_that_there_is_not_is_named(part: str, country: Parts) -> None:
     assert country.refusal(SERVICE, part) == "PGSSLMODE is not valid"
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_server_on_another_machine_is_not_spoken_to_in_the_clear(
-    part: str, country: Parts
-) -> None:
-    # Fails when nobody asks the server whether the connection is encrypted.
-    address = outer_address()
-    if address is None:
+@pytest.fixture(scope="module")
+def address() -> str:
+    """An address by which this machine is found as another would be."""
+    found = outer_address()
+    if found is None:
         pytest.skip("this machine has no address but its own loopback")
-    go_by(country, address, "disable")
+    return found
 
-    assert "PGSSLMODE lets the connection to PostgreSQL be in the clear" in country.refusal(
-        SERVICE, part
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-ca"])
+def test_a_server_on_another_machine_is_verified_in_full_or_not_spoken_to(
+    mode: str, part: str, address: str, country: Parts, secrets: Path
+) -> None:
+    # Fails when TLS alone is enough: whoever stands on the wire has a certificate of his own.
+    go_by(country, address, mode, secrets / "ca.pem")
+
+    assert country.refusal(SERVICE, part) == (
+        f"{SERVICE}: PGSSLMODE must be verify-full, and PGSSLROOTCERT name who issued the server's "
+        "certificate: only a server on this machine is spoken to without."
     )
+
+
+def test_what_names_the_server_or_its_mode_past_the_settings_is_refused(
+    address: str, country: Parts, secrets: Path
+) -> None:
+    # Fails when one of the drivers' own ways leads past what was checked.
+    go_by(country, "localhost", "prefer", secrets / "ca.pem")
+    login = country.logins[SERVICE]
+    nowhere = make_url(login.application)._replace(host=None, port=None)
+    for query, words in (
+        ({"host": address}, "PGSSLMODE must be verify-full"),
+        ({"host": ["localhost:1", f"{address}:1"]}, "PGSSLMODE must be verify-full"),
+        ({"host": "localhost", "ssl": "require"}, "PRAG_DATABASE_URL says more"),
+        ({"host": "localhost", "service": "x"}, "PRAG_DATABASE_URL says more"),
+    ):
+        url = nowhere.set(query=query).render_as_string(hide_password=False)
+        country.logins[SERVICE] = replace(login, application=url)
+        assert words in country.refusal(SERVICE)
+
+    country.logins[SERVICE] = replace(
+        login, application=nowhere.render_as_string(hide_password=False)
+    )
+    for name, words in (
+        ("PGHOST", "PGSSLMODE must be verify-full"),
+        ("PGHOSTADDR", "PGHOSTADDR must not be set"),
+        ("PGSERVICE", "PGSERVICE must not be set"),
+    ):
+        country.more = {name: address}
+        assert words in country.refusal(SERVICE)
+
+
+def test_a_loopback_address_that_leads_to_another_machine_in_the_clear_is_refused(
+    address: str, country: Parts
+) -> None:
+    # Fails when nobody asks the server whether what it hears comes from its own machine.
+    port = make_url(country.logins[SERVICE].application).port
+    assert port is not None
+    with Proxy((address, port)) as wire:
+        login = country.logins[SERVICE]
+        url = make_url(login.application).set(host=HERE, port=wire.port)
+        country.logins[SERVICE] = replace(
+            login, application=url.render_as_string(hide_password=False)
+        )
+        country.more = {"PGSSLMODE": "disable"}
+
+        assert "the connection to PostgreSQL be in the clear" in country.refusal(SERVICE)
 
 
 def test_a_server_without_tls_is_refused_where_it_is_asked_for(

@@ -35,10 +35,11 @@ _ADDRESS = re.compile(
 def may_be_asked(address: str) -> bool:
     """Tell whether a provider's keys may come from there: HTTPS, or HTTP within this machine."""
     url = _ADDRESS.fullmatch(address)
-    return url is not None and (url["scheme"] == "https" or _is_here(url["host"] or url["ip"]))
+    return url is not None and (url["scheme"] == "https" or is_here(url["host"] or url["ip"]))
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Tell whether this name or address is this machine's own, whatever the network says."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

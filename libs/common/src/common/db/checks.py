@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -14,7 +14,7 @@ from common.clock import monotonic
 from common.db.base import OUTAGE
 from common.db.connections import limits
 from common.db.postgres import outages
-from common.db.tls import check_files, refusal_of
+from common.db.tls import check_settings, refusal_of
 from common.settings import SettingError
 
 QUIET = {
@@ -98,7 +98,7 @@ async def wait_for(url: str, *, patience: float) -> None:
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
     """Give a connection that nobody else can listen to or stand in for."""
-    check_files()
+    check_settings(make_url(url))
     engine = create_async_engine(
         url, poolclass=NullPool, hide_parameters=True, connect_args=limits()
     )
@@ -125,8 +125,8 @@ async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
 async def _check_wire(connection: AsyncConnection) -> None:
     if await connection.scalar(_IS_IN_THE_CLEAR):
         raise SettingError(
-            "PGSSLMODE lets the connection to PostgreSQL be in the clear, and the server is on "
-            "another machine: set it to verify-full, and PGSSLROOTCERT."
+            "PGSSLMODE lets the connection to PostgreSQL be in the clear, and what listens here "
+            "leads to another machine: set it to verify-full, and PGSSLROOTCERT."
         )
 
 

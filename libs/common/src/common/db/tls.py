@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
 
-from common.settings import SettingError, read_settings
+from common.settings import SettingError, is_here, read_settings
 
 _ROOT = ".postgresql/root.crt"
 """Under the home folder: where the clients look for a certificate that nobody named."""
+
+_MAY_SAY = {"host", "port", "passfile", "target_session_attrs"}
+"""What a URL may have besides: nothing that changes how the server is verified."""
 
 
 class TlsSettings(BaseSettings):
@@ -24,14 +28,52 @@ class TlsSettings(BaseSettings):
     pgsslcert: str = ""
     pgsslkey: str = ""
     pgsslcrl: str = ""
+    pghost: str = ""
+    pghostaddr: str = ""
+    pgservice: str = ""
 
 
-def check_files() -> None:
+def check_settings(url: URL) -> None:
+    """SettingError unless nobody can listen to or stand in for the server that is asked for.
+
+    It is on this machine, or TLS will verify it by its name. Said before a login is sent.
+    """
+    settings = read_settings(TlsSettings)
+    for name in ("pghostaddr", "pgservice"):
+        if getattr(settings, name):
+            raise SettingError(
+                f"{name.upper()} must not be set: PRAG_DATABASE_URL names the server"
+            )
+    if not url.query.keys() <= _MAY_SAY:
+        raise SettingError(
+            "PRAG_DATABASE_URL says more than where the server is and the database's name: how it "
+            "is verified is said by PGSSLMODE."
+        )
+    if settings.pgsslmode != "verify-full" and not all(map(_is_near, _hosts(url, settings))):
+        raise SettingError(
+            "PGSSLMODE must be verify-full, and PGSSLROOTCERT name who issued the server's "
+            "certificate: only a server on this machine is spoken to without."
+        )
+    _check_files(settings)
+
+
+def _hosts(url: URL, settings: TlsSettings) -> list[str]:
+    """Return where the drivers look for the server: one after another, or none but the default."""
+    told = url.query.get("host") or url.host or settings.pghost
+    several = told.split(",") if isinstance(told, str) else told
+    return [host for host in several if host]
+
+
+def _is_near(host: str) -> bool:
+    """Tell whether it is a folder with the server's socket, or a loopback address."""
+    return host.startswith("/") or is_here(host.partition(":")[0]) or is_here(host)
+
+
+def _check_files(settings: TlsSettings) -> None:
     """SettingError names a file that the drivers will want and cannot read.
 
     They tell of it in the words with which they tell of a server that is away.
     """
-    settings = read_settings(TlsSettings)
     if settings.pgsslmode in {"disable", "allow", "prefer"}:
         return
     for name in ("pgsslcert", "pgsslkey", "pgsslcrl"):

@@ -66,20 +66,28 @@ def keep_classes() -> None:
 class Broker:
     """One broker of one cluster; it can be killed and started again on its data."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, certificates: Path | None = None) -> None:
+        """With a folder as `deploy/docker/secrets --hub localhost` makes it, it speaks TLS."""
         self.home = home
         self.port = free_ports()
         self.wire = ""
         """By which address it is found where that is not its own: of what stands before it."""
+        self.advertised = ""
+        """Where it says that it is found, if that is not where it is found."""
+        self.ca_file: Path | None = None
         self.passwords = home / "passwords"
         self.passwords.mkdir(parents=True)
         for user in ("broker", ADMIN):
             (self.passwords / user).write_text(secrets.token_urlsafe(16))
+        if certificates is not None:
+            self.ca_file = Path(shutil.copy(certificates / "ca.pem", self.passwords))
+            shutil.copy(certificates / "kafka.pem", self.passwords / "keystore.pem")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        return self.wire or f"127.0.0.1:{self.port}"
+        # A certificate is for a name.
+        return self.wire or f"{'localhost' if self.ca_file else '127.0.0.1'}:{self.port}"
 
     @property
     def data(self) -> Path:
@@ -97,9 +105,9 @@ class Broker:
             "KAFKA_JARS": str(fetch_jars()),
             "KAFKA_DATA": str(self.data),
             "KAFKA_LISTEN": f"127.0.0.1:{self.port}",
-            "KAFKA_ADVERTISED": self.address,
+            "KAFKA_ADVERTISED": self.advertised or self.address,
             "KAFKA_CONTROLLER": f"127.0.0.1:{self.port + 1}",
-            "KAFKA_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA_PROTOCOL": "SASL_SSL" if self.ca_file else "SASL_PLAINTEXT",
             "KAFKA_PASSWORDS": str(self.passwords),
         }
         with (self.home / "broker.log").open("ab") as log:
@@ -111,7 +119,7 @@ class Broker:
     def provision(self, hub_of: Iterable[str] = ()) -> None:
         """Make it ready for a country's services, or as the hub of these countries."""
         wanted = hub_rights(hub_of) if hub_of else None
-        provision(self.address, self.passwords, wanted=wanted)
+        provision(self.address, self.passwords, wanted=wanted, ca_file=self.ca_file)
 
     @property
     def process(self) -> psutil.Process:

@@ -1,46 +1,23 @@
 """How PostgreSQL is spoken to: what cannot be verified, and what is in the clear, is refused."""
 
-import ipaddress
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from sqlalchemy import make_url
 
 from tests.conftest import PostgresUrls
-from tests.house import ROOT
 from tests.postgres import TlsServer, tls_server
 from tests.system.parts import Parts
 from tests.system.proxy import Proxy
+from tests.system.wires import certificates, outer_address
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres]
 
 SERVICE = "analytics"
 PARTS = ("api", "migrate")
 HERE = "127.0.0.1"
-
-
-def certificates(folder: Path) -> Path:
-    """Make an authority and a certificate for `localhost`, as an operator makes those of a hub."""
-    script = str(ROOT / "deploy" / "docker" / "secrets")
-    made = [script, "--hub", "localhost", str(folder)]
-    subprocess.run(made, check=True, capture_output=True, timeout=60)  # noqa: S603
-    return folder
-
-
-def outer_address() -> str | None:
-    """Return an address of this machine that others could use too."""
-    found = (each.address for several in psutil.net_if_addrs().values() for each in several)
-    for address in found:
-        try:
-            if not ipaddress.IPv4Address(address).is_loopback:
-                return str(address)
-        except ValueError:
-            continue
-    return None
 
 
 @pytest.fixture(scope="module")

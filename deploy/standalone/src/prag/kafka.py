@@ -66,6 +66,14 @@ _DAYS, _REFERRAL_DAYS = 30, 14
 """For so long a topic keeps what it was told; shorter where sealed packages of a person's data lie
 beside who can open them. No letter opens that is older."""
 
+_OPTIONS = {
+    "PRAG_KAFKA_CA_FILE": "--ca-file",
+    "PRAG_KAFKA_BOOTSTRAP": "--bootstrap",
+    "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE": f"{ADMIN} and its password",
+    "PRAG_KAFKA_PASSWORD_FILE": f"the password of {ADMIN}",
+}
+"""What the command calls the settings of a service."""
+
 EVERY_RIGHT = AclBindingFilter(
     ResourceType.ANY,
     cast(str, None),  # any; it ships a type that says it must be given
@@ -167,10 +175,16 @@ def admin(bootstrap: str, password: str, *, ca_file: Path | None = None) -> Admi
 
 
 def _check(login: KafkaLogin) -> None:
+    """Let a way to the cluster that will not do be told in the words of the command."""
     try:
-        login.options()
+        asyncio.run(KafkaBus(login).check(reads=(), writes=()))
     except BusRefusedError as error:
-        raise TroubleError(f"{error}.".replace("PRAG_KAFKA_CA_FILE", "--ca-file")) from None
+        words = f"{error}."
+        for setting, option in _OPTIONS.items():
+            words = words.replace(setting, option)
+        raise TroubleError(words) from None
+    except BusError:
+        return  # it is away, of which the administrator's client will tell
 
 
 async def _wait_until_known(login: KafkaLogin, right: Rights) -> None:

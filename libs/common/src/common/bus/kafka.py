@@ -42,7 +42,8 @@ from common.bus.base import (
     Record,
     Waiting,
 )
-from common.bus.kafka_rights import check_rights, lacks
+from common.bus.kafka_rights import check_rights, hosts_of, lacks
+from common.settings import is_here
 from common.telemetry import BUS_OUTSIDE_LOG, PRODUCER_REBUILDS
 
 logger = structlog.get_logger(__name__)
@@ -98,7 +99,7 @@ class KafkaLogin:
 
     def _context(self) -> ssl.SSLContext | None:
         if self.ca_file is None:
-            if all(host in {"127.0.0.1", "::1", "localhost"} for host, _ in self.addresses()):
+            if all(is_here(host) for host, _ in self.addresses()):
                 return None
             raise BusRefusedError(
                 "PRAG_KAFKA_CA_FILE", "is needed: only a loopback address is spoken to in the clear"
@@ -154,7 +155,7 @@ class KafkaBus:
             heartbeat_interval_ms=3_000,
             rebalance_timeout_ms=30_000,
             max_partition_fetch_bytes=_MOST_BYTES,
-            **self._login.options(),
+            **await self._options(),
         )
         subscription = KafkaSubscription(consumer, position_of, group)
         self._subscriptions = [each for each in self._subscriptions if not each.is_closed]
@@ -196,7 +197,25 @@ class KafkaBus:
         self._producer = self._reader = None
         await asyncio.gather(*self._ending, *(each.close() for each in self._subscriptions))
 
+    async def _options(self) -> dict[str, Any]:
+        """Return what a client needs, which goes by itself wherever the cluster sends it."""
+        if self._login.ca_file is None:
+            (await self._connect()).close()
+        return self._login.options()
+
     async def _connect(self) -> AIOKafkaConnection:
+        """Give a connection to a broker; refused if in the clear a client would be sent elsewhere."""
+        broker = await self._reach()
+        if self._login.ca_file is None:
+            try:
+                with _failures():
+                    await _check_near(broker)
+            except BaseException:
+                broker.close()
+                raise
+        return broker
+
+    async def _reach(self) -> AIOKafkaConnection:
         """Tell a wrong password from a broker that is away; the clients' own start cannot."""
         plain = {k: v for k, v in self._login.options().items() if k != "bootstrap_servers"}
         last: Exception | None = None
@@ -207,9 +226,15 @@ class KafkaBus:
                 raise BusRefusedError(
                     "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE", "were not accepted"
                 ) from None
+            except ssl.SSLCertVerificationError:
+                raise BusRefusedError(
+                    "PRAG_KAFKA_CA_FILE",
+                    "did not issue the broker's certificate, or that is for another host than "
+                    "PRAG_KAFKA_BOOTSTRAP names, or it has expired",
+                ) from None
             except ssl.SSLError:
                 raise BusRefusedError(
-                    "PRAG_KAFKA_CA_FILE", "did not issue the broker's certificate"
+                    "PRAG_KAFKA_BOOTSTRAP", "leads to a broker that does not speak TLS 1.3"
                 ) from None
             except (KafkaError, OSError) as error:
                 last = error
@@ -223,7 +248,7 @@ class KafkaBus:
                 linger_ms=0,
                 max_request_size=_MOST_BYTES,
                 max_batch_size=_BATCH_BYTES,
-                **self._login.options(),
+                **await self._options(),
             )
             try:
                 with _failures():
@@ -263,7 +288,7 @@ class KafkaBus:
         """Return the client that looks at the log for nobody."""
         if self._reader is None:
             reader = AIOKafkaConsumer(
-                enable_auto_commit=False, auto_offset_reset="none", **self._login.options()
+                enable_auto_commit=False, auto_offset_reset="none", **await self._options()
             )
             try:
                 await reader.start()
@@ -355,6 +380,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         await self._subscription.begin(assigned)
+
+
+async def _check_near(broker: AIOKafkaConnection) -> None:
+    if not all(map(is_here, await hosts_of(broker))):
+        raise BusRefusedError(
+            "PRAG_KAFKA_CA_FILE", "is needed: the cluster leads to a broker on another machine"
+        )
 
 
 async def _send(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:

@@ -1,4 +1,4 @@
-"""What a user may do with which topic and group of a cluster, asked of one of its brokers.
+"""What one broker tells of its cluster: where the others are, and what a user may do with which topic.
 
 aiokafka knows no request that tells the rights, so the eighth version of Metadata is written down here.
 """
@@ -98,6 +98,12 @@ async def check_rights(
         beat = await broker.send(HeartbeatRequest(user, -1, "nobody"))
         if beat.error_code == _GROUP_REFUSED:
             raise lacks("READ", "group", [user])
+
+
+async def hosts_of(broker: AIOKafkaConnection) -> list[str]:
+    """Return where the cluster sends its clients: the host of each of its brokers."""
+    answer = await broker.send(_Metadata(()))
+    return [each["host"] for each in answer.to_object()["brokers"]]
 
 
 def lacks(right: str, kind: str, names: Collection[str]) -> BusRefusedError:

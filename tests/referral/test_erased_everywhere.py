@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from common.tables import DeadLetter, OutboxMessage, SubjectKey
 from referral.worker import empty_log
 from tests.intake.bodies import CASE
 from tests.kit import open_service
+from tests.referral.story import NOW, now_is
 from tests.referral.whole import Whole
 from tests.referral.world import REFERRAL, World
 
@@ -131,6 +133,34 @@ async def test_what_came_of_a_person_opens_nowhere_once_she_was_erased(world: Wo
     assert await places(r) == {}
     # What the hub still holds goes by its age: docs/reliability.md has the days.
     assert await on_hub(r) == 1
+
+
+@pytest.mark.row("C1", "F36")
+@pytest.mark.parametrize("has_hub_forgotten", [True, False])
+async def test_put_back_after_she_was_erased_it_holds_nothing_of_her_either(
+    world: World, *, has_hub_forgotten: bool
+) -> None:
+    """T23. Seeded: empty nothing where its own statement tells the day before the register does."""
+    r = world.r
+    copy = await world.back_up(r)
+    await withdraw(world)
+    assert await places(r)  # the log, which is older than that
+
+    for day in range(1, 3):
+        now_is(NOW + timedelta(days=day))  # letters go again by their age
+        await world.put_back(r, copy)
+        assert await keys_of_person(r)
+        if has_hub_forgotten:
+            with closing(sqlite3.connect(r.log)) as log, log:
+                log.execute("DELETE FROM record")
+        await world.rest()
+        await empty_log(r.referral.runtime)
+        await r.end()
+        await r.start()
+
+        assert await keys_of_person(r) == []
+        assert await places(r) == {}
+    assert (await r.row(world.referral_id)).erased_on is not None
 
 
 async def test_what_was_emptied_is_sent_again_without_its_words_and_disturbs_nobody(

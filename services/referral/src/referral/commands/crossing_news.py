@@ -113,9 +113,11 @@ async def say_erased(unit: Unit, erased: CaseErased, *, own: str) -> None:
     The package it came in goes from this service's archive in the same Unit.
     """
     row = await queries.find_cross_border(unit, erased.referral_id) if erased.referral_id else None
-    if row is None or row.direction is not Direction.RECEIVED or row.erased_on is not None:
+    if row is None or row.direction is not Direction.RECEIVED:
         return
     await unit.empty(row.id, PackageReceived)
+    if row.erased_on is not None:
+        return  # it was said before: an archive that was put back since is full again all the same
     # For a reason of its own the register needs to tell nobody.
     is_awaited = row.status in ERASING
     chain = await write_letter(unit, row, Kind.ERASED, own=own) if is_awaited else {}

@@ -13,12 +13,14 @@ from common.federation.directory import Directory, DirectoryError
 from common.federation.peers import (
     OWN,
     Descriptor,
+    check_own_keys,
     read_descriptor,
     read_own_keys,
     read_peers,
     seal_own_keys,
 )
 from common.sealing import MasterKey
+from common.settings import SettingError
 from tests.federation.countries import land
 
 SERBIA, KOSOVO, BOSNIA = land("RS"), land("XK"), land("BA")
@@ -185,3 +187,79 @@ def read_peers_of(tmp_path: Path) -> Directory:
     put(folder, OWN, SERBIA.descriptor)
     put(folder, "XK.json", KOSOVO.descriptor)
     return read_peers(folder).directory
+
+
+def kept(folder: Path, service: str, **keys: list[bytes]) -> Path:
+    """Write the file of keys that a service with these is given; return its path."""
+    file = folder / f"{service}.peer"
+    file.write_bytes(seal_own_keys(MASTER, service, **({"opening": [], "signing": []} | keys)))
+    return file
+
+
+def test_keys_that_are_all_there_are_no_fault_nor_are_none_at_all(tmp_path: Path) -> None:
+    # Fails when a country without peers, an API, or one whose old keys are over cannot start.
+    country = land("MK")
+    over = utcnow() - timedelta(days=9)
+    past = land("BG", since=over - timedelta(days=9), days=9)
+    country.extend(
+        "seal",
+        past.sealing.public.kid,
+        past.sealing.public.raw,
+        not_before=past.chain[0].entry.not_before,
+        not_after=over,
+    )
+    lost = BOSNIA.sealing.public
+    country.extend("seal", lost.kid, lost.raw)
+    country.extend("revoke", lost.kid, None)
+    put(tmp_path, OWN, country.descriptor)
+    opening, signing = country.private
+    file = kept(tmp_path, "referral", opening=[opening], signing=[signing])
+
+    check_own_keys(tmp_path, file, MASTER, "referral")
+    check_own_keys(tmp_path, kept(tmp_path, "intake"), MASTER, "intake")  # MK takes in no packages
+    check_own_keys(tmp_path, None, MASTER, "referral")
+    check_own_keys(None, None, MASTER, "referral")
+    check_own_keys(tmp_path / "none", tmp_path / "none.peer", MASTER, "analytics")
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [
+        ("no folder", "PRAG_PEERS_FOLDER"),
+        ("folder not set", "PRAG_PEERS_FOLDER"),
+        ("an empty folder", "PRAG_PEERS_FOLDER"),
+        ("no file", "PRAG_OWN_KEYS_FILE"),
+        ("a folder for a file", "PRAG_OWN_KEYS_FILE"),
+        ("another's file", "PRAG_OWN_KEYS_FILE"),
+        ("before the rotation", "PRAG_OWN_KEYS_FILE"),
+        ("without the key to sign with", "PRAG_OWN_KEYS_FILE"),
+    ],
+)
+def test_without_what_others_seal_to_and_believe_no_service_starts(
+    tmp_path: Path, fault: str, names: str
+) -> None:
+    # Fails when it starts: what comes then is buried, and its sender told that it came.
+    country = land("MK")
+    put(tmp_path, OWN, country.descriptor)
+    opening, signing = country.private
+    held = {"opening": [opening], "signing": [signing]}
+    if fault == "before the rotation":
+        later = BOSNIA.sealing.public
+        country.extend("seal", later.kid, later.raw, not_before=utcnow() + timedelta(days=14))
+        put(tmp_path, OWN, country.descriptor)
+    if fault == "without the key to sign with":
+        held["signing"] = []
+    file, folder = kept(tmp_path, "referral", **held), tmp_path
+    if fault in ("no file", "a folder for a file"):
+        file.unlink()
+    if fault == "a folder for a file":
+        file.mkdir()
+    if fault == "another's file":
+        file = kept(tmp_path, "intake", **held)
+    if fault == "an empty folder":
+        (tmp_path / OWN).unlink()
+    if fault == "no folder":
+        folder = tmp_path / "none"
+
+    with pytest.raises(SettingError, match=names):
+        check_own_keys(None if fault == "folder not set" else folder, file, MASTER, "referral")

@@ -32,14 +32,12 @@ def hostile(whole: str) -> Iterator[str]:
     middle = len(whole) // 2
     for place in range(len(kid) + 1, len(whole), 97):
         yield whole[:place] + ("A" if whole[place] != "A" else "B") + whole[place + 1 :]
-    yield f"{'0' * len(kid)}.{words}"
     yield f"{kid}.{words[:-4]}"
     yield f"{kid}.{words}AAAA"
     yield whole[:middle] + whole[middle + 4 :] + "AAAA"
     stranger = Keeper("XK")
     stranger.new_package_key()
-    yield sealed(stranger)  # to a key that is not ours, under its own name and under ours
-    yield f"{kid}.{sealed(stranger).partition('.')[2]}"
+    yield f"{kid}.{sealed(stranger).partition('.')[2]}"  # to a key that is not ours
     kosovo = keeper("XK")
     yield sealed(kosovo, referral_id=OTHER)
     yield sealed(kosovo, sender="AL")  # passed on by a country that it was sent to

@@ -14,6 +14,7 @@ from common.db.base import unit_of
 from common.federation.keys import SealingKey
 from common.federation.package import seal_package
 from common.tables import DeadLetter, InboxAggregate
+from common.worker import consumer_of
 from intake import worker
 from intake.commands.case import come_of_age
 from intake.models import Case, CaseIdentity, CaseOrigin
@@ -32,7 +33,7 @@ from tests.intake.crossing import (
     received,
     step,
 )
-from tests.kit import ELSEWHERE, if_match
+from tests.kit import ELSEWHERE, handlers_of, if_match
 from tests.peers import Keeper, keeper
 
 FACTS = {
@@ -190,7 +191,7 @@ async def test_a_package_that_comes_after_the_handover_changes_nothing(small: Cr
 
 
 @pytest.mark.parametrize(
-    "fault", ["key", "referral", "sender", "recipient", "bytes", "not a package of ours"]
+    "fault", ["referral", "sender", "recipient", "bytes", "not a package of ours"]
 )
 async def test_what_does_not_open_is_buried_and_holds_nothing_up(
     small: Crossing, fault: str, caplog: pytest.LogCaptureFixture
@@ -198,11 +199,8 @@ async def test_what_does_not_open_is_buried_and_holds_nothing_up(
     """Seeded: raise what the cipher raises; open a case without looking whether it opened."""
     there = small.there
     await there.reach("ACCEPTED")
-    stranger = Keeper("XK")
-    stranger.new_package_key()
     document = FACTS | {"identity": {"given_name": {"value": "Милица"}}}
     package = {
-        "key": lambda: sealed(document, to=stranger),
         "referral": lambda: sealed(document, referral_id=fixed_id(901)),
         "sender": lambda: sealed(document, sender="AL"),
         "recipient": lambda: sealed(document, recipient="AL"),
@@ -239,6 +237,41 @@ async def test_what_was_sealed_to_the_key_before_opens_after_its_replacement(
 
     assert await small.there.hear(received(early)) == ["applied"]
     assert await small.there.hear(received(sealed(FACTS, to=kosovo))) == ["applied"]
+
+
+@pytest.mark.parametrize("fault", ["no file", "an older file"])
+async def test_a_package_whose_key_is_not_at_hand_waits_for_it(small: Crossing, fault: str) -> None:
+    """Its sender hears that it came, and then holds its words no more. Seeded: refuse it."""
+    there = small.there
+    kosovo = Keeper("XK")
+    kosovo.new_package_key()
+    kosovo.settle_in(there.kit.runtime, keeper("RS"))
+    await there.reach("ACCEPTED")
+    file = there.kit.runtime.settings.own_keys_file
+    assert file is not None
+    older = file.read_bytes()
+    kosovo.new_package_key()
+    kosovo.settle_in(there.kit.runtime, keeper("RS"))
+    newer = file.read_bytes()
+    file.unlink()
+    if fault == "an older file":
+        file.write_bytes(older)
+
+    assert await there.hear(received(sealed(FACTS, to=kosovo))) == ["parked"]
+
+    assert await there.hear(changed("ARRIVED", "RECEIVED")) == ["pending"]
+    [waits] = await there.kit.rows(select(InboxAggregate).where(InboxAggregate.subject == REFERRAL))
+    assert waits.parked_reason == "package.key_missing"
+    assert await there.kit.rows(select(DeadLetter)) == []
+    assert await there.kit.rows(select(Case)) == []
+    # Once the file is what it must be, the next start takes it and all that followed it.
+    file.unlink(missing_ok=True)
+    file.write_bytes(newer)
+    consumer = consumer_of(there.kit.runtime, handlers_of(there.kit.runtime))
+    await consumer.retry_all_parked()
+    assert (await there.case()).citizenships == ["AL"]
+    [rest] = await there.kit.rows(select(InboxAggregate).where(InboxAggregate.subject == REFERRAL))
+    assert (rest.parked_at, rest.last_seq) == (None, 3)
 
 
 async def test_data_that_come_after_the_end_are_not_opened(crossing: Crossing) -> None:

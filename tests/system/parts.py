@@ -14,6 +14,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
 
 from common.federation.mail import reader_of
+from common.federation.peers import OWN
 from common.sealing import MasterKey
 from common.settings import EX_CONFIG
 from prag.files import write_private
@@ -154,8 +155,6 @@ class Parts:
         logins = self.logins[service]
         mine = {
             "PRAG_COUNTRY": self.country,
-            "PRAG_PEERS_FOLDER": str(self.place.peers),
-            "PRAG_OWN_KEYS_FILE": str(self.place.own_keys(service)),
             "PRAG_DATABASE_URL": logins.owner if part == "migrate" else logins.application,
             "PRAG_DATABASE_APP_ROLE": logins.role,
             "PRAG_OIDC_ISSUER": ISSUER,
@@ -164,6 +163,9 @@ class Parts:
             "PRAG_MASTER_KEY_FILE": f"{self.home}/keys/master.key",
             "PRAG_PORT_BASE": str(self.port_base),
         }
+        if (self.place.peers / OWN).exists():
+            mine["PRAG_PEERS_FOLDER"] = str(self.place.peers)
+            mine["PRAG_OWN_KEYS_FILE"] = str(self.place.own_keys(service))
         if self._broker is None:
             mine["PRAG_BUS_URL"] = f"local://{self.home}/bus.db"
         else:

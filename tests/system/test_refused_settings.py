@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from common.settings import EX_CONFIG
+from prag import peer
 from prag.files import write_private
 from tests.conftest import PostgresUrls
 from tests.system.parts import Parts
@@ -154,6 +155,32 @@ def test_what_cannot_be_used_is_named_and_its_value_is_not(
     assert name in line
     assert words in line
     assert not whole.more[name] or whole.more[name] not in line
+
+
+@pytest.mark.parametrize("service", ["intake", "referral"])
+def test_keys_for_other_countries_that_are_not_there_are_named(
+    service: str, country: Parts
+) -> None:
+    # Fails when the process starts without: what comes is buried, and its sender told that it came.
+    if service != "intake":
+        assert country.migrate(service) == 0
+    peer.init(country.place, country.home.parent / f"{country.home.name}.root")
+    file = country.place.own_keys(service)
+    older = file.read_bytes()
+    peer.rotate(country.place, country.home.parent / f"{country.home.name}.root")
+    newer = file.read_bytes()
+
+    file.unlink()
+    assert "PRAG_OWN_KEYS_FILE cannot be read" in country.refusal(service, "worker")
+    write_private(file, older)
+    assert "PRAG_OWN_KEYS_FILE lacks a key" in country.refusal(service, "worker")
+    country.more = {"PRAG_PEERS_FOLDER": str(country.home / "none")}
+    assert "PRAG_PEERS_FOLDER is no folder" in country.refusal(service, "worker")
+
+    country.more = {}
+    write_private(file, newer)
+    country.start(service, "worker")
+    poll(lambda: "worker.started" in country.log(service, "worker"))
 
 
 def test_a_migration_of_an_older_release_leaves_a_newer_database_and_says_so(

@@ -23,11 +23,13 @@ from common.federation.keys import SealingKey, SigningKey, kid_of
 from common.federation.peers import (
     OWN,
     Descriptor,
+    check_own_keys,
     read_descriptor,
     read_own_keys,
     seal_own_keys,
 )
 from common.sealing import MasterKey
+from common.settings import SettingError
 from prag.files import FOLDER_MODE, is_private, sync_folder, write_private
 from prag.keys import check_keys
 from prag.manifest import Layout, TroubleError, read_manifest
@@ -208,6 +210,18 @@ def warnings(peers: Path) -> list[str]:
                 f"The keys of {descriptor.country} end on {ends(descriptor):%Y-%m-%d}. {mend}."
             )
     return lines
+
+
+def require_own_keys(place: Place) -> None:
+    """TroubleError where a service could not open what is sealed to this country."""
+    if not (place.peers / OWN).exists():
+        return
+    for service in _OPENING:
+        file = place.own_keys(service)
+        try:
+            check_own_keys(place.peers, file, place.master, service)
+        except SettingError as error:
+            raise TroubleError(f"{file} cannot be used: {error}.") from None
 
 
 # --- pieces

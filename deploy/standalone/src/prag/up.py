@@ -21,9 +21,10 @@ def up(home: Path, country: str, port_base: int, *, empty: bool, hub: Path | Non
         if stop.is_asked:
             return 0
         from prag.anchors import tend_anchors  # noqa: PLC0415
-        from prag.peer import warnings  # noqa: PLC0415
+        from prag.peer import place_of, require_own_keys, warnings  # noqa: PLC0415
         from prag.running import run  # noqa: PLC0415  loads the servers once nothing stands in the way
 
+        require_own_keys(place_of(home))
         for line in [*tend_anchors(instance.files), *warnings(instance.files.peers)]:
             print(f"prag: {line}", file=sys.stderr, flush=True)
         return run(instance, ports.sockets, stop)

@@ -24,6 +24,7 @@ from common.db import OUTAGE
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
 from common.db.head import head_of
 from common.db.opening import is_sqlite
+from common.federation.peers import check_own_keys
 from common.inbox import Handlers
 from common.key_mark import check_master_key
 from common.runtime import Runtime, open_runtime
@@ -281,6 +282,7 @@ def _run(
         await _check_database(name, read.database_url)
         runtime = open_runtime(name, read)
         try:
+            check_own_keys(read.peers_folder, read.own_keys_file, runtime.master, name)
             await _as_service(_in_time(name, lambda: check_master_key(runtime)))
             await act(runtime)
         finally:

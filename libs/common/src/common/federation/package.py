@@ -23,6 +23,10 @@ class PackageError(Exception):
     """A package does not open: not ours, not for this referral, or changed. Says no more on purpose."""
 
 
+class UnknownKeyError(PackageError):
+    """A package names a key that is not at hand; with it, it may open."""
+
+
 def seal_package(
     document: dict[str, Any], *, to: SealTo, sender: str, recipient: str, referral_id: UUID
 ) -> str:
@@ -45,14 +49,19 @@ def open_package(
     recipient: str,
     referral_id: UUID,
 ) -> dict[str, Any]:
-    """Return the document; PackageError for whatever is not whole, ours and of this referral."""
+    """Return the document; PackageError for whatever is not whole, ours and of this referral.
+
+    UnknownKeyError where `keys` holds none of the name the package was sealed to.
+    """
     kid, _, sealed = package.partition(".")
     try:
         ciphertext = base64.b64decode(sealed, validate=True)
+        if kid not in keys:
+            raise UnknownKeyError
         framed = keys[kid].decrypt(ciphertext, info=_info(sender, recipient, kid, referral_id))
         length = int.from_bytes(framed[:_LENGTH], "big")
         document = json.loads(framed[_LENGTH : _LENGTH + length])
-    except (KeyError, ValueError, binascii.Error, InvalidTag, RecursionError):
+    except (ValueError, binascii.Error, InvalidTag, RecursionError):
         raise PackageError from None
     if not isinstance(document, dict):
         raise PackageError

@@ -7,29 +7,36 @@ country itself, and whoever takes it in compares the root's fingerprint with wha
 import base64
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.clock import utcnow
 from common.contracts.types import Country
 from common.events import canonical
-from common.federation.directory import Directory, DirectoryError, SignedEntry
+from common.federation.directory import Directory, DirectoryError, SignedEntry, Use
 from common.federation.keys import SealingKey, SigningKey, VerifyBy, kid_of
 from common.sealing import MasterKey
+from common.settings import SettingError
 
 logger = structlog.get_logger(__name__)
 
 _NONCE = 12
 OWN = "own.json"
 """The file of a folder of descriptors that holds this country's own."""
+HELD: Final[Mapping[str, frozenset[Use]]] = {
+    "intake": frozenset({"package"}),
+    "referral": frozenset({"seal", "sign"}),
+}
+"""Of which keys of its country a service holds the private halves."""
 
 
 class Descriptor(BaseModel):
@@ -175,6 +182,47 @@ def _read_own(path: Path, _at: int, _file: int, master: MasterKey, service: str)
     return OwnKeys(
         {key.public.kid: key for key in opening}, {key.public.kid: key for key in signing}
     )
+
+
+def check_own_keys(folder: Path | None, file: Path | None, master: MasterKey, service: str) -> None:
+    """SettingError where what is set of peers is not there, or lacks a key that others use.
+
+    What others seal to such a key could not be opened. One that was revoked may be lost.
+    """
+    if service not in HELD or (folder is None and file is None):
+        return
+    if folder is None or not folder.is_dir():
+        raise SettingError("PRAG_PEERS_FOLDER is no folder that can be read")
+    if file is None:
+        return
+    try:
+        own = read_descriptor((folder / OWN).read_bytes())
+    except (DirectoryError, OSError):
+        raise SettingError(f"PRAG_PEERS_FOLDER holds no {OWN} that can be read") from None
+    held = _held(file, master, service)
+    if not _in_use(own, HELD[service]) <= {*held.opening, *held.signing}:
+        raise SettingError(
+            f"PRAG_OWN_KEYS_FILE lacks a key that {OWN} names: bring the file of the last rotation, or, "
+            "if it is lost, run prag peer revoke"
+        )
+
+
+def _held(file: Path, master: MasterKey, service: str) -> OwnKeys:
+    try:
+        file.read_bytes()  # read_own_keys takes a missing file for no keys
+        return read_own_keys(file, master, service)
+    except OSError:
+        raise SettingError("PRAG_OWN_KEYS_FILE cannot be read") from None
+    except ValueError:
+        raise SettingError(
+            "PRAG_OWN_KEYS_FILE was sealed under another PRAG_MASTER_KEY_FILE, or is damaged"
+        ) from None
+
+
+def _in_use(own: Descriptor, uses: Collection[Use]) -> set[str]:
+    entries, now = [signed.entry for signed in own.entries], utcnow()
+    ended = {entry.kid for entry in entries if entry.use == "revoke"}
+    return {e.kid for e in entries if e.use in uses and e.not_after > now} - ended
 
 
 _PLACE = b"prag-own-keys-v1"

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from common.clock import new_id, utcnow
 from common.contracts.intake import CaseIdentityRecorded, CaseOpened
 from common.contracts.referral import PackageReceived
-from common.errors import InvalidError
+from common.errors import InvalidError, NotYetError
 from common.events import EventData
-from common.federation.package import PackageError, open_package
+from common.federation.package import PackageError, UnknownKeyError, open_package
 from common.federation.peers import OwnKeys
 from common.here import Here
 from common.sealing import SubjectBox
@@ -38,7 +38,9 @@ async def receive_package(unit: Unit, told: PackageReceived, *, keys: OwnKeys, h
 
     Another package of the same referral replaces what the first one told, as long as the case was
     never this country's. Nothing happens once the referral has ended: the data are not opened.
-    InvalidError `package.unreadable` for one that is not for us, or not whole.
+    InvalidError `package.unreadable` for one that is not for us, or not whole. NotYetError
+    `package.key_missing` for one that may be, whose key is not at hand: the file of keys may be gone,
+    or older than the last rotation, and its sender, who heard that it came, holds these words no more.
     """
     transfer = await queries.find_transfer(unit, told.referral_id)
     case = await queries.find_received(unit, told.referral_id)
@@ -88,6 +90,8 @@ def _opened(told: PackageReceived, keys: OwnKeys, here: Here) -> Package:
                 referral_id=told.referral_id,
             )
         )
+    except UnknownKeyError:
+        raise NotYetError("package.key_missing") from None
     except (PackageError, ValidationError):  # of which nothing may be logged
         raise InvalidError("package.unreadable") from None
 

@@ -153,26 +153,30 @@ def add(place: Place, file: Path, fingerprint: str | None) -> Descriptor:
     country = descriptor.country
     if country == place.country:
         raise TroubleError(f"{file} is this country's own descriptor.")
-    known = _known(place, country)
+    known, removed = _known(place, country), place.peers / _removed_of(country)
     if known is None or known.root != descriptor.root:
         _require_fingerprint(descriptor, fingerprint, is_known=known is not None)
-    elif descriptor.entries[: len(known.entries)] != known.entries:
+    seen = _read(removed) if known is None and removed.exists() else known
+    is_same = seen is not None and seen.root == descriptor.root
+    if seen and is_same and descriptor.entries[: len(seen.entries)] != seen.entries:
         raise TroubleError(
             f"{file} is older than what is known of {country}, or another chain. Nothing was changed."
         )
     _write_descriptor(place, _file_of(country), descriptor)
+    removed.unlink(missing_ok=True)
     return descriptor
 
 
 def remove(place: Place, country: str) -> None:
     """Exchange no more with a country; what it sends is not opened and what is for it waits.
 
-    Nothing is lost: taken in again, it sends what was not heard, and is sent what waited.
+    Nothing is lost: taken in again, it sends what was not heard, and is sent what waited. What was seen
+    of its keys stays known: an older descriptor, in which a key that it revoked counts, is not taken.
     """
     path = place.peers / _file_of(country)
     if not path.exists():
         raise TroubleError(f"{country} is no peer of this country.")
-    path.unlink()
+    path.replace(place.peers / _removed_of(country))
     sync_folder(place.peers)
 
 
@@ -350,3 +354,7 @@ def _write_descriptor(place: Place, name: str, descriptor: Descriptor) -> None:
 
 def _file_of(country: str) -> str:
     return f"{country}.json"
+
+
+def _removed_of(country: str) -> str:
+    return f"{country}.removed"

@@ -21,7 +21,10 @@ _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "Changes whenever
 _LANGUAGE = {
     "Content-Language": {"schema": {"type": "string"}, "description": "Language of the labels."}
 }
-_UNCHANGED = {"description": "Unchanged: the caller's copy, named in If-None-Match, is still good."}
+_UNCHANGED = {
+    "description": "Unchanged: the caller's copy, named in If-None-Match, is still good.",
+    "headers": _ETAG,
+}
 _INDEX_RESPONSES: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}, 304: _UNCHANGED}
 _LIST_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"headers": _ETAG | _LANGUAGE},
@@ -110,8 +113,9 @@ async def get_codelist(
 ) -> Response:
     """Read one code list with labels in the language asked for, or the nearest there is.
 
-    A `language` to which none of ours is near is refused, not answered in another one. All labels come with it, so one call serves every language. No token is needed. Send the ETag of
-    your copy as If-None-Match; the answer is 304 while the copy is good.
+    A `language` to which none of ours is near is refused, not answered in another one. All labels
+    come with it, so one call serves every language. No token is needed. Send the ETag of your copy
+    as If-None-Match; the answer is 304 while the copy is good.
     """
     _refuse_unknown(request, known=frozenset({"language", PARAMETER}))
     if name not in names():

@@ -45,6 +45,15 @@ class Keeper:
         self.add("package", key.public.raw, key.public.kid, since=since)
         return key
 
+    def revoke(self, key: SealingKey) -> None:
+        """Announce that a key fell into other hands, and hold its private half no more."""
+        now, kid = utcnow(), key.public.kid
+        entry = next_entry(
+            self.chain, self.country, "revoke", kid, public=None, not_before=now, not_after=now
+        )
+        self.chain.append(SignedEntry.of(entry, self.root))
+        self.packages = [raw for raw in self.packages if SealingKey(raw).public.kid != kid]
+
     @property
     def descriptor(self) -> Descriptor:
         root = base64.b64encode(self.root.public.raw).decode()

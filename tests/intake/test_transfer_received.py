@@ -1,6 +1,6 @@
 """What comes of a package from another country, whole, foreign, damaged, early or late."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -272,6 +272,28 @@ async def test_a_package_whose_key_is_not_at_hand_waits_for_it(small: Crossing, 
     assert (await there.case()).citizenships == ["AL"]
     [rest] = await there.kit.rows(select(InboxAggregate).where(InboxAggregate.subject == REFERRAL))
     assert (rest.parked_at, rest.last_seq) == (None, 3)
+
+
+@pytest.mark.parametrize("end", ["revoked", "long over"])
+async def test_a_package_whose_key_is_gone_for_good_is_not_waited_for(
+    small: Crossing, end: str
+) -> None:
+    """Else the next one, sealed to a key that is held, would wait behind it. Seeded: always wait."""
+    there = small.there
+    kosovo = Keeper("XK")
+    key = kosovo.new_package_key(since=clock.utcnow() - timedelta(days=121))
+    lost = sealed(FACTS, to=kosovo)
+    if end == "revoked":
+        key = kosovo.new_package_key()
+        lost = sealed(FACTS, to=kosovo)
+        kosovo.revoke(key)
+    kosovo.packages.clear()
+    kosovo.new_package_key()
+    kosovo.settle_in(there.kit.runtime, keeper("RS"))
+    await there.reach("ACCEPTED")
+
+    assert await there.hear(received(lost)) == ["dead"]
+    assert await there.hear(received(sealed(FACTS, to=kosovo))) == ["applied"]
 
 
 async def test_data_that_come_after_the_end_are_not_opened(crossing: Crossing) -> None:

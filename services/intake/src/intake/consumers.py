@@ -1,5 +1,6 @@
 from functools import partial
 
+from common.clock import utcnow
 from common.contracts.intake import ConsentGranted
 from common.contracts.referral import (
     CONSENT_WITHDRAWN,
@@ -15,7 +16,7 @@ from common.contracts.referral import (
     ReferralEvent,
 )
 from common.events import Event
-from common.federation.peers import read_own_keys
+from common.federation.peers import read_own_keys, read_peers
 from common.inbox import Handlers
 from common.runtime import Runtime
 from common.unit import Unit
@@ -90,7 +91,12 @@ async def on_package_received(unit: Unit, event: Event, *, runtime: Runtime) -> 
     # Read each time: a key that was replaced opens what was sealed before, for a month.
     keys = read_own_keys(settings.own_keys_file, runtime.master, runtime.name)
     told = PackageReceived.model_validate(event.data)
-    await receive_package(unit, told, keys=keys, here=settings.here)
+    here, directory = settings.here, read_peers(settings.peers_folder).directory
+
+    def is_over(kid: str) -> bool:
+        return directory.is_over(here.country, kid, utcnow())
+
+    await receive_package(unit, told, keys=keys, is_over=is_over, here=here)
 
 
 def handlers_of(runtime: Runtime) -> Handlers:

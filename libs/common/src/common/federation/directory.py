@@ -142,9 +142,16 @@ class Directory:
         for signed in self._chains.get(country, ()):
             entry = signed.entry
             if entry.use == "sign" and entry.kid == kid and entry.not_before <= at:
-                is_over = entry.not_after + GRACE <= at or self._revoked(country, kid, at)
+                is_over = self.is_over(country, kid, at)
                 return None if is_over else VerifyBy(_decoded(entry.public or ""))
         return None
+
+    def is_over(self, country: str, kid: str, at: datetime) -> bool:
+        """Tell whether a key of the chain counts no more: a month past its end, or revoked."""
+        return self._revoked(country, kid, at) or any(
+            signed.entry.kid == kid and signed.entry.not_after + GRACE <= at
+            for signed in self._chains.get(country, ())
+        )
 
     def _newest(self, country: str, use: Use, at: datetime) -> Entry | None:
         found = [

@@ -26,6 +26,10 @@ class PackageError(Exception):
 class UnknownKeyError(PackageError):
     """A package names a key that is not at hand; with it, it may open."""
 
+    def __init__(self, kid: str) -> None:
+        super().__init__()
+        self.kid = kid
+
 
 def seal_package(
     document: dict[str, Any], *, to: SealTo, sender: str, recipient: str, referral_id: UUID
@@ -57,7 +61,7 @@ def open_package(
     try:
         ciphertext = base64.b64decode(sealed, validate=True)
         if kid not in keys:
-            raise UnknownKeyError
+            raise UnknownKeyError(kid)
         framed = keys[kid].decrypt(ciphertext, info=_info(sender, recipient, kid, referral_id))
         length = int.from_bytes(framed[:_LENGTH], "big")
         document = json.loads(framed[_LENGTH : _LENGTH + length])

@@ -1,6 +1,6 @@
 """Opening a case for a person whom another country sends, from the package with her data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,14 @@ BASIS = "CONSENT"
 """On which ground the data are held: she agreed that they are sent here, and may take that back."""
 
 
-async def receive_package(unit: Unit, told: PackageReceived, *, keys: OwnKeys, here: Here) -> None:
+async def receive_package(
+    unit: Unit,
+    told: PackageReceived,
+    *,
+    keys: OwnKeys,
+    is_over: Callable[[str], bool],
+    here: Here,
+) -> None:
     """Open a case for the organisation that accepted the person; nobody here edits it yet.
 
     Another package of the same referral replaces what the first one told, as long as the case was
@@ -41,13 +48,14 @@ async def receive_package(unit: Unit, told: PackageReceived, *, keys: OwnKeys, h
     InvalidError `package.unreadable` for one that is not for us, or not whole. NotYetError
     `package.key_missing` for one that may be, whose key is not at hand: the file of keys may be gone,
     or older than the last rotation, and its sender, who heard that it came, holds these words no more.
+    `is_over` tells of a key's id whether its private half is gone for good.
     """
     transfer = await queries.find_transfer(unit, told.referral_id)
     case = await queries.find_received(unit, told.referral_id)
     has_ended = transfer is not None and transfer.status in ERASING
     if has_ended or (case is not None and _is_settled(case)):
         return
-    received = _aged(receive(_opened(told, keys, here)), on=here.today)
+    received = _aged(receive(_opened(told, keys, is_over, here)), on=here.today)
     if case is None:
         case_id = await _open(unit, told, received, here)
     else:
@@ -79,7 +87,9 @@ def _is_settled(case: Case) -> bool:
     return case.erased_on is not None or ownership_of(case).was_here
 
 
-def _opened(told: PackageReceived, keys: OwnKeys, here: Here) -> Package:
+def _opened(
+    told: PackageReceived, keys: OwnKeys, is_over: Callable[[str], bool], here: Here
+) -> Package:
     try:
         return Package.model_validate(
             open_package(
@@ -90,7 +100,9 @@ def _opened(told: PackageReceived, keys: OwnKeys, here: Here) -> Package:
                 referral_id=told.referral_id,
             )
         )
-    except UnknownKeyError:
+    except UnknownKeyError as unknown:
+        if is_over(unknown.kid):
+            raise InvalidError("package.unreadable") from None
         raise NotYetError("package.key_missing") from None
     except (PackageError, ValidationError):  # of which nothing may be logged
         raise InvalidError("package.unreadable") from None

@@ -97,7 +97,7 @@ def _await_published(ours: Intake) -> None:
 
 async def _send(broker: Broker) -> list[float]:
     """Send as many records at the same pace; return how long each took, in ms."""
-    login = KafkaLogin(broker.address, "intake", broker.passwords / "intake")
+    login = KafkaLogin(broker.address, "intake", broker.password_file("intake"))
     producer = AIOKafkaProducer(enable_idempotence=True, linger_ms=0, **login.options())
     await producer.start()
     delays = []

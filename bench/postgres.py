@@ -16,6 +16,7 @@ from common.db import Database, open_database
 from common.sealing import MasterKey, SubjectKeyRing
 from prag.files import write_private
 from prag.issuer import AUDIENCE, ISSUER, LocalIssuer
+from prag.kafka import password_file
 from tests import postgres
 from tests.conftest import PostgresUrls
 from tests.kafka import Broker
@@ -93,7 +94,7 @@ class Intake:
             "PRAG_DATABASE_URL": self.login.application,
             "PRAG_KAFKA_BOOTSTRAP": bootstrap,
             "PRAG_KAFKA_USER": "intake",
-            "PRAG_KAFKA_PASSWORD_FILE": str(passwords / "intake"),
+            "PRAG_KAFKA_PASSWORD_FILE": str(password_file(passwords, "intake")),
             "PRAG_OIDC_ISSUER": ISSUER,
             "PRAG_OIDC_AUDIENCE": AUDIENCE,
             "PRAG_OIDC_JWKS_FILE": str(self.issuer.jwks_file),

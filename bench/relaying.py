@@ -59,7 +59,7 @@ async def _measure(ours: Intake, broker: Broker, rounds: int) -> list[Row]:
     relayed = Series("relay from PostgreSQL to Kafka, batches of 500", "/s")
     sent = Series("bare aiokafka, gathers of 500 of the same bytes", "/s")
     CALLER.set(lambda: SERVICE)
-    login = KafkaLogin(broker.address, "intake", broker.passwords / "intake")
+    login = KafkaLogin(broker.address, "intake", broker.password_file("intake"))
     database, bus = ours.open_database(), KafkaBus(login)
     producer = AIOKafkaProducer(enable_idempotence=True, linger_ms=0, **login.options())
     await producer.start()

@@ -17,7 +17,7 @@ from confluent_kafka.admin import NewTopic
 
 from common.bus.base import PARTITIONS
 from common.clock import monotonic
-from prag.kafka import ADMIN, admin, hub_rights, provision
+from prag.kafka import ADMIN, BROKER, admin, hub_rights, password_file, provision
 from tests.system.processes import PATIENCE, free_ports, poll
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "kafka"
@@ -77,11 +77,11 @@ class Broker:
         self.ca_file: Path | None = None
         self.passwords = home / "passwords"
         self.passwords.mkdir(parents=True)
-        for user in ("broker", ADMIN):
-            (self.passwords / user).write_text(secrets.token_urlsafe(16))
+        for user in (BROKER, ADMIN):
+            self.password_file(user).write_text(secrets.token_urlsafe(16))
         if certificates is not None:
             self.ca_file = Path(shutil.copy(certificates / "ca.pem", self.passwords))
-            shutil.copy(certificates / "kafka.pem", self.passwords / "keystore.pem")
+            shutil.copy(certificates / "kafka.pem", self.passwords)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -93,9 +93,12 @@ class Broker:
     def data(self) -> Path:
         return self.home / "data"
 
+    def password_file(self, user: str) -> Path:
+        return password_file(self.passwords, user)
+
     def url(self, user: str = ADMIN) -> str:
         """Return the URL by which `common.bus.open_bus` finds it as this user."""
-        return f"kafka://{user}@{self.address}/?password_file={self.passwords / user}"
+        return f"kafka://{user}@{self.address}/?password_file={self.password_file(user)}"
 
     def start(self, *, java: str = f"-XX:SharedArchiveFile={CLASSES}") -> None:
         """Start it on its data and wait until it answers; `java` are options besides the usual."""
@@ -169,7 +172,7 @@ def running(home: Path) -> Iterator[Broker]:
 
 def make_topic(broker: Broker, name: str) -> None:
     """Make a topic of a test's own, as `prag kafka` makes those of the product."""
-    client = admin(broker.address, (broker.passwords / ADMIN).read_text())
+    client = admin(broker.address, broker.password_file(ADMIN).read_text())
     for made in client.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
         made.result()
 
@@ -181,7 +184,7 @@ def read_log(broker: Broker, topic: str) -> list[bytes]:
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": ADMIN,
-        "sasl.password": (broker.passwords / ADMIN).read_text(),
+        "sasl.password": broker.password_file(ADMIN).read_text(),
         "group.id": "nobody",
     }
     reader, values = Consumer(login), list[bytes]()

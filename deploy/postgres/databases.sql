@@ -3,7 +3,8 @@
 --     PRAG_PASSWORDS=/run/secrets psql -X -d postgres -f deploy/postgres/databases.sql
 --
 -- as a superuser, over the server's own socket or TLS. PRAG_PASSWORDS is a folder with one file per
--- role: prag_intake_owner, prag_intake, … To change a password, change the file and run this again.
+-- role: prag_intake_owner, prag_intake, …, each with the password, or with it in a line for PGPASSFILE.
+-- To change a password, change the file and run this again.
 --
 -- prag_<service>_owner owns the database and runs `python -m <service>.migrate`; prag_<service> is
 -- whom its api and worker log in as. What that one may do is granted by the migration, which is

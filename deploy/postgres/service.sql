@@ -3,9 +3,9 @@
 \set application :prefix :service
 \set owner :application '_owner'
 \setenv PRAG_ROLE :owner
-\set owner_password `cat "${PRAG_PASSWORDS:?}/$PRAG_ROLE"`
+\set owner_password `sed "s/^[*]:[*]:[^:]*:$PRAG_ROLE://" "${PRAG_PASSWORDS:?}/$PRAG_ROLE"`
 \setenv PRAG_ROLE :application
-\set application_password `cat "${PRAG_PASSWORDS:?}/$PRAG_ROLE"`
+\set application_password `sed "s/^[*]:[*]:[^:]*:$PRAG_ROLE://" "${PRAG_PASSWORDS:?}/$PRAG_ROLE"`
 SELECT :'owner_password' IN ('', :'application_password') OR :'application_password' = '' AS is_unsafe
 \gset
 \if :is_unsafe

@@ -12,6 +12,7 @@ from common.federation.peers import read_own_keys, read_peers
 from common.sealing import MasterKey
 from prag import peer
 from prag.files import write_private
+from prag.kafka import password_file
 from prag.peer import Place, place_of_secrets
 
 HOME, ABROAD = "RS", "XK"
@@ -68,16 +69,19 @@ class Abroad:
             told.write_bytes(descriptor.to_bytes())
             peer.add(other, told, descriptor.fingerprint)
         for country in (HOME, ABROAD):
-            password = hub_secrets / "users" / reader_of(country)
+            password = password_file(hub_secrets / "users", reader_of(country))
             write_private(password, os.urandom(24).hex().encode())
-        for name, file in (("hub_ca.pem", "ca.pem"), ("hub_password", f"users/{reader_of(HOME)}")):
+        for name, file in (
+            ("hub_ca.pem", "ca.pem"),
+            ("hub_password", f"users/kafka_{reader_of(HOME)}"),
+        ):
             shutil.copy(hub_secrets / file, secrets / name)
             os.chown(secrets / name, uid, uid)
         return cls(there, hub_secrets)
 
     def reading(self, country: str, *, of: str) -> tuple[str, ...]:
         """Return the command by which a country reads at the hub what is for the country `of`."""
-        password = (self.hub_secrets / "users" / reader_of(country)).read_text()
+        password = password_file(self.hub_secrets / "users", reader_of(country)).read_text()
         told = {"HUB_PASSWORD": password, "HUB_USER": reader_of(country), "HUB_READS": of}
         return ("env", *(f"{key}={value}" for key, value in told.items()), "python", "-c", _READ)
 

@@ -140,7 +140,7 @@ def plant_record(broker: Broker) -> Plant:
                 "security.protocol": "SASL_PLAINTEXT",
                 "sasl.mechanism": "SCRAM-SHA-512",
                 "sasl.username": ADMIN,
-                "sasl.password": (broker.passwords / ADMIN).read_text(),
+                "sasl.password": broker.password_file(ADMIN).read_text(),
             }
         )
         producer.produce(TOPIC, f'{{"data": {{"name": "{text}"}}}}'.encode())

@@ -26,6 +26,7 @@ from common.worker import consumer_of, sealer_of
 from intake.models import Case
 from prag.instance import Instance
 from prag.issuer import LocalIssuer
+from prag.manifest import Layout
 from prag.parts import PARTS
 from prag.verify_custody import report
 from referral.courier import Courier
@@ -182,7 +183,7 @@ class Whole:
         assert answer.status_code == 200, answer.text
         file = self.home.with_name(f"{self.home.name}-custody.json")
         file.write_text(json.dumps(answer.json()))
-        return report(self.home, file)
+        return report(Layout(self.home).peers, file)
 
     # --- what its people do
 

@@ -171,12 +171,12 @@ class Parts:
         else:
             mine["PRAG_KAFKA_BOOTSTRAP"] = self._broker.address
             mine["PRAG_KAFKA_USER"] = service
-            mine["PRAG_KAFKA_PASSWORD_FILE"] = str(self._broker.passwords / service)
+            mine["PRAG_KAFKA_PASSWORD_FILE"] = str(self._broker.password_file(service))
         if self._hub is not None and service == "referral":
             user = reader_of(self.country)
             mine["PRAG_HUB_BOOTSTRAP"] = self._hub.address
             mine["PRAG_HUB_USER"] = user
-            mine["PRAG_HUB_PASSWORD_FILE"] = str(self._hub.passwords / user)
+            mine["PRAG_HUB_PASSWORD_FILE"] = str(self._hub.password_file(user))
         return mine | self.more
 
     def is_ready(self, service: str) -> bool:

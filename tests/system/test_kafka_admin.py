@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.system, pytest.mark.kafka]
 
 
 def client_of(hub: Broker) -> AdminClient:
-    return admin(hub.address, (hub.passwords / ADMIN).read_text())
+    return admin(hub.address, hub.password_file(ADMIN).read_text())
 
 
 def rights_of(hub: Broker, user: str) -> set[tuple[str, str]]:
@@ -51,7 +51,7 @@ def test_a_country_that_leaves_the_hub_can_do_nothing_there_any_more(cluster: Br
     # Fails when what was allowed once stays allowed: to the country, or to others towards it.
     cluster.provision(hub_of=("RS", "XK", "AL"))
     poll(lambda: (topic_to("XK"), "READ") in rights_of(cluster, reader_of("XK")))
-    password = (cluster.passwords / reader_of("XK")).read_text()
+    password = cluster.password_file(reader_of("XK")).read_text()
 
     cluster.provision(hub_of=("RS", "AL"))
 
@@ -68,7 +68,7 @@ def test_a_country_that_leaves_the_hub_can_do_nothing_there_any_more(cluster: Br
 
     cluster.provision(hub_of=("RS", "XK", "AL"))
 
-    assert (cluster.passwords / reader_of("XK")).read_text() != password
+    assert cluster.password_file(reader_of("XK")).read_text() != password
     poll(lambda: (topic_to("XK"), "READ") in rights_of(cluster, reader_of("XK")))
 
 
@@ -239,7 +239,7 @@ def login(cluster: Broker, user: str) -> dict[str, str | int]:
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": user,
-        "sasl.password": (cluster.passwords / user).read_text(),
+        "sasl.password": cluster.password_file(user).read_text(),
         "log_level": 0,
     }
 
@@ -249,15 +249,15 @@ def test_who_is_let_in_from_now_on_is_let_in_at_once(cluster: Broker) -> None:
     countries = ("RS", "XK", "AL", "BA", "MK")
     for country in countries:
         user = reader_of(country)
-        (cluster.passwords / user).unlink(missing_ok=True)
+        cluster.password_file(user).unlink(missing_ok=True)
         cluster.provision(hub_of=countries)
 
-        bus = KafkaBus(KafkaLogin(cluster.address, user, cluster.passwords / user))
+        bus = KafkaBus(KafkaLogin(cluster.address, user, cluster.password_file(user)))
         asyncio.run(bus.check(reads={topic_to(country)}, writes=set()))
 
 
 def test_a_password_beyond_this_machine_goes_by_tls_alone(tmp_path: Path) -> None:
-    (tmp_path / ADMIN).write_text("secret")
+    (tmp_path / "kafka_admin").write_text("secret")
 
     with pytest.raises(TroubleError, match="--ca-file is needed"):
         kafka.provision("broker.example:9092", tmp_path)

@@ -136,7 +136,7 @@ def test_the_groups_offsets_are_nobodys_truth(country: Parts, cluster: Broker) -
         poll(lambda: len(writer.ids) > 50)
     poll(lambda: arrived(country, writer))
     country.end_one("analytics", "worker")
-    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    client = admin(cluster.address, cluster.password_file("admin").read_text())
     for deleted in client.delete_consumer_groups(["analytics"]).values():
         deleted.result()
     country.start("analytics", "worker")
@@ -160,7 +160,7 @@ def test_a_log_cut_before_it_was_read_is_told_and_nothing_is_skipped(
     with Writer(country) as writer:
         poll(lambda: len(writer.ids) > 100)
     poll(lambda: is_published(country))
-    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    client = admin(cluster.address, cluster.password_file("admin").read_text())
     cut = [TopicPartition("intake.case", number, -1) for number in range(6)]
     for future in client.delete_records(cut).values():
         future.result()
@@ -201,7 +201,7 @@ def refusal(country: Parts, service: str = "analytics") -> str:
 
 def test_a_wrong_password_is_named(country: Parts, cluster: Broker) -> None:
     # Fails when the worker waits for ever, as if the broker were away.
-    (cluster.passwords / "analytics").write_text("wrong")
+    cluster.password_file("analytics").write_text("wrong")
 
     assert "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE were not accepted" in refusal(country)
 
@@ -243,7 +243,7 @@ def test_a_right_to_write_that_is_taken_away_later_ends_the_worker(
 
 
 def take_away(cluster: Broker, user: str, operation: str, kind: str, name: str) -> None:
-    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    client = admin(cluster.address, cluster.password_file("admin").read_text())
     right = AclBindingFilter(
         ResourceType[kind],
         name,
@@ -259,7 +259,7 @@ def take_away(cluster: Broker, user: str, operation: str, kind: str, name: str) 
 
 def test_a_topic_with_other_partitions_is_named(country: Parts, cluster: Broker) -> None:
     # Fails when keys go to other partitions than before, and nobody notices.
-    client = admin(cluster.address, (cluster.passwords / "admin").read_text())
+    client = admin(cluster.address, cluster.password_file("admin").read_text())
     for made in client.create_partitions([NewPartitions("intake.case", 7)]).values():
         made.result()
 

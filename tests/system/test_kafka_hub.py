@@ -50,11 +50,11 @@ def country(tmp_path: Path, postgres_urls: PostgresUrls, cluster: Broker) -> Ite
 
 
 def wrong_password(hub: Broker) -> None:
-    (hub.passwords / reader_of(HERE)).write_text("wrong")
+    hub.password_file(reader_of(HERE)).write_text("wrong")
 
 
 def missing_right(hub: Broker) -> None:
-    client = admin(hub.address, (hub.passwords / "admin").read_text())
+    client = admin(hub.address, hub.password_file("admin").read_text())
     every = AclBindingFilter(
         ResourceType.TOPIC,
         topic_to(HERE),
@@ -69,7 +69,7 @@ def missing_right(hub: Broker) -> None:
 
 
 def other_partitions(hub: Broker) -> None:
-    client = admin(hub.address, (hub.passwords / "admin").read_text())
+    client = admin(hub.address, hub.password_file("admin").read_text())
     for made in client.create_partitions([NewPartitions(topic_to(HERE), 7)]).values():
         made.result()
 

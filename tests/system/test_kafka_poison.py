@@ -136,7 +136,7 @@ def sent(cluster: Broker, way: str, value: bytes) -> int | None:
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "admin",
-        "sasl.password": (cluster.passwords / "admin").read_text(),
+        "sasl.password": cluster.password_file("admin").read_text(),
         "compression.type": way,
         "message.max.bytes": 64 * 1024 * 1024,
         "log_level": 0,

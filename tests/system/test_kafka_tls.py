@@ -136,7 +136,7 @@ async def test_an_older_tls_is_refused(tmp_path: Path, secrets: Path, sealed: Br
     broker = Broker(tmp_path / "kafka", secrets)
     try:
         broker.start(java=f"-Djava.security.properties={tmp_path}/old.security")
-        login = KafkaLogin(broker.address, ADMIN, broker.passwords / ADMIN, broker.ca_file)
+        login = KafkaLogin(broker.address, ADMIN, broker.password_file(ADMIN), broker.ca_file)
 
         with pytest.raises(BusRefusedError, match=r"PRAG_KAFKA_BOOTSTRAP .* speak TLS 1\.3"):
             await KafkaBus(login).check(reads=(), writes=())
@@ -153,13 +153,13 @@ async def test_a_cluster_that_leads_to_another_machine_is_not_followed_in_the_cl
 
     broker = Broker(tmp_path / "kafka")
     broker.advertised = f"{ELSEWHERE}:9092"
-    bus: Bus = KafkaBus(KafkaLogin(broker.address, ADMIN, broker.passwords / ADMIN))
+    bus: Bus = KafkaBus(KafkaLogin(broker.address, ADMIN, broker.password_file(ADMIN)))
     needed = "PRAG_KAFKA_CA_FILE is needed: the cluster leads to a broker on another machine"
     try:
         broker.start()
         go_by(country, None, broker.address)
         country.more["PRAG_KAFKA_USER"] = ADMIN
-        country.more["PRAG_KAFKA_PASSWORD_FILE"] = str(broker.passwords / ADMIN)
+        country.more["PRAG_KAFKA_PASSWORD_FILE"] = str(broker.password_file(ADMIN))
 
         assert refusal(country) == f"{SERVICE}: {needed}"
         with pytest.raises(BusRefusedError, match=needed):

@@ -1,11 +1,8 @@
 """A country's keys and its peers: made once, renewed, exchanged; nothing is taken that does not hold."""
 
-import asyncio
 import json
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +11,13 @@ from uuid import UUID
 import pytest
 
 from common import clock
-from common.bus import LocalBus, Record
 from common.clock import utcnow
 from common.federation.custody import GENESIS, SignedStatement, Statement, digest_of
 from common.federation.directory import GRACE
 from common.federation.package import PackageError, open_package, seal_package
 from common.federation.peers import OwnKeys, read_descriptor, read_own_keys, read_peers
 from common.sealing import MasterKey
-from prag import hub, peer
+from prag import peer
 from prag.backup import backup
 from prag.cli import main
 from prag.instance import Instance
@@ -353,42 +349,18 @@ def test_the_chain_of_custody_is_verified(
     assert told in "".join(capsys.readouterr())
 
 
-# --- the hub
+def test_the_chain_of_custody_is_verified_by_the_keys_in_a_folder_of_secrets(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Fails when a country on PostgreSQL cannot say where its keys are, or when a chain is called
+    # forged because there were no keys at all.
+    statements = [each.model_dump(mode="json") for each in chain(place)]
+    file = place / "custody.json"
+    file.write_text(json.dumps({"statements": statements}))
+    monkeypatch.setenv("PRAG_HOME", str(place / "nowhere"))
 
+    assert main(["verify-custody", "--secrets", str(place / "RS"), str(file)]) == 0
+    assert capsys.readouterr().out.startswith("RS ")
 
-def test_a_hub_keeps_no_letter_longer_than_thirty_days(tmp_path: Path) -> None:
-    """Seeded: trim by the newest mark; trim a topic to nothing, so that its places begin anew."""
-    log = tmp_path / hub.LOG
-
-    async def publish(*values: bytes) -> None:
-        bus = LocalBus(log)
-        await bus.publish([Record("region.referral.xk", "key", value) for value in values])
-        await bus.close()
-
-    def held() -> list[tuple[int, bytes]]:
-        with closing(sqlite3.connect(log)) as database:
-            return database.execute('SELECT "offset", value FROM record ORDER BY 1').fetchall()
-
-    asyncio.run(publish(b"one", b"two"))
-    hub.trim(tmp_path, utcnow())
-    asyncio.run(publish(b"three"))
-    assert hub.trim(tmp_path, utcnow() + timedelta(days=29)) == 0
-    assert hub.trim(tmp_path, utcnow() + timedelta(days=31)) == 2
-    assert held() == [(2, b"three")]
-
-    assert hub.trim(tmp_path, utcnow() + timedelta(days=90)) == 0
-    asyncio.run(publish(b"four"))
-    assert held() == [(2, b"three"), (3, b"four")]
-    assert b"one" not in log.read_bytes()
-
-
-def test_a_hub_takes_no_folder_of_somebody_else(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-
-    assert main(["hub", str(tmp_path)]) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-def test_a_country_is_not_started_on_a_hub_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TroubleError, match="no hub's folder"):
-        hub.log_of(tmp_path)
+    assert main(["verify-custody", str(file)]) == 1
+    assert "holds no keys of this country: name the folder" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Files and values with which an api or a worker can never work: it ends with 78 and names the setting."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from prag import peer
 from prag.files import write_private
 from tests.conftest import PostgresUrls
 from tests.system.parts import Parts
-from tests.system.processes import poll
+from tests.system.processes import free_ports, poll
 from tests.system.writing import Writer
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres]
@@ -131,7 +132,9 @@ def test_of_two_keys_at_the_first_start_one_stays(country: Parts) -> None:
         ("PRAG_OIDC_JWKS_FILE", "[]", "cannot be read, or holds no JWK set"),
         ("PRAG_OIDC_JWKS_FILE", "{", "cannot be read, or holds no JWK set"),
         ("PRAG_TIME_ZONE", "Mars/Olympus", "is not valid"),
-        ("PRAG_TIME_ZONE", "Europe", "is not valid"),
+        ("PRAG_TIME_ZONE", "Europe", "intake: PRAG_TIME_ZONE is not valid"),
+        ("PRAG_COUNTRY", "QQ", "is no country"),
+        ("PRAG_HOST", "203.0.113.1", "is no address of this machine"),
         ("PRAG_TIME_ZONE", "", "is not valid"),
     ],
 )
@@ -150,7 +153,7 @@ def test_what_cannot_be_used_is_named_and_its_value_is_not(
     else:
         whole.more = {name: value}
 
-    line = whole.refusal("intake", "worker")
+    line = whole.refusal("intake", "api" if name == "PRAG_HOST" else "worker")
 
     assert name in line
     assert words in line
@@ -181,6 +184,34 @@ def test_keys_for_other_countries_that_are_not_there_are_named(
     write_private(file, newer)
     country.start(service, "worker")
     poll(lambda: "worker.started" in country.log(service, "worker"))
+
+
+def test_an_api_names_the_setting_of_a_port_that_is_taken(whole: Parts) -> None:
+    # Fails when all it says is a line number of its web server.
+    whole.more = {}
+    with socket.create_server(("127.0.0.1", whole.port_base)):
+        line = whole.refusal("intake")
+
+    assert line == f"intake: PRAG_PORT_BASE: port {whole.port_base} is taken by another program"
+
+
+@pytest.mark.parametrize("part", ["migrate", "worker"])
+def test_whoever_waits_for_the_database_says_where_and_by_which_setting(
+    part: str, country: Parts
+) -> None:
+    # Fails when the wait is silent, or the line has the password in it.
+    port = free_ports()
+    url = (
+        f"postgresql+asyncpg://prag:secret@127.0.0.1:{port}/prag_intake"  # pragma: allowlist secret
+    )
+    country.more = {"PRAG_DATABASE_URL": url}
+    country.start("intake", part)
+
+    poll(lambda: f"127.0.0.1:{port}" in country.log("intake", part))
+
+    said = country.log("intake", part)
+    assert "PRAG_DATABASE_URL" in said
+    assert "secret" not in said
 
 
 def test_a_migration_of_an_older_release_leaves_a_newer_database_and_says_so(

@@ -1,5 +1,6 @@
 """`prag serve`: what it takes from its file, what it starts again, and when it gives up."""
 
+import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 from psycopg import sql
 
 from prag.manifest import SERVICES, TroubleError
+from prag.process import listen
 from prag.serve import PARTS, environment
 from tests.conftest import PostgresUrls
 from tests.house import ROOT
 from tests.postgres import Logins
 from tests.system.parts import Parts
-from tests.system.processes import poll
-from tests.system.serving import Served
+from tests.system.processes import free_ports, poll, prag
+from tests.system.serving import Served, write_settings
 
 pytestmark = pytest.mark.system
 
@@ -46,10 +48,55 @@ def test_a_setting_that_can_never_work_ends_all_of_it_and_is_named(
     with Served(parts) as country:
         assert country.wait() == 78
 
-        assert "PRAG_TIME_ZONE is not valid" in country.said
+        assert "referral: PRAG_TIME_ZONE is not valid" in country.said
         assert "prag: referral.worker will not start before a setting is mended" in country.said
         assert "nowhere" not in country.said
         assert country.running() == []
+
+
+@pytest.mark.postgres
+def test_a_port_that_another_program_has_is_told_before_anything_starts(parts: Parts) -> None:
+    # Fails when "ready" is said of whoever answers there, or when the country is started in part.
+    with listen("127.0.0.1", parts.port_base + 1, "a test", by="nothing"), Served(parts) as country:
+        assert country.wait() == 78
+
+        assert f"Port {parts.port_base + 1} (referral) is taken by another program" in country.said
+        assert "PRAG_PORT_BASE in " in country.said
+        assert "ready" not in country.said
+
+
+@pytest.mark.postgres
+def test_that_nobody_can_sign_in_is_said_beside_ready(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when the operator hears "ready" and has to find out by the callers' 503.
+    nowhere = f"http://127.0.0.1:{free_ports()}/realms/prag"
+    right = parts.settings
+    own = {"PRAG_OIDC_JWKS_FILE": "", "PRAG_OIDC_ISSUER": nowhere}
+    monkeypatch.setattr(parts, "settings", lambda s, part: right(s, part) | own)
+
+    with Served(parts).wait_ready() as country:
+        for service in SERVICES:
+            assert f"nobody can sign in at {service} yet" in country.said
+        [line, *_] = [line for line in country.said.splitlines() if "issuer.keys_wait" in line]
+        told = json.loads(line)
+        assert (told["setting"], told["server"]) == ("PRAG_OIDC_ISSUER", nowhere)
+
+
+@pytest.mark.postgres
+def test_one_process_is_run_by_itself_with_the_settings_of_the_file(parts: Parts) -> None:
+    # Fails when an operator has to build the environment of a process by hand.
+    file = str(write_settings(parts))
+
+    assert prag("run", file, "intake.migrate", home=parts.home).returncode == 0
+
+    resumed = prag("run", file, "intake.worker", "--resume", home=parts.home)
+    assert (resumed.returncode, resumed.stdout) == (0, "nothing had to be moved\n")
+    replayed = prag("run", file, "intake.worker", "--replay", home=parts.home)
+    assert (replayed.returncode, replayed.stdout) == (0, "0 events sent again\n")
+    refused = prag("run", file, "intake.courier", home=parts.home)
+    assert refused.returncode == 78
+    assert "There is no process intake.courier" in refused.stderr
 
 
 @pytest.mark.postgres
@@ -133,6 +180,7 @@ def test_a_section_goes_before_one_that_stands_above_it(
         ("[country]\nA=1\nA=2", "line 3: this stands there twice"),
         ("[country]\n[country]", "line 2: this stands there twice"),
         ("[courier]", "no process of the kind [courier]"),
+        ("[intake]\nPRAG_TIMEZONE=secret", "no setting PRAG_TIMEZONE; it stands in [intake]"),
         (None, "cannot be read"),
     ],
 )
@@ -148,3 +196,5 @@ def test_what_cannot_be_read_is_named_by_its_line_and_not_repeated(
 
     assert words in str(told.value)
     assert "secret" not in str(told.value)
+    # No supervisor is to try again what has to be mended first.
+    assert prag("serve", str(file), home=tmp_path).returncode == 78

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from common.settings import EX_CONFIG
 from prag.cli_federation import add_federation
 from prag.manifest import SERVICES, TIME_ZONES, TroubleError, country_of, read_manifest
 
@@ -67,6 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(command=_serve, parser=serve)
 
+    run = commands.add_parser(
+        "run",
+        help="run one process of production by itself, as: country.ini intake.worker --replay",
+    )
+    run.add_argument("file", type=Path, metavar="FILE", help="the settings of prag serve")
+    run.add_argument(
+        "process", metavar="PROCESS", help="SERVICE.api, SERVICE.worker, SERVICE.migrate"
+    )
+    run.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTION", help="of the process")
+    run.set_defaults(command=_run, parser=run)
+
     token = commands.add_parser("token", help="print one access token and nothing else")
     token.add_argument("--role", required=True, help="a code of the list actor_roles, in any case")
     token.add_argument(
@@ -103,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="DIR",
-        help="holds the file `admin`; each service's password is made beside it",
+        help="the folder that deploy/docker/secrets made (of a hub: users in it), with kafka_admin and "
+        "the other users' passwords; a country's that comes to a hub is made there",
     )
     kafka.add_argument(
         "--hub",
@@ -198,7 +211,22 @@ def _verify_audit(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from prag.serve import serve  # noqa: PLC0415
 
-    return serve(options.file)
+    return _or_setting(lambda: serve(options.file))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from prag.serve import run  # noqa: PLC0415
+
+    return _or_setting(lambda: run(options.file, options.process, options.options))
+
+
+def _or_setting(act: Callable[[], int]) -> int:
+    """Do `act`; what stands in its way is a setting, so that no supervisor tries it again."""
+    try:
+        return act()
+    except TroubleError as error:
+        print(f"prag: {error}", file=sys.stderr)
+        return EX_CONFIG
 
 
 def _kafka(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prag.manifest import TIME_ZONES, TroubleError
+from prag.manifest import TIME_ZONES, Layout, TroubleError
 
 if TYPE_CHECKING:
     from common.federation.peers import Descriptor
@@ -20,6 +20,12 @@ def add_federation(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     verify = commands.add_parser("verify-custody", help="verify the chain of custody of a referral")
     verify.add_argument(
         "file", type=Path, metavar="FILE", help="what GET …/custody answered, on either side"
+    )
+    verify.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="DIR",
+        help="of a country on PostgreSQL, whose keys are in DIR/peers; else the data folder is used",
     )
     verify.set_defaults(command=_verify_custody, parser=verify)
 
@@ -39,7 +45,7 @@ def add_federation(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "--secrets",
         type=Path,
         metavar="DIR",
-        help="of a country in containers, with PRAG_COUNTRY set; else the data folder is used",
+        help="of a country on PostgreSQL, with PRAG_COUNTRY set; else the data folder is used",
     )
     acts = peer.add_subparsers(metavar="ACT", required=True)
     for name, act, text in (
@@ -96,7 +102,8 @@ def _hub(options: argparse.Namespace) -> int:
 def _verify_custody(options: argparse.Namespace) -> int:
     from prag.verify_custody import report  # noqa: PLC0415
 
-    return report(_home(), options.file)
+    folder = options.secrets / "peers" if options.secrets else Layout(_home()).peers
+    return report(folder, options.file)
 
 
 def _rejoin(_: argparse.Namespace) -> int:

@@ -48,6 +48,7 @@ from prag.files import write_private
 from prag.manifest import SERVICES, TIME_ZONES, TroubleError
 
 ADMIN = "admin"
+BROKER = "broker"
 _SECONDS = 15.0
 _KNOWN_SECONDS = 60.0
 """What a broker may take to hear of its users and their rights."""
@@ -133,17 +134,21 @@ def provision(
 ) -> list[str]:
     """Bring the cluster to what this release needs; return what was made and what was taken away.
 
-    `passwords` is a folder that holds the file `admin`; the password of each user is made there
-    under its name, if it is not there yet, with mode 0600, and deleted with the user. `wanted` are
-    the users with their rights; those of a country's services, where it is not given. Whoever is
+    `passwords` is a folder with a file for each user, `kafka_admin` and so on. A new user's is made
+    there, with mode 0600, and deleted with the user. TroubleError where a service's is missing that
+    the cluster knows: to make it anew would shut the service out. `wanted` are the users with their
+    rights; those of a country's services, where it is not given. Whoever is
     not among them, someone's monitoring for example, keeps what they have. At the return each broker
     that is named lets them in: a service that starts now is not refused.
     """
+    is_country = wanted is None
     wanted = rights() if wanted is None else wanted
     password = _password(passwords, ADMIN)
-    _check(KafkaLogin(bootstrap, ADMIN, passwords / ADMIN, ca_file))
+    _check(KafkaLogin(bootstrap, ADMIN, password_file(passwords, ADMIN), ca_file))
     client = admin(bootstrap, password, ca_file=ca_file)
     try:
+        if is_country:
+            _refuse_strange(all_users(client) & set(wanted), passwords)
         done = _make_topics(client, wanted, replication)
         done += _make_users(client, {n for n, r in wanted.items() if r != Rights()}, passwords)
         done += _allow(client, wanted)
@@ -153,9 +158,14 @@ def provision(
     for address in bootstrap.split(","):
         for name, right in wanted.items():
             if right != Rights():
-                login = KafkaLogin(address, name, passwords / name, ca_file)
+                login = KafkaLogin(address, name, password_file(passwords, name), ca_file)
                 asyncio.run(_wait_until_known(login, right))
     return done
+
+
+def password_file(passwords: Path, user: str) -> Path:
+    """Return where a user's password lies in a folder of secrets."""
+    return passwords / f"kafka_{user}"
 
 
 def admin(bootstrap: str, password: str, *, ca_file: Path | None = None) -> AdminClient:
@@ -253,11 +263,22 @@ def _change(topic: str, settings: Mapping[str, str]) -> ConfigResource:
     return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 
 
+def _refuse_strange(known: Iterable[str], passwords: Path) -> None:
+    for name in sorted(known):
+        if not password_file(passwords, name).exists():
+            raise TroubleError(
+                f"The cluster knows the user {name}, and {password_file(passwords, name)} is not "
+                "there: is this the folder of its secrets? To give all whose file is missing a new "
+                "password, run deploy/docker/secrets on it, then this again; nothing was changed."
+            )
+
+
 def _make_users(client: AdminClient, names: Iterable[str], passwords: Path) -> list[str]:
     made = []
     for name in sorted(names):
-        if not (passwords / name).exists():
-            write_private(passwords / name, secrets.token_urlsafe(32).encode())
+        if not password_file(passwords, name).exists():
+            new = secrets.token_urlsafe(32).encode()
+            write_private(password_file(passwords, name), new)
             made.append(f"user {name}")
     scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 8192)
     changes: list[UserScramCredentialAlteration] = [
@@ -276,7 +297,7 @@ def _end_users(client: AdminClient, names: Iterable[str], passwords: Path) -> li
     if changes:
         _wait(client.alter_user_scram_credentials(changes, request_timeout=_SECONDS).values())
     for name in names:
-        (passwords / name).unlink(missing_ok=True)  # who comes again gets another
+        password_file(passwords, name).unlink(missing_ok=True)  # who comes again gets another
     return [f"no user {name}" for name in gone]
 
 
@@ -334,10 +355,11 @@ def _entries(user: str, kind: Any, name: str, *operations: str) -> set[AclBindin
 
 
 def _password(passwords: Path, user: str) -> str:
+    file = password_file(passwords, user)
     try:
-        return (passwords / user).read_text().strip()
+        return file.read_text().strip()
     except OSError as error:
-        raise TroubleError(f"{passwords / user} cannot be read: {error.strerror}.") from None
+        raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
 
 
 def _wait(futures: Iterable["Future[Any]"]) -> None:

@@ -10,6 +10,17 @@ _PATIENCE_SECONDS = 2.0
 
 async def is_ready(port: int, host: str = "127.0.0.1") -> bool:
     """Tell whether the service on this port, of this machine, answers /readyz with 200."""
+    status = (await _answer(port, host)).partition(b"\r\n")[0]
+    return status.split(b" ")[1:2] == [b"200"]
+
+
+async def knows_keys(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether the service is ready and can tell its callers apart."""
+    answer = await _answer(port, host)
+    return answer.startswith(b"HTTP/1.1 200") and b'"keys"' not in answer
+
+
+async def _answer(port: int, host: str) -> bytes:
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
@@ -17,12 +28,11 @@ async def is_ready(port: int, host: str = "127.0.0.1") -> bool:
                 writer.write(
                     f"GET /readyz HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
                 )
-                status = await reader.readline()
+                return await reader.read()
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
-    return status.split(b" ")[1:2] == [b"200"]
+        return b""
 
 
 async def all_ready(port_base: int) -> None:

@@ -1,5 +1,6 @@
 """What the process takes from the machine at its start: the signals that end it and four ports."""
 
+import errno
 import signal
 import socket
 
@@ -33,7 +34,7 @@ class Ports:
     def __enter__(self) -> "Ports":
         try:
             for port, service in enumerate(SERVICES, self._base):
-                self.sockets.append(_listen(port, service))
+                self.sockets.append(listen(HOST, port, service, by="--port-base or PRAG_PORT_BASE"))
         except BaseException:
             self.__exit__()
             raise
@@ -44,23 +45,28 @@ class Ports:
             held.close()
 
 
-def _listen(port: int, service: str) -> socket.socket:
-    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def listen(host: str, port: int, service: str, *, by: str) -> socket.socket:
+    """Take a port; TroubleError says who has it, and by what (`by`) another one is chosen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        held.bind((HOST, port))
+        held.bind((host, port))
         # Two programs may bind one port as long as neither listens.
         held.listen(_BACKLOG)
     except OSError as error:
         held.close()
         if isinstance(error, PermissionError):
             raise TroubleError(
-                f"Port {port} ({service}) is not open to ordinary users. "
-                "Choose others with --port-base or PRAG_PORT_BASE."
+                f"Port {port} ({service}) is not open to ordinary users. Choose others with {by}."
+            ) from None
+        if error.errno != errno.EADDRINUSE:
+            raise TroubleError(
+                f"{service} cannot listen on {host}: it is no address of this machine."
             ) from None
         raise TroubleError(
             f"Port {port} ({service}) is taken by another program. End that program, "
-            "or choose other ports with --port-base or PRAG_PORT_BASE."
+            f"or choose other ports with {by}."
         ) from None
     held.settimeout(0)
     return held

@@ -1,6 +1,7 @@
 """`prag serve`: the processes of production without containers, started in order and kept alive.
 
 Per service its migration, which ends, then its API and its worker. Whatever dies is started again.
+`prag run` runs one process by itself, with the environment it has here.
 Code 78 at a first start ends them all: a setting can never work, and the log names it. Later the
 others go on, for what one process may not do any more is no reason to send people away.
 """
@@ -11,15 +12,20 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 from common.clock import monotonic
+from common.migrations.rights import RightsSettings
 from common.settings import EX_CONFIG
 from prag.manifest import SERVICES, TroubleError
-from prag.probe import is_ready
+from prag.probe import is_ready, knows_keys
+from prag.process import listen
 
 PARTS = ("api", "worker")
 GRACE_SECONDS = 20.0
@@ -27,6 +33,9 @@ GRACE_SECONDS = 20.0
 _SOUND_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _ASK_SECONDS = 0.2
+_KEYS_SECONDS = 4.0
+"""What a provider that is well may take to tell its keys."""
+_HIGHEST_BASE = 65532
 _SECTIONS = {
     *("country", *SERVICES, *PARTS, "migrate"),
     *(f"{service}.{part}" for service in SERVICES for part in (*PARTS, "migrate")),
@@ -35,11 +44,31 @@ _SECTIONS = {
 
 def serve(file: Path) -> int:
     """Run the country whose settings are in `file` until SIGTERM or Ctrl-C; return the exit code."""
+    # What can be told now is told before anything starts.
     for service in SERVICES:
-        environment(
-            file, service, "api"
-        )  # a line that cannot be read is told before anything starts
+        host, port = _address(file, service)
+        listen(host, port, service, by=f"PRAG_PORT_BASE in {file}").close()
     return asyncio.run(_Country(file).run())
+
+
+def run(file: Path, process: str, options: Sequence[str]) -> NoReturn:
+    """Become one process of the country, as `intake.worker`, with these options; no return."""
+    service, _, part = process.partition(".")
+    if service not in SERVICES or part not in {*PARTS, "migrate"}:
+        raise TroubleError(
+            f"There is no process {process}: name a service ({', '.join(SERVICES)}) and "
+            "api, worker or migrate, as intake.worker."
+        )
+    own = environment(file, service, part)
+    os.execve(sys.executable, [sys.executable, "-m", process, *options], own)  # noqa: S606
+
+
+def _address(file: Path, service: str) -> tuple[str, int]:
+    own: Mapping[str, str] = environment(file, service, "api")
+    base = own.get("PRAG_PORT_BASE", "8001")
+    if not base.isdecimal() or not 1 <= int(base) <= _HIGHEST_BASE:
+        raise TroubleError(f"{file}: PRAG_PORT_BASE is not valid.")
+    return own.get("PRAG_HOST", "127.0.0.1"), int(base) + SERVICES.index(service)
 
 
 def environment(file: Path, service: str, part: str) -> dict[str, str]:
@@ -57,6 +86,14 @@ def environment(file: Path, service: str, part: str) -> dict[str, str]:
             given |= {n: v.replace("{service}", service) for n, v in found[section].items()}
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("PRAG_")}  # noqa: TID251  the parent's
     return inherited | given
+
+
+@cache
+def known_settings() -> frozenset[str]:
+    """Return the name of each setting that a service may have."""
+    kinds = [import_module(f"{service}.settings").Settings for service in SERVICES]
+    names = {name for kind in (*kinds, RightsSettings) for name in kind.model_fields}
+    return frozenset({f"PRAG_{name.upper()}" for name in names} | {"PRAG_TEST_CRASH"})
 
 
 class _Sections(configparser.ConfigParser):
@@ -78,6 +115,9 @@ def _read(file: Path) -> configparser.ConfigParser:
     for section in found.sections():
         if section not in _SECTIONS:
             raise TroubleError(f"{file}: there is no process of the kind [{section}].")
+        for name in found[section]:
+            if name.startswith("PRAG_") and name not in known_settings():
+                raise TroubleError(f"{file}: there is no setting {name}; it stands in [{section}].")
     return found
 
 
@@ -154,13 +194,17 @@ class _Country:
         return code
 
     async def _say_ready(self) -> None:
-        for number, service in enumerate(SERVICES):
-            own: Mapping[str, str] = environment(self._file, service, "api")
-            host = own.get("PRAG_HOST", "127.0.0.1")
-            port = int(own.get("PRAG_PORT_BASE", "8001")) + number
-            while not await is_ready(port, "127.0.0.1" if host == "0.0.0.0" else host):  # noqa: ASYNC110, S104  it is behind a socket; not bound here
+        for service in SERVICES:
+            host, port = _address(self._file, service)
+            asked = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  not bound here
+            while not await is_ready(port, asked):  # noqa: ASYNC110  it is behind a socket
                 await asyncio.sleep(_ASK_SECONDS)
             _say(f"{service} is ready on http://{host}:{port}/")
+            if not await _knows_keys(port, asked):
+                _say(
+                    f"nobody can sign in at {service} yet: it waits for the keys of the provider "
+                    "that PRAG_OIDC_ISSUER names; see above."
+                )
         _say("ready")
 
     async def _end(self) -> None:
@@ -177,6 +221,13 @@ class _Country:
                 with suppress(ProcessLookupError):
                     process.kill()
             await asyncio.wait(slow)
+
+
+async def _knows_keys(port: int, host: str) -> bool:
+    deadline = monotonic() + _KEYS_SECONDS
+    while not (is_known := await knows_keys(port, host)) and monotonic() < deadline:  # noqa: ASYNC110  it is behind a socket
+        await asyncio.sleep(_ASK_SECONDS)
+    return is_known
 
 
 def _die_with_parent() -> None:

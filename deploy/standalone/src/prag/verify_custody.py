@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from common.federation.custody import CustodyError, SignedStatement, verify
-from common.federation.peers import read_peers
-from prag.manifest import Layout, TroubleError
+from common.federation.peers import OWN, read_peers
+from prag.manifest import TroubleError
 
 _WORDS = {
     "signature": "is not signed by a key that country had then",
@@ -23,10 +23,10 @@ class _Chain(BaseModel):
     statements: list[SignedStatement]
 
 
-def report(home: Path, file: Path) -> int:
+def report(folder: Path, file: Path) -> int:
     """Print how many links each country's chain has, and return 0; or name the first that breaks, 1.
 
-    The keys are those of the descriptors in the data folder: both countries must be known there.
+    The keys are those of the descriptors in `folder`: both countries must be known there.
     """
     try:
         chain = _Chain.model_validate_json(file.read_bytes())
@@ -34,7 +34,17 @@ def report(home: Path, file: Path) -> int:
         raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
     except ValidationError:
         raise TroubleError(f"{file} holds no chain of custody.") from None
-    peers = read_peers(Layout(home).peers)
+    # Without them every statement would seem to be forged.
+    try:
+        is_known = (folder / OWN).is_file()
+        peers = read_peers(folder)
+    except OSError as error:
+        raise TroubleError(f"{folder} cannot be read: {error.strerror}.") from None
+    if not is_known:
+        raise TroubleError(
+            f"{folder} holds no keys of this country: name the folder of its secrets with "
+            "--secrets, or its data folder with PRAG_HOME."
+        )
     if peers.resting:
         names = ", ".join(sorted(peers.resting))
         raise TroubleError(f"The descriptor of {names} is damaged: prag peer add it anew.")

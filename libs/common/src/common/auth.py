@@ -131,6 +131,14 @@ class TokenVerifier:
         self._audience = audience
         self._verified: OrderedDict[bytes, tuple[float, int, Principal, int]] = OrderedDict()
 
+    def knows_keys(self) -> bool:
+        """Tell whether callers can be told apart; not while the issuer's keys cannot be read."""
+        try:
+            self._keys.refresh()
+        except UnavailableError:
+            return False
+        return True
+
     def verify(self, token: str) -> Principal:
         """Return the caller; UnauthorizedError says nothing about what was wrong.
 

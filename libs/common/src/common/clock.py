@@ -25,3 +25,18 @@ def monotonic() -> float:
 
 def new_id() -> UUID:
     return uuid4()
+
+
+class Telling:
+    """When to tell of a wait: after three seconds, then every ten."""
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
+        self._next = now() + 3
+
+    def is_due(self) -> bool:
+        """Tell whether to tell now; then not again for ten seconds."""
+        if self._now() < self._next:
+            return False
+        self._next = self._now() + 10
+        return True

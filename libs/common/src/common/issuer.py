@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import structlog
 
-from common.clock import monotonic
+from common.clock import Telling, monotonic
 from common.errors import UnavailableError
 from common.settings import may_be_asked
 
@@ -103,6 +103,8 @@ class IssuerKeys:
         self._wake = threading.Event()
         self._is_asked = False
         self._next_ask = 0.0
+        self._telling: Telling | None = None
+        """Of the wait that is under way."""
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="issuer-keys", daemon=True)
 
@@ -166,8 +168,17 @@ class IssuerKeys:
                 raise IssuerError("keys")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001  whatever was answered, the known keys stay
             reason = str(error) if isinstance(error, IssuerError) else type(error).__name__
-            logger.warning("issuer.keys_wait", error=type(error).__name__, type=reason)
+            self._telling = self._telling or Telling()
+            if self._telling.is_due():
+                logger.warning(
+                    "issuer.keys_wait",
+                    error=type(error).__name__,
+                    type=reason,
+                    server=self._issuer,
+                    setting="PRAG_OIDC_ISSUER",
+                )
             return False
+        self._telling = None
         self._take(_Held(content["keys"], keys, monotonic()))
         return True
 

@@ -39,6 +39,8 @@ ALLOWED = frozenset(
         "frames",
         "version",
         "signal",
+        "server",
+        "setting",
     }
 )
 
@@ -79,6 +81,10 @@ class TypeOnly(logging.Filter):
         record.exc_info = None
         record.exc_text = None
         record.stack_info = None
+        if record.name.startswith("aiokafka"):
+            # It tries again, and at the first start of a cluster it has to; what will never do is told
+            # by the part that asked.
+            record.levelname = "WARNING"
         if not record.name.startswith("prag"):
             record.msg = f"{record.name} {record.levelname.lower()} at line {record.lineno}"
             record.args = ()

@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from functools import cache
@@ -19,11 +21,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from common import garbage, logs, recovery
 from common.auth import Principal
 from common.authz import Authorisation
+from common.clock import Telling
+from common.codelists import codes
 from common.consumer import topics_of, with_audit_heads
 from common.db import OUTAGE
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
 from common.db.head import head_of
 from common.db.opening import is_sqlite
+from common.db.tls import server_of
 from common.federation.peers import check_own_keys
 from common.inbox import Handlers
 from common.key_mark import check_master_key
@@ -45,6 +50,8 @@ Begin = Callable[[Runtime], Awaitable[None]]
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
 
+
+_BACKLOG = 2048
 
 HEAD_SECONDS = 30
 """How long a connection may take until a request's head is there; then it is closed."""
@@ -194,20 +201,42 @@ def serve_forever(
     async def serve(runtime: Runtime) -> None:
         if begin is not None:
             await _as_service(begin(runtime))
-        port = runtime.settings.port_base + PORTS[name]
+        host, port = runtime.settings.host, runtime.settings.port_base + PORTS[name]
+        held = _listen(host, port)
         app = create_app(runtime)
         app.add_middleware(Introducing, authorisation=runtime.authorisation)
         server = Server(
             app,
-            host=runtime.settings.host,
+            host=host,
             port=port,
             grace_seconds=GRACE_SECONDS,
         )
         _on_signal(server.stop)
         garbage.look_seldom()
-        await server.serve()
+        await server.serve(sockets=[held])
 
     _run(name, settings, serve)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port; uvicorn would only log that something was wrong."""
+    try:
+        return socket.create_server(
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=_BACKLOG,
+        )
+    except PermissionError:
+        words = f"PRAG_PORT_BASE: port {port} is not open to ordinary users"
+    except OverflowError:
+        words = f"PRAG_PORT_BASE: there is no port {port}"
+    except OSError as error:
+        words = (
+            f"PRAG_PORT_BASE: port {port} is taken by another program"
+            if error.errno == errno.EADDRINUSE
+            else "PRAG_HOST is no address of this machine"
+        )
+    raise SettingError(words)
 
 
 async def _as_service(act: Awaitable[None]) -> None:
@@ -241,7 +270,8 @@ def run_forever(
     async def resume(runtime: Runtime) -> None:
         topics = topics_of(with_audit_heads(name, handlers))
         moved = await recovery.resume(runtime.database, runtime.bus, topics, service=name)
-        print("\n".join(f"{topic}/{partition} is read on" for topic, partition in moved))  # noqa: T201
+        lines = [f"{topic}/{partition} is read on" for topic, partition in moved]
+        print("\n".join(lines or ["nothing had to be moved"]))  # noqa: T201
 
     async def work_until_told(runtime: Runtime) -> None:
         if begin is not None:
@@ -279,11 +309,13 @@ def _run(
 ) -> None:
     async def run() -> None:
         read = read_settings(settings)
+        if read.country not in codes("countries"):
+            raise SettingError("PRAG_COUNTRY is no country of the code list countries")
         await _check_database(name, read.database_url)
         runtime = open_runtime(name, read)
         try:
             check_own_keys(read.peers_folder, read.own_keys_file, runtime.master, name)
-            await _as_service(_in_time(name, lambda: check_master_key(runtime)))
+            await _as_service(_in_time(name, read.database_url, lambda: check_master_key(runtime)))
             await act(runtime)
         finally:
             await runtime.database.close()
@@ -308,17 +340,25 @@ async def _check_database(name: ServiceName, url: str) -> None:
     from common.db.checks import check_postgres  # noqa: PLC0415  its driver
 
     head = head_of(name)
-    await _in_time(name, lambda: check_postgres(url, service=name, head=head))
+    await _in_time(name, url, lambda: check_postgres(url, service=name, head=head))
 
 
-async def _in_time(name: ServiceName, act: Callable[[], Awaitable[None]]) -> None:
+async def _in_time(name: ServiceName, url: str, act: Callable[[], Awaitable[None]]) -> None:
     """Do `act`; while the database does not answer, wait and do it again."""
-    seconds = 0.25
+    seconds, telling = 0.25, Telling()
     while True:
         try:
             await act()
         except OUTAGE as error:
-            logger.warning("database.waits", service=name, error=type(error).__name__)
+            if telling.is_due():
+                kind = type(error).__name__
+                logger.warning(
+                    "database.waits",
+                    service=name,
+                    error=kind,
+                    server=server_of(url),
+                    setting="PRAG_DATABASE_URL",
+                )
             await asyncio.sleep(seconds)
             seconds = min(seconds * 2, 10)
         else:

@@ -61,7 +61,7 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap: str = ""
     """`host:port,host:port` of the country's cluster."""
     kafka_user: str = ""
-    """As whom this service speaks to the cluster; its rights are those of `prag kafka provision`."""
+    """As whom this service speaks to the cluster; its rights are those that `prag kafka` gives."""
     kafka_password_file: Path = Path()
     kafka_ca_file: Path | None = None
     """PEM of who issued the brokers' certificates; needed unless the brokers are on this machine."""
@@ -152,6 +152,11 @@ def _kafka(user: str, bootstrap: str, password_file: Path, ca_file: Path | None)
     return f"kafka://{user}@{bootstrap}/?{query}"
 
 
+def _whose(kind: type[BaseSettings]) -> str:
+    service = kind.__module__.partition(".")[0]
+    return f"{service}: " if service in PORTS else ""
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -169,5 +174,5 @@ def read_settings(kind: type[S]) -> S:
             # What is wrong with several together says so in our own words.
             full = f"{kind.model_config.get('env_prefix', '')}{name}".upper()
             words = f"{full} {what}" if name else fault["msg"].removeprefix("Value error, ")
-            print(words, file=sys.stderr)  # noqa: T201
+            print(f"{_whose(kind)}{words}", file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)

@@ -1,7 +1,7 @@
 """What must be so before a service works on a PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,11 +10,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from common.clock import monotonic
+from common.clock import Telling, monotonic
 from common.db.base import OUTAGE
 from common.db.connections import limits
 from common.db.postgres import outages
-from common.db.tls import check_settings, refusal_of
+from common.db.tls import check_settings, refusal_of, server_of
 from common.settings import SettingError
 
 QUIET = {
@@ -78,21 +78,31 @@ async def check_postgres(url: str, *, service: str, head: str | None) -> None:
         await _check(connection, f"python -m {service}.migrate", head)
 
 
-async def wait_for(url: str, *, patience: float) -> None:
+async def wait_for(url: str, *, patience: float, tell: Callable[[str], None]) -> None:
     """Return once the database lets us in; whoever starts a country starts its parts all at once.
 
     Tried for `patience` seconds, then raised: one of OUTAGE, or DatabaseRefusedError while the login
     or the database is not there yet. What will never do, a certificate say, is raised at once.
+    `tell` is told now and then for what is waited.
     """
-    deadline = monotonic() + patience
+    deadline, telling = monotonic() + patience, Telling()
     while True:
         try:
             async with _connected(url):
                 return
-        except (DatabaseRefusedError, *OUTAGE):
+        except (DatabaseRefusedError, *OUTAGE) as error:
             if monotonic() >= deadline:
                 raise
+            if telling.is_due():
+                tell(
+                    f"waits for the database at {server_of(url)} (PRAG_DATABASE_URL): {kind_of(error)}"
+                )
             await asyncio.sleep(0.5)
+
+
+def kind_of(error: BaseException) -> str:
+    """Say what was wrong by its kind alone: the text of another's error may hold a value."""
+    return "login refused" if isinstance(error, DatabaseRefusedError) else type(error).__name__
 
 
 @asynccontextmanager

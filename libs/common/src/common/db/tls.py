@@ -1,11 +1,11 @@
-"""Which certificates PostgreSQL is spoken to with: the variables that its own clients read."""
+"""Where PostgreSQL is and by which certificates it is spoken to: the variables that its own clients read."""
 
 import ssl
 from pathlib import Path
 from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from common.settings import SettingError, is_here, read_settings
 
@@ -16,7 +16,7 @@ _MAY_SAY = {"host", "port", "passfile", "target_session_attrs"}
 """What a URL may have besides: nothing that changes how the server is verified."""
 
 
-class TlsSettings(BaseSettings):
+class PostgresSettings(BaseSettings):
     """As PostgreSQL's manual has them; the drivers read them by themselves."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
@@ -31,6 +31,13 @@ class TlsSettings(BaseSettings):
     pghost: str = ""
     pghostaddr: str = ""
     pgservice: str = ""
+    pgport: str = "5432"
+
+
+def server_of(database_url: str) -> str:
+    """Return where the database is, as host:port, without who logs in; for whoever waits for it."""
+    url, settings = make_url(database_url), read_settings(PostgresSettings)
+    return f"{','.join(_hosts(url, settings)) or 'localhost'}:{url.port or settings.pgport}"
 
 
 def check_settings(url: URL) -> None:
@@ -38,7 +45,7 @@ def check_settings(url: URL) -> None:
 
     It is on this machine, or TLS will verify it by its name. Said before a login is sent.
     """
-    settings = read_settings(TlsSettings)
+    settings = read_settings(PostgresSettings)
     for name in ("pghostaddr", "pgservice"):
         if getattr(settings, name):
             raise SettingError(
@@ -57,7 +64,7 @@ def check_settings(url: URL) -> None:
     _check_files(settings)
 
 
-def _hosts(url: URL, settings: TlsSettings) -> list[str]:
+def _hosts(url: URL, settings: PostgresSettings) -> list[str]:
     """Return where the drivers look for the server: one after another, or none but the default."""
     told = url.query.get("host") or url.host or settings.pghost
     several = told.split(",") if isinstance(told, str) else told
@@ -69,7 +76,7 @@ def _is_near(host: str) -> bool:
     return host.startswith("/") or is_here(host.partition(":")[0]) or is_here(host)
 
 
-def _check_files(settings: TlsSettings) -> None:
+def _check_files(settings: PostgresSettings) -> None:
     """SettingError names a file that the drivers will want and cannot read.
 
     They tell of it in the words with which they tell of a server that is away.

@@ -28,11 +28,17 @@ async def livez() -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Ready means: the database answers. The bus is not asked: without it the service works on."""
+    """Ready means: the database answers. The bus is not asked: without it the service works on.
+
+    Nor is it less ready while the identity provider's keys are awaited, but it says so.
+    """
+    runtime = runtime_of(request)
     try:
-        await runtime_of(request).database.fetch(select(RelayLease.id).limit(1))
+        await runtime.database.fetch(select(RelayLease.id).limit(1))
     except OUTAGE:
         return JSONResponse({"status": "unavailable"}, status_code=503)
+    if not runtime.tokens.knows_keys():
+        return JSONResponse({"status": "ok", "keys": "awaited"})
     return JSONResponse({"status": "ok"})
 
 

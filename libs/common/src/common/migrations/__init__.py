@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from common.crash import crash
 from common.db.base import OUTAGE
 from common.db.head import folder_of
 from common.db.opening import is_sqlite
+from common.db.tls import server_of
 from common.migrations.rights import Rights, RightsSettings, grant
 from common.settings import EX_CONFIG, ServiceSettings, SettingError, read_settings
 from common.tables import CommonBase
@@ -88,15 +90,23 @@ def migrate_once(folder: Path, settings: type[ServiceSettings], rights: Rights) 
     except LockedDatabaseError:
         words = "a table was in use all the time; the database stands at the last whole step."
         code = 1
-    except (*OUTAGE, DBAPIError) as error:
+    except DBAPIError as error:
         # The kind alone: the text may hold a value.
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        state = getattr(cause, "sqlstate", None) or ""
-        words, code = f"not migrated: {type(cause).__name__} {state}".rstrip(), 1
+        state = getattr(error.orig, "sqlstate", None) or ""
+        words, code = f"not migrated: {type(error.orig).__name__} {state}".rstrip(), 1
+    except OUTAGE as error:
+        server = server_of(read_settings(settings).database_url)
+        kind = type(error).__name__
+        words = f"not migrated: no database at {server} (PRAG_DATABASE_URL): {kind}"
+        code = 1
     else:
         return
-    print(f"{settings.__module__.partition('.')[0]}: {words}", file=sys.stderr)  # noqa: T201
+    _tell(settings, words)
     sys.exit(code)
+
+
+def _tell(settings: type[ServiceSettings], words: str) -> None:
+    print(f"{settings.__module__.partition('.')[0]}: {words}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _migrate(folder: Path, settings: type[ServiceSettings], rights: Rights) -> None:
@@ -107,7 +117,7 @@ def _migrate(folder: Path, settings: type[ServiceSettings], rights: Rights) -> N
     from common.db.checks import wait_for  # noqa: PLC0415  its driver
 
     role = read_settings(RightsSettings).database_app_role
-    asyncio.run(wait_for(url, patience=WAIT_SECONDS))
+    asyncio.run(wait_for(url, patience=WAIT_SECONDS, tell=partial(_tell, settings)))
     upgrade(folder, url)
     grant(_sync_url(url), role, rights)
 

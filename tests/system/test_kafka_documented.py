@@ -1,0 +1,107 @@
+"""The commands of docs/operating.md on a real broker: one folder of secrets, from its making to a new password."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.bus.base import BusError
+from common.bus.kafka import KafkaBus, KafkaLogin
+from common.federation.mail import reader_of, topic_to
+from prag.kafka import rights
+from prag.serve import environment
+from tests.house import ROOT
+from tests.kafka import Broker, missing
+from tests.system.processes import PATIENCE, SERVICES, poll, prag
+
+pytestmark = [pytest.mark.system, pytest.mark.kafka]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker whose secrets are to be made, and that is not started yet."""
+    if lacking := missing():
+        pytest.skip(f"no Kafka: {lacking}")
+    made = Broker(tmp_path / "kafka")
+    made.passwords = tmp_path / "secrets"
+    yield made
+    made.end()
+
+
+def make_secrets(broker: Broker, *options: str) -> str:
+    command = [str(ROOT / "deploy" / "docker" / "secrets"), *options, str(broker.passwords)]
+    made = subprocess.run(  # noqa: S603
+        command, check=True, capture_output=True, text=True, timeout=PATIENCE
+    )
+    return made.stdout
+
+
+def provision(broker: Broker, folder: Path, *options: str) -> str:
+    bootstrap = ("--bootstrap", broker.address, "--passwords", str(folder))
+    done = prag("kafka", *bootstrap, *options, home=broker.home)
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+def is_let_in(login: KafkaLogin, reads: tuple[str, ...]) -> bool:
+    async def check() -> None:
+        await KafkaBus(login).check(reads=reads, writes=())
+
+    try:
+        asyncio.run(check())
+    except BusError:
+        return False
+    return True
+
+
+def of_the_file(broker: Broker, service: str) -> KafkaLogin:
+    """Return the login that deploy/country.ini has for a service; its folder is ours here."""
+    own = environment(ROOT / "deploy" / "country.ini", service, "worker")
+    file = Path(own["PRAG_KAFKA_PASSWORD_FILE"])
+    assert str(file.parent) == "/etc/prag/secrets"
+    return KafkaLogin(broker.address, own["PRAG_KAFKA_USER"], broker.passwords / file.name)
+
+
+def test_one_folder_of_secrets_serves_the_broker_its_provisioning_and_the_services(
+    broker: Broker,
+) -> None:
+    # Fails when one of the four calls a password otherwise than the others, or when a provisioning
+    # gives who has a password another one.
+    make_secrets(broker)
+    before = {file: file.read_bytes() for file in broker.passwords.glob("kafka_*")}
+    broker.start()
+
+    assert provision(broker, broker.passwords).endswith("ready\n")
+
+    assert {file: file.read_bytes() for file in broker.passwords.glob("kafka_*")} == before
+    for service in SERVICES:
+        assert is_let_in(of_the_file(broker, service), rights()[service].reads)
+
+    # A new password, as docs/operating.md says.
+    old = broker.home / "old"
+    broker.password_file("intake").rename(old)
+    told = provision(broker, broker.passwords)
+    assert "The cluster knows the user intake" in told
+    assert make_secrets(broker) == "made kafka_intake\n"
+    assert provision(broker, broker.passwords) == "ready\n"
+
+    reads = rights()["intake"].reads
+    assert is_let_in(of_the_file(broker, "intake"), reads)
+    poll(lambda: not is_let_in(KafkaLogin(broker.address, "intake", old), reads))
+
+
+def test_a_hub_outside_of_containers_is_made_by_its_three_commands(broker: Broker) -> None:
+    # Fails when the broker does not find what is made for it, or a country its password.
+    make_secrets(broker, "--hub", "localhost")
+    users, ca = broker.passwords / "users", broker.passwords / "ca.pem"
+    broker.ca_file, broker.wire = ca, f"localhost:{broker.port}"
+    broker.start()
+
+    done = provision(broker, users, "--ca-file", str(ca), "--hub", "RS,XK")
+
+    assert done.endswith("ready\n"), done
+    user = reader_of("RS")
+    login = KafkaLogin(broker.address, user, users / f"kafka_{user}", ca)
+    assert is_let_in(login, (topic_to("RS"),))
+    assert not is_let_in(login, (topic_to("XK"),))

@@ -1,0 +1,73 @@
+"""The server that deploy/docker/postgres starts: what docs/operating.md does with it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.processes import PATIENCE, poll
+from tests.system.shipped import Shipped, shipped
+
+pytestmark = [pytest.mark.system, pytest.mark.postgres]
+
+
+@pytest.fixture
+def server() -> Iterator[Shipped]:
+    with shipped() as made:
+        yield made
+
+
+def test_a_base_backup_is_made_and_put_back_with_what_came_after_it(server: Shipped) -> None:
+    # Fails when the server lets no backup be made, forgets the operator's settings at a start, or
+    # writes to a database that is still being put back.
+    kept, base = server.home / "wal", server.home / "base"
+    server.run("mkdir", str(kept))
+    server.more.write_text(f"archive_mode = on\narchive_command = 'cp %p {kept}/%f'\n")
+    server.start()
+    server.sql("CREATE TABLE word AS SELECT 'before' AS said")
+
+    server.done("pg_basebackup", "-D", str(base), "--checkpoint=fast")
+    server.done("pg_verifybackup", str(base))
+
+    server.sql("INSERT INTO word VALUES ('after')")
+    last = server.sql("SELECT pg_walfile_name(pg_switch_wal())")
+    poll((kept / last).exists)
+    server.stop()
+
+    server.done("mv", str(server.data), str(server.home / "lost"))
+    server.done("cp", "-a", str(base), str(server.data))
+    server.done("touch", str(server.data / "recovery.signal"))
+    with server.more.open("a") as more:
+        more.write(f"restore_command = 'cp {kept}/%f %p'\n")
+    server.start()
+
+    assert server.sql("SELECT said FROM word ORDER BY 1") == "after\nbefore"
+    assert server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())").startswith("00000002")
+
+
+def test_nobody_but_its_superuser_can_copy_it(server: Shipped) -> None:
+    # Fails when a service's login is enough to take all four databases away.
+    server.start()
+    words = (server.secrets / "prag_intake").read_text().rpartition(":")[2].strip()
+    login = f"host=127.0.0.1 user=prag_intake password={words} sslmode=require"
+
+    refused = server.run("pg_basebackup", "-D", str(server.home / "stolen"), "-d", login)
+
+    assert "no pg_hba.conf entry for replication connection" in refused.stderr
+    # The check of the check: as a service it is let in.
+    asked = server.run("psql", "-X", "-At", f"{login} dbname=prag_intake", "-c", "SELECT 1")
+    assert asked.stdout == "1\n"
+
+
+def test_a_first_start_that_fails_leaves_no_password_and_no_server_behind(server: Shipped) -> None:
+    # Fails when passwords lie in a temporary folder, or the next start meets a server of this one.
+    file = server.secrets / "prag_referral"
+    line = file.read_text()
+    file.write_text("")
+
+    assert server.begin().wait(PATIENCE) != 0
+
+    assert "no passwords for prag_referral_owner and prag_referral" in server.log
+    assert [*(server.home / "tmp").iterdir()] == []
+    assert not (server.data / "postmaster.pid").exists()
+    file.write_text(line)
+    server.start()

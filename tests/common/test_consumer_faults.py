@@ -217,6 +217,29 @@ async def test_what_waits_for_another_reader_of_the_group_is_no_silence(
         await idle
 
 
+async def test_who_was_never_given_a_share_while_records_wait_is_silent_too(
+    database: Database, bus: Bus, box: ServiceBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when only what it once held counts: a reader whom the group forgot would wait for ever.
+    class GivesNobodyAShare(DeafBus):
+        async def subscribe(
+            self, topics: Sequence[str], *, group: str, position_of: PositionOf
+        ) -> Subscription:
+            return await super().subscribe(topics, group=group, position_of=the_beginning)
+
+    async def the_beginning(_: str, __: int) -> int:
+        return 0
+
+    monkeypatch.setattr(consumer_module, "SILENCE_SECONDS", 0.0)
+    await bus.publish([record_of(event) for event in steps_of(GOOD, 1)])
+    forgetful = GivesNobodyAShare(bus)
+
+    with pytest.raises(SilenceError):
+        await asyncio.wait_for(Scene(database, box).consumer.run(forgetful), 30)
+
+    assert forgetful.subscribed == 3
+
+
 # --- the inbox's own statements fail (T8)
 
 

@@ -16,8 +16,8 @@ from common.http import idempotency
 from common.sealing import SubjectKeyRing
 from common.tables import AuditEntry, IdempotencyAnswer, OutboxMessage
 from common.unit import Unit
-from tests.common.things import Around, Thing
-from tests.common.tiny import Tiny
+from tests.common.things import ORGANISATION, Around, Thing
+from tests.common.tiny import OTHER_ROLE, ROLE, Tiny
 from tests.conftest import MASTER
 
 THINGS = "/v1/things"
@@ -153,16 +153,26 @@ async def test_two_bodies_at_once_under_one_key_have_one_effect(
 
 
 async def test_a_key_belongs_to_its_caller_and_path(tiny: Tiny, database: Database) -> None:
-    # Fails when the key alone is looked up: one caller would be given another's answer.
-    first = await tiny.post(THINGS, BODY, key="k")
-    other = tiny.issuer.token("SOCIAL_WORKER", clock.new_id(), "worker-8")
-    second = await tiny.post(THINGS, BODY, key="k", headers={"Authorization": f"Bearer {other}"})
-    third = await tiny.post(f"{THINGS}?validate_only=false", BODY, key="k")
+    # Fails when one caller is given another's answer: each part of who it is counts by itself.
+    token, here = tiny.issuer.token, ORGANISATION
+    callers = [
+        token(ROLE, here, "worker-7"),
+        token(ROLE, here, "worker-8"),
+        token(ROLE, clock.new_id(), "worker-7"),
+        token(OTHER_ROLE, here, "worker-7"),
+        token(ROLE, here, "worker-7", client_id="another-tool"),
+    ]
 
-    assert second.status_code == 201
-    assert first.json()["id"] != second.json()["id"]
-    assert third.status_code == 422
-    assert await effects(database) == (2, 2, 2)
+    answers = [
+        await tiny.post(THINGS, BODY, key="k", headers={"Authorization": f"Bearer {caller}"})
+        for caller in callers
+    ]
+    changed = await tiny.post(f"{THINGS}?validate_only=false", BODY, key="k")
+
+    assert [answer.status_code for answer in answers] == [201] * 5
+    assert len({answer.json()["id"] for answer in answers}) == 5
+    assert changed.status_code == 422
+    assert await effects(database) == (5, 5, 5)
 
 
 async def test_an_answer_is_kept_sealed_for_a_day(tiny: Tiny, database: Database) -> None:

@@ -9,11 +9,12 @@ from sqlalchemy import select
 from common import recovery
 from common.bus import Bus, BusError, LocalBus
 from common.db import Database
+from common.inbox import LostPartitionError
 from common.relay import Relay
 from common.sealing import ServiceBox
-from common.tables import AuditEntry, OutboxMessage
+from common.tables import AuditEntry, ConsumerPosition, OutboxMessage
 from tests.common.consuming import Scene
-from tests.common.things import TOPIC, counted, made, on_bus, trails
+from tests.common.things import TOPIC, counted, delivered, made, on_bus, steps_of, trails
 from tests.conftest import fixed_id
 
 
@@ -70,4 +71,24 @@ async def test_a_reader_of_a_lost_log_goes_on_only_when_it_is_told_to(
     assert set(await trails(database)) == {fixed_id(1), fixed_id(2)}
     [entry] = await database.fetch(select(AuditEntry).where(AuditEntry.action == "resume"))
     assert entry.object_ids == [f"{TOPIC}/0"]
+    await lost.close()
+
+
+async def test_a_reader_that_still_runs_while_its_position_is_moved_takes_nothing_more(
+    database: Database, bus: Bus, box: ServiceBox, tmp_path: Path
+) -> None:
+    # Fails when the epoch stays: the reader would move the position that was just put right.
+    await made(database, fixed_id(1), moves=3)
+    await published(database, bus)
+    scene = Scene(database, box)
+    await consumed(scene, bus, 4)
+    lost = LocalBus(tmp_path / "new.db")
+
+    assert await recovery.resume(database, lost, [TOPIC], service="test") == [(TOPIC, 0)]
+
+    [late, *_] = delivered(steps_of(fixed_id(2), 1))
+    with pytest.raises(LostPartitionError):
+        await scene.consumer.accept_all([late])
+    [position] = await database.fetch(select(ConsumerPosition.next_offset))
+    assert position.next_offset == 0
     await lost.close()

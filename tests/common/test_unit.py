@@ -177,6 +177,23 @@ async def test_the_callers_version_is_checked_when_the_row_is_shown(database: Da
         unit.shows(thing, 2)
 
 
+async def test_what_was_changed_since_the_callers_version_was_compared_is_not_changed_again(
+    database: Database,
+) -> None:
+    # Fails when a row that is read twice is changed on the version of the second reading.
+    await made(database, fixed_id(1))
+    slow = new_unit(database)
+    seen = await slow.find(select(Thing))
+    assert seen is not None
+    slow.shows(seen, 1)
+    quick = new_unit(database)
+    await move(quick, fixed_id(1))
+    await database.write(quick)
+
+    with pytest.raises(StaleError):
+        await move(slow, fixed_id(1))
+
+
 async def test_a_twin_of_an_aggregate_names_its_table(database: Database) -> None:
     # Fails when a broken key is reported as an error of the database.
     await made(database, fixed_id(1))

@@ -41,7 +41,8 @@ from tests.common.things import ORGANISATION, Thing, ThingMade, ThingMoved, make
 from tests.conftest import MASTER
 
 ROLE = "SOCIAL_WORKER"
-OWN = {ROLE: ["own"]}
+OTHER_ROLE = "NGO_CASE_MANAGER"
+OWN = {ROLE: ["own"], OTHER_ROLE: ["own"]}
 TABLE: dict[str, dict[str, list[str]] | str] = {
     "create_thing": OWN,
     "list_things": OWN,

@@ -122,6 +122,38 @@ def test_what_would_leak_or_lose_is_named_at_the_start(
         as_root(login, undone)
 
 
+LOUD = {
+    "log_error_verbosity": "verbose",
+    "log_min_error_statement": "error",
+    "log_statement": "all",
+    "log_min_duration_statement": "0",
+    "log_min_duration_sample": "0",
+    "log_transaction_sample_rate": "1",
+    "log_parameter_max_length_on_error": "-1",
+    "debug_print_parse": "on",
+    "debug_print_rewritten": "on",
+    "debug_print_plan": "on",
+    "auto_explain.log_min_duration": "0",
+    "pgaudit.log": "all",
+}
+"""By hand, so that one that is forgotten shows: each lets the server write values of rows down."""
+
+
+def test_every_setting_that_would_write_values_into_the_log_is_named(
+    country: Parts, login: Logins
+) -> None:
+    """Seeded: any of them out of QUIET."""
+    for name, value in LOUD.items():
+        as_root(login, f"ALTER ROLE {{role}} SET {name} = {{value}}", value=value)
+    try:
+        line = country.refusal(SERVICE)
+    finally:
+        for name in LOUD:
+            as_root(login, f"ALTER ROLE {{role}} RESET {name}")
+
+    assert [name for name in LOUD if f"{name} = " not in line] == []
+
+
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
 def test_a_server_that_would_lose_what_was_committed_is_refused(
     setting: str, country: Parts, login: Logins

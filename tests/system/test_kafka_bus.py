@@ -1,0 +1,111 @@
+"""What KafkaBus alone promises, on a real broker; what every bus does is in tests/common/test_bus.py."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import TopicPartition
+from prometheus_client import REGISTRY
+
+from common.bus import Delivery, Record
+from common.bus.kafka import KafkaBus, KafkaLogin
+from common.clock import new_id
+from prag.kafka import ADMIN
+from tests.kafka import Broker, make_topic
+
+pytestmark = [pytest.mark.system, pytest.mark.kafka]
+
+KEYS = [f"k{number}" for number in range(20)]
+_PRODUCER_AT = 43
+"""Where a batch of Kafka's log, in its second format, holds the number of its producer."""
+
+
+@pytest.fixture
+def topic(broker: Broker) -> str:
+    name = f"test.{new_id().hex}"
+    make_topic(broker, name)
+    return name
+
+
+@pytest.fixture
+async def bus(broker: Broker) -> AsyncIterator[KafkaBus]:
+    made = KafkaBus(KafkaLogin(broker.address, ADMIN, broker.passwords / ADMIN))
+    yield made
+    await made.close()
+
+
+async def the_beginning(_: str, __: int) -> int:
+    return 0
+
+
+async def test_the_broker_can_tell_what_a_producer_sends_twice(
+    bus: KafkaBus, broker: Broker, topic: str
+) -> None:
+    # Fails without idempotence: what a producer tries again by itself may overtake what it sent since.
+    await bus.publish([Record(topic, "a", b"1")])
+
+    logs = (broker.data / "log").glob(f"{topic}-*/*.log")
+    [batch] = [content for log in logs if (content := log.read_bytes())]
+    [producer] = struct.unpack_from(">q", batch, _PRODUCER_AT)
+    assert producer >= 0  # -1 is nobody
+
+
+async def test_a_partition_outside_its_log_rests_and_the_others_go_on(
+    bus: KafkaBus, topic: str
+) -> None:
+    """T19. Seeded: `pause` left out: the fetch fails, and with it every partition's."""
+    await bus.publish([Record(topic, key, key.encode()) for key in KEYS])
+    before = await read(bus, topic, len(KEYS))
+    lost = before[0].partition
+    others = sorted(each.value for each in before if each.partition != lost)
+    assert others
+
+    async def position_of(_: str, partition: int) -> int:
+        return 1000 if partition == lost else 0
+
+    group = f"test-{new_id()}"
+    subscription = await bus.subscribe([topic], group=group, position_of=position_of)
+    found: list[bytes] = []
+    async with asyncio.timeout(30):
+        while len(found) < len(others):
+            found += [each.value for each in await subscription.poll()]
+        await bus.publish([Record(topic, key, key.encode()) for key in KEYS])
+        while len(found) < 2 * len(others):
+            found += [each.value for each in await subscription.poll()]
+    await subscription.close()
+
+    assert sorted(found) == sorted(others * 2)
+    place = {"service": group, "topic": topic, "partition": str(lost)}
+    assert REGISTRY.get_sample_value("prag_consumer_outside_log", place) == 1
+
+
+async def read(bus: KafkaBus, topic: str, count: int) -> list[Delivery]:
+    subscription = await bus.subscribe([topic], group=f"test-{new_id()}", position_of=the_beginning)
+    found: list[Delivery] = []
+    async with asyncio.timeout(30):
+        while len(found) < count:
+            found += await subscription.poll()
+    await subscription.close()
+    return found
+
+
+async def test_a_partition_is_given_up_only_when_what_was_handed_out_is_taken(
+    bus: KafkaBus, topic: str
+) -> None:
+    # Fails when the next reader begins while this one still writes: each event would be tried twice.
+    await bus.publish([Record(topic, "a", b"1")])
+    subscription = await bus.subscribe([topic], group=f"test-{new_id()}", position_of=the_beginning)
+    found: list[Delivery] = []
+    async with asyncio.timeout(30):
+        while not found:
+            found += await subscription.poll()
+
+    held = {TopicPartition(topic, found[0].partition)}
+    revoking = asyncio.create_task(subscription.listener.on_partitions_revoked(held))
+    await bus.bounds([topic])  # a question to the broker and its answer: it could have ended
+    assert not revoking.done()
+    await subscription.poll(seconds=0)
+
+    await asyncio.wait_for(revoking, 30)
+    await subscription.close()

@@ -124,6 +124,20 @@ async def test_what_was_sealed_opens_no_more_with_anything_this_service_still_ha
     assert open_identity(restored, copied, ["given_name"])["given_name"]["value"] == "Милица"
 
 
+async def test_codes_that_nobody_here_knows_go_as_well(small: Crossing) -> None:
+    # Fails when they stay: of a local code only the country that made it knows what it tells of her.
+    there = small.there
+    await there.reach("ACCEPTED")
+    assert await there.hear(received(sealed(FACTS | {"sex": "X_LOCAL"}))) == ["applied"]
+    [before] = await there.kit.rows(select(CaseOrigin))
+    assert before.unmapped != {}
+
+    await there.reach("CONSENT_WITHDRAWN")
+
+    [origin] = await there.kit.rows(select(CaseOrigin))
+    assert (origin.exploitation_types, origin.unmapped) == ([], {})
+
+
 async def test_whoever_took_the_case_over_keeps_it(crossing: Crossing) -> None:
     """After HANDED_OVER a withdrawal in the other country changes nothing here.
 

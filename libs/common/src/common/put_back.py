@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import String, func, literal_column, select
 
-from common.db.base import OUTAGE, Database, unit_of
+from common.db.base import OUTAGE, Database, OutageError, unit_of
 from common.db.opening import is_sqlite
 from common.runtime import Runtime
 from common.tables import AuditLink
@@ -25,10 +25,12 @@ logger = structlog.get_logger(__name__)
 COPY = "copy"
 """The sign in a copy that was made to be put back."""
 _FILE = "file"
+# The timeline by what is written now: the last checkpoint's is the old one for minutes after a promotion.
 _SERVER = (
-    "SELECT c.system_identifier || '/' || k.timeline_id || '/' || d.oid "
-    "FROM pg_control_system() AS c, pg_control_checkpoint() AS k, pg_database AS d "
-    "WHERE d.datname = current_database()"
+    "SELECT CASE WHEN NOT pg_is_in_recovery() THEN c.system_identifier || '/' || "
+    "CAST(CAST('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS bit(32)) AS int) "
+    "|| '/' || d.oid END "
+    "FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database()"
 )
 _TAIL_BYTES = 4096
 _MOST_SECONDS = 10.0
@@ -74,11 +76,16 @@ async def at_start(
 
 
 async def sign_of(database: Database, url: str) -> str:
-    """Return what tells this database from one that was put back in its place."""
+    """Return what tells this database from one that was put back in its place.
+
+    OutageError while the server recovers: what it will be is not known before its end.
+    """
     if is_sqlite(url):
         return _FILE
     sign = literal_column(f"({_SERVER})", String).label("sign")
     [row] = await database.fetch(select(sign))
+    if row.sign is None:
+        raise OutageError
     return str(row.sign)
 
 

@@ -71,19 +71,24 @@ async def take_answer(
 
 
 def _ours(given: GivenBack, peer: str, own: str, signer: FindSigner) -> list[SignedStatement]:
-    """Return the statements in their order, without what this country did not sign for this peer."""
-    return sorted(
+    """Return the statements in their order, without what this country did not sign for this peer.
+
+    The rest of the answer counts all the same; the log names who gave back what is not ours.
+    """
+    ours = sorted(
         (
             signed
             for signed in given.statements
             if (signed.statement.author, signed.statement.peer) == (own, peer)
             and signed.statement.referral_id == given.referral_id
             and signed.statement.kind not in OUTSIDE
-            and signed.statement.number > 0
             and signed.holds(signer)
         ),
         key=lambda signed: signed.statement.number,
     )
+    if len(ours) < len(given.statements):
+        logger.error("rejoin.not_ours", subject=str(given.referral_id), country=peer)
+    return ours
 
 
 async def _take_again(

@@ -3,6 +3,10 @@
 The time is made up, the letters are not: each is written by the product's own commands, sealed under
 its referral's key, signed, sealed to the other country and taken there. `--letters 50000` is the whole
 of what is promised (`make chaos-full`); without it there are some hundred, to be quick.
+
+The memory that is measured is this test's own process: both countries' code, the embedded log as the
+hub (LocalBus, no Kafka) and the test itself, on PostgreSQL. With some hundred letters the bound on its
+growth would notice little; what the whole number shows is that what waits is not read all at once.
 """
 
 import json

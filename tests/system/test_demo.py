@@ -3,13 +3,17 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from common.federation.peers import read_peers
+from prag import hub
 from prag.demo import telling
 from prag.demo.country import StoryError
 from prag.demo.story import Story
+from tests.system.trying import letters_in, opened
 
 pytestmark = pytest.mark.system
 
@@ -36,6 +40,20 @@ def test_every_step_of_the_story_holds_and_the_figure_changes(tmp_path: Path) ->
         *("service", "notice", "case", "referral", "plan"),
         *("crossing", "crossing_case", "case_abroad"),
     }
+    _assert_only_the_countries_open_their_letters(tmp_path / "demo")
+
+
+def _assert_only_the_countries_open_their_letters(left: Path) -> None:
+    """S3. Seeded: a country's keys, or a master key and what it seals, in the hub's folder."""
+    letters = letters_in(left / "hub" / hub.LOG)
+    to = Counter(json.loads(letter)["recipient"] for letter in letters)
+    signer = {code: read_peers(left / code / "peers").directory.signer for code in ("rs", "xk")}
+
+    assert to.keys() == {"RS", "XK"}
+    # The same trial opens each country's own letters with what lies in its folder.
+    assert opened(letters, left / "xk", signer["xk"]) == to["XK"]
+    assert opened(letters, left / "rs", signer["rs"]) == to["RS"]
+    assert [opened(letters, left / "hub", each) for each in signer.values()] == [0, 0]
 
 
 def test_a_step_that_does_not_hold_ends_the_story_with_exit_code_1(

@@ -30,7 +30,7 @@ def topic(broker: Broker) -> str:
 
 @pytest.fixture
 async def bus(broker: Broker) -> AsyncIterator[KafkaBus]:
-    made = KafkaBus(KafkaLogin(broker.address, ADMIN, broker.passwords / ADMIN))
+    made = KafkaBus(KafkaLogin(broker.address, ADMIN, broker.password_file(ADMIN)))
     yield made
     await made.close()
 

@@ -50,6 +50,8 @@ from prag.manifest import SERVICES, TIME_ZONES, TroubleError
 ADMIN = "admin"
 BROKER = "broker"
 _SECONDS = 15.0
+_UP_SECONDS = 60.0
+"""What a broker that was started a moment ago may take to answer."""
 _KNOWN_SECONDS = 60.0
 """What a broker may take to hear of its users and their rights."""
 _ENOUGH = 3
@@ -147,6 +149,7 @@ def provision(
     _check(KafkaLogin(bootstrap, ADMIN, password_file(passwords, ADMIN), ca_file))
     client = admin(bootstrap, password, ca_file=ca_file)
     try:
+        client.list_topics(timeout=_UP_SECONDS)
         if is_country:
             _refuse_strange(all_users(client) & set(wanted), passwords)
         done = _make_topics(client, wanted, replication)

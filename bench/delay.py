@@ -22,7 +22,7 @@ from bench.creating import BODY, headers
 from bench.postgres import Intake
 from bench.processes import Server
 from bench.table import Row, Series
-from common.bus.kafka import KafkaLogin
+from common.bus.kafka_login import KafkaLogin
 from common.clock import new_id
 from tests.conftest import PostgresUrls
 from tests.kafka import Broker

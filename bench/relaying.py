@@ -19,7 +19,8 @@ from bench.load import LoadProcess
 from bench.postgres import Intake
 from bench.table import Row, Series
 from common.bus import Record
-from common.bus.kafka import KafkaBus, KafkaLogin
+from common.bus.kafka import KafkaBus
+from common.bus.kafka_login import KafkaLogin
 from common.db.caller import CALLER, SERVICE
 from common.relay import BATCH, Relay
 from tests.conftest import PostgresUrls

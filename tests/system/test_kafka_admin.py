@@ -20,7 +20,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from common.bus.kafka import KafkaBus, KafkaLogin
+from common.bus.kafka import KafkaBus
+from common.bus.kafka_login import KafkaLogin
 from common.federation.envelope import MAX_AGE
 from common.federation.mail import reader_of, topic_to
 from prag import kafka

@@ -9,7 +9,8 @@ from aiokafka import TopicPartition
 from prometheus_client import REGISTRY
 
 from common.bus import Delivery, Record
-from common.bus.kafka import KafkaBus, KafkaLogin
+from common.bus.kafka import KafkaBus
+from common.bus.kafka_login import KafkaLogin
 from common.clock import new_id
 from prag.kafka import ADMIN
 from tests.kafka import Broker, make_topic

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.bus.base import BusError
-from common.bus.kafka import KafkaBus, KafkaLogin
+from common.bus.kafka import KafkaBus
+from common.bus.kafka_login import KafkaLogin
 from common.federation.mail import reader_of, topic_to
 from prag.kafka import rights
 from prag.serve import environment

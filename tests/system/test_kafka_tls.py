@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.bus.base import Bus, BusRefusedError, Record
-from common.bus.kafka import KafkaBus, KafkaLogin
+from common.bus.kafka import KafkaBus
+from common.bus.kafka_login import KafkaLogin
 from common.settings import EX_CONFIG
 from prag.kafka import ADMIN
 from prag.manifest import TroubleError

@@ -38,7 +38,8 @@ from confluent_kafka.admin import (
 
 from common import contracts
 from common.bus.base import PARTITIONS, BusError, BusRefusedError
-from common.bus.kafka import KafkaBus, KafkaLogin
+from common.bus.kafka import KafkaBus
+from common.bus.kafka_login import KafkaLogin
 from common.clock import monotonic
 from common.consumer import topics_of, with_audit_heads
 from common.contracts.referral import PackageReceived

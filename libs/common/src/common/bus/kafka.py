@@ -7,12 +7,9 @@ transactions: what is sent twice is dropped by the consumers' inboxes.
 
 import asyncio
 import re
-import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,13 +19,11 @@ from aiokafka import (
     ConsumerRebalanceListener,
     TopicPartition,
 )
-from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
-    AuthenticationFailedError,
     GroupAuthorizationFailedError,
     KafkaError,
     NoOffsetForPartitionError,
-    SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
 from aiokafka.partitioner import DefaultPartitioner
@@ -42,6 +37,7 @@ from common.bus.base import (
     Record,
     Waiting,
 )
+from common.bus.kafka_login import REQUEST_MS, KafkaLogin
 from common.bus.kafka_rights import check_rights, hosts_of, lacks
 from common.settings import is_here
 from common.telemetry import BUS_OUTSIDE_LOG, PRODUCER_REBUILDS
@@ -50,7 +46,6 @@ logger = structlog.get_logger(__name__)
 
 SEND_SECONDS = 15.0
 _CLOSE_SECONDS = 5.0
-_REQUEST_MS = 10_000
 _MOST_BYTES = 1024 * 1024
 _BATCH_BYTES = 256 * 1024
 """What goes to a partition at once: all that the relay hands over, where aiokafka's 16 KB are many turns."""
@@ -59,57 +54,6 @@ _partition = DefaultPartitioner()
 """By the key alone, and to the partition to which every Kafka client sends that key."""
 _NAME = re.compile(r"'([a-z][a-z.-]*)'")
 """A topic or a group, as it stands in what an error was made of."""
-
-
-@dataclass(frozen=True, slots=True)
-class KafkaLogin:
-    """Where a cluster is and as whom this service speaks to it.
-
-    Without `ca_file` the connection is not encrypted, which is refused but on a loopback address.
-    """
-
-    bootstrap: str
-    user: str
-    password_file: Path
-    ca_file: Path | None = None
-
-    def options(self) -> dict[str, Any]:
-        """Return what aiokafka's clients need; BusRefusedError names the setting that is wrong."""
-        try:
-            password = self.password_file.read_text().strip()
-        except (OSError, ValueError):
-            raise BusRefusedError("PRAG_KAFKA_PASSWORD_FILE", "cannot be read") from None
-        return {
-            "bootstrap_servers": self.bootstrap,
-            "client_id": self.user,
-            "request_timeout_ms": _REQUEST_MS,
-            "security_protocol": "SASL_SSL" if self.ca_file else "SASL_PLAINTEXT",
-            "ssl_context": self._context(),
-            "sasl_mechanism": "SCRAM-SHA-512",
-            "sasl_plain_username": self.user,
-            "sasl_plain_password": password,
-        }
-
-    def addresses(self) -> list[tuple[str, int]]:
-        try:
-            pairs = [address.rpartition(":") for address in self.bootstrap.split(",")]
-            return [(host, int(port)) for host, _, port in pairs if host]
-        except ValueError:
-            raise BusRefusedError("PRAG_KAFKA_BOOTSTRAP", "must be host:port,host:port") from None
-
-    def _context(self) -> ssl.SSLContext | None:
-        if self.ca_file is None:
-            if all(is_here(host) for host, _ in self.addresses()):
-                return None
-            raise BusRefusedError(
-                "PRAG_KAFKA_CA_FILE", "is needed: only a loopback address is spoken to in the clear"
-            )
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError):
-            raise BusRefusedError("PRAG_KAFKA_CA_FILE", "holds no readable certificate") from None
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        return context
 
 
 class KafkaBus:
@@ -205,7 +149,7 @@ class KafkaBus:
 
     async def _connect(self) -> AIOKafkaConnection:
         """Give a connection to a broker; refused if in the clear a client would be sent elsewhere."""
-        broker = await self._reach()
+        broker = await self._login.reach()
         if self._login.ca_file is None:
             try:
                 with _failures():
@@ -214,31 +158,6 @@ class KafkaBus:
                 broker.close()
                 raise
         return broker
-
-    async def _reach(self) -> AIOKafkaConnection:
-        """Tell a wrong password from a broker that is away; the clients' own start cannot."""
-        plain = {k: v for k, v in self._login.options().items() if k != "bootstrap_servers"}
-        last: Exception | None = None
-        for host, port in self._login.addresses():
-            try:
-                return await create_conn(host, port, **plain)
-            except (AuthenticationFailedError, SaslAuthenticationFailed):
-                raise BusRefusedError(
-                    "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE", "were not accepted"
-                ) from None
-            except ssl.SSLCertVerificationError:
-                raise BusRefusedError(
-                    "PRAG_KAFKA_CA_FILE",
-                    "did not issue the broker's certificate, or that is for another host than "
-                    "PRAG_KAFKA_BOOTSTRAP names, or it has expired",
-                ) from None
-            except ssl.SSLError:
-                raise BusRefusedError(
-                    "PRAG_KAFKA_BOOTSTRAP", "leads to a broker that does not speak TLS 1.3"
-                ) from None
-            except (KafkaError, OSError) as error:
-                last = error
-        raise BusError(type(last).__name__) from last
 
     async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -321,7 +240,7 @@ class KafkaSubscription:
         self._at_rest.set()
         try:
             with _failures():
-                async with asyncio.timeout(seconds + _REQUEST_MS / 1000):
+                async with asyncio.timeout(seconds + REQUEST_MS / 1000):
                     found = await self._consumer.getmany(
                         timeout_ms=int(seconds * 1000), max_records=limit
                     )
@@ -344,7 +263,7 @@ class KafkaSubscription:
     async def rest(self) -> None:
         """Wait until what was handed out is taken to its end; a while only, for others wait too."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_REQUEST_MS / 1000):
+            async with asyncio.timeout(REQUEST_MS / 1000):
                 await self._at_rest.wait()
 
     async def begin(self, parts: Collection[TopicPartition]) -> None:

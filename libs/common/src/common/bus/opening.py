@@ -30,7 +30,8 @@ class _Kafka:
 
     @cached_property
     def _bus(self) -> Bus:
-        from common.bus.kafka import KafkaBus, KafkaLogin  # noqa: PLC0415
+        from common.bus.kafka import KafkaBus  # noqa: PLC0415
+        from common.bus.kafka_login import KafkaLogin  # noqa: PLC0415
 
         user, _, bootstrap = self._url.netloc.rpartition("@")
         files = {name: Path(values[0]) for name, values in parse_qs(self._url.query).items()}

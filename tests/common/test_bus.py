@@ -226,80 +226,6 @@ async def test_two_processes_append_while_a_third_reads(
     assert await subscription.poll(seconds=0) == []
 
 
-# --- the embedded log alone
-
-
-async def test_a_reader_is_woken_by_the_append_itself(
-    opened: Bus, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Fails when a waiting reader only looks again after its pause, here a minute.
-    monkeypatch.setattr(local_module, "_POLL_SECONDS", 60.0)
-    subscription = await subscribed(opened, topic)
-
-    for number in range(10):
-        waiting = asyncio.create_task(subscription.poll(seconds=60))
-        # Answered after the poll's own look at the log, which found nothing: now it waits.
-        await (await subscribed(opened, topic, positions={0: number})).poll(seconds=0)
-        await opened.publish(records(topic, "a", [number]))
-        found = await asyncio.wait_for(waiting, 30)
-        assert [delivery.value for delivery in found] == [f"a:{number}".encode()]
-
-
-async def test_a_batch_is_in_the_log_whole_or_not_at_all(tmp_path: Path, topic: str) -> None:
-    # Fails when records are appended one transaction each, or a failed one is left open.
-    bus = LocalBus(tmp_path / "bus.db")
-    await bus.publish(records(topic, "a", [0]))
-    await bus._run(lambda log: log.execute("PRAGMA max_page_count=4"))
-
-    with pytest.raises(BusError):
-        await bus.publish([*records(topic, "a", [1]), Record(topic, "a", bytes(100_000))])
-
-    await bus._run(lambda log: log.execute("PRAGMA max_page_count=100000"))
-    assert by_key(await read(await subscribed(bus, topic), 1)) == {"a": [0]}
-    await bus.publish(records(topic, "a", [1]))
-    assert by_key(await read(await subscribed(bus, topic), 2)) == {"a": [0, 1]}
-    await bus.close()
-
-
-async def test_a_log_that_cannot_be_opened_is_an_outage_and_then_is_opened(
-    tmp_path: Path, topic: str
-) -> None:
-    # Fails when the error of opening is not a BusError: it would end the worker.
-    bus = LocalBus(tmp_path / "later" / "bus.db")
-    with pytest.raises(BusError):
-        await bus.publish(records(topic, "a", [0]))
-    (tmp_path / "later").mkdir()
-    (tmp_path / "later" / "bus.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(BusError):
-        await bus.publish(records(topic, "a", [0]))
-    (tmp_path / "later" / "bus.db").unlink()
-
-    await bus.publish(records(topic, "a", [0]))
-
-    assert by_key(await read(await subscribed(bus, topic), 1)) == {"a": [0]}
-    await bus.close()
-
-
-async def test_a_log_another_process_holds_is_an_outage(
-    tmp_path: Path, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Fails when "database is locked" is not a BusError.
-    bus = LocalBus(tmp_path / "bus.db")
-    await bus.publish(records(topic, "a", [0]))
-    await bus._run(lambda log: log.execute("PRAGMA busy_timeout=1"))
-    other = sqlite3.connect(tmp_path / "bus.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-
-    with pytest.raises(BusError):
-        await bus.publish(records(topic, "a", [1]))
-
-    other.execute("ROLLBACK")
-    await bus.publish(records(topic, "a", [1]))
-    assert by_key(await read(await subscribed(bus, topic), 2)) == {"a": [0, 1]}
-    other.close()
-    await bus.close()
-
-
 async def test_a_position_beyond_the_log_is_refused(opened: Bus, topic: str) -> None:
     # T19. Fails when a log that was put back is read on from where it once was: events are skipped.
     await opened.publish(records(topic, "a", range(3)))
@@ -359,4 +285,78 @@ async def test_what_waits_is_told_by_partition_without_being_read(
     assert (before.count, before.first) == (5, b"a:0")
     assert (behind.count, behind.first, behind.partition) == (3, b"a:2", seen.partition)
     assert await waiting() == []
+    await bus.close()
+
+
+# --- the embedded log alone
+
+TOPIC = "test.local"
+
+
+async def test_a_reader_is_woken_by_the_append_itself(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when a waiting reader only looks again after its pause, here a minute.
+    monkeypatch.setattr(local_module, "_POLL_SECONDS", 60.0)
+    subscription = await subscribed(bus, TOPIC)
+
+    for number in range(10):
+        waiting = asyncio.create_task(subscription.poll(seconds=60))
+        # Answered after the poll's own look at the log, which found nothing: now it waits.
+        await (await subscribed(bus, TOPIC, positions={0: number})).poll(seconds=0)
+        await bus.publish(records(TOPIC, "a", [number]))
+        found = await asyncio.wait_for(waiting, 30)
+        assert [delivery.value for delivery in found] == [f"a:{number}".encode()]
+
+
+async def test_a_batch_is_in_the_log_whole_or_not_at_all(tmp_path: Path) -> None:
+    # Fails when records are appended one transaction each, or a failed one is left open.
+    bus = LocalBus(tmp_path / "bus.db")
+    await bus.publish(records(TOPIC, "a", [0]))
+    await bus._run(lambda log: log.execute("PRAGMA max_page_count=4"))
+
+    with pytest.raises(BusError):
+        await bus.publish([*records(TOPIC, "a", [1]), Record(TOPIC, "a", bytes(100_000))])
+
+    await bus._run(lambda log: log.execute("PRAGMA max_page_count=100000"))
+    assert by_key(await read(await subscribed(bus, TOPIC), 1)) == {"a": [0]}
+    await bus.publish(records(TOPIC, "a", [1]))
+    assert by_key(await read(await subscribed(bus, TOPIC), 2)) == {"a": [0, 1]}
+    await bus.close()
+
+
+async def test_a_log_that_cannot_be_opened_is_an_outage_and_then_is_opened(tmp_path: Path) -> None:
+    # Fails when the error of opening is not a BusError: it would end the worker.
+    bus = LocalBus(tmp_path / "later" / "bus.db")
+    with pytest.raises(BusError):
+        await bus.publish(records(TOPIC, "a", [0]))
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "bus.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(BusError):
+        await bus.publish(records(TOPIC, "a", [0]))
+    (tmp_path / "later" / "bus.db").unlink()
+
+    await bus.publish(records(TOPIC, "a", [0]))
+
+    assert by_key(await read(await subscribed(bus, TOPIC), 1)) == {"a": [0]}
+    await bus.close()
+
+
+async def test_a_log_another_process_holds_is_an_outage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when "database is locked" is not a BusError.
+    bus = LocalBus(tmp_path / "bus.db")
+    await bus.publish(records(TOPIC, "a", [0]))
+    await bus._run(lambda log: log.execute("PRAGMA busy_timeout=1"))
+    other = sqlite3.connect(tmp_path / "bus.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(BusError):
+        await bus.publish(records(TOPIC, "a", [1]))
+
+    other.execute("ROLLBACK")
+    await bus.publish(records(TOPIC, "a", [1]))
+    assert by_key(await read(await subscribed(bus, TOPIC), 2)) == {"a": [0, 1]}
+    other.close()
     await bus.close()

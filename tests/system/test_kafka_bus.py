@@ -1,6 +1,7 @@
 """What KafkaBus alone promises, on a real broker; what every bus does is in tests/common/test_bus.py."""
 
 import asyncio
+import signal
 import struct
 from collections.abc import AsyncIterator
 
@@ -8,7 +9,8 @@ import pytest
 from aiokafka import TopicPartition
 from prometheus_client import REGISTRY
 
-from common.bus import Delivery, Record
+from common.bus import BusError, Delivery, Record
+from common.bus import kafka as kafka_module
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
 from common.clock import new_id
@@ -17,6 +19,7 @@ from tests.kafka import Broker, make_topic
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka]
 
+TOPIC = "test.given-up"
 KEYS = [f"k{number}" for number in range(20)]
 _PRODUCER_AT = 43
 """Where a batch of Kafka's log, in its second format, holds the number of its producer."""
@@ -110,3 +113,24 @@ async def test_a_partition_is_given_up_only_when_what_was_handed_out_is_taken(
 
     await asyncio.wait_for(revoking, 30)
     await subscription.close()
+
+
+async def test_a_broker_that_says_nothing_is_given_up_after_the_deadline(
+    cluster: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T4. Seeded: no deadline around the send: the client's own, where it has any, are not counted on."""
+    make_topic(cluster, TOPIC)
+    bus = KafkaBus(KafkaLogin(cluster.address, ADMIN, cluster.passwords / ADMIN))
+    await bus.publish([Record(TOPIC, "a", b"1")])
+    monkeypatch.setattr(kafka_module, "SEND_SECONDS", 0.5)
+    cluster.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(BusError) as given_up:
+            async with asyncio.timeout(30):
+                await bus.publish([Record(TOPIC, "a", b"2")])
+    finally:
+        cluster.process.send_signal(signal.SIGCONT)
+
+    # By ours: what the client raises by itself is a KafkaError.
+    assert isinstance(given_up.value.__cause__, TimeoutError)
+    await bus.close()

@@ -120,7 +120,7 @@ async def test_a_broker_that_says_nothing_is_given_up_after_the_deadline(
 ) -> None:
     """T4. Seeded: no deadline around the send: the client's own, where it has any, are not counted on."""
     make_topic(cluster, TOPIC)
-    bus = KafkaBus(KafkaLogin(cluster.address, ADMIN, cluster.passwords / ADMIN))
+    bus = KafkaBus(KafkaLogin(cluster.address, ADMIN, cluster.password_file(ADMIN)))
     await bus.publish([Record(TOPIC, "a", b"1")])
     monkeypatch.setattr(kafka_module, "SEND_SECONDS", 0.5)
     cluster.process.send_signal(signal.SIGSTOP)

@@ -44,7 +44,8 @@ ORGANISATION = {
 def country(tmp_path: Path, postgres_urls: PostgresUrls, cluster: Broker) -> Iterator[Parts]:
     """Referral alone, whose country's cluster is the hub as well."""
     cluster.provision(hub_of=(HERE, ABROAD))
-    parts = Parts(tmp_path, postgres_urls, cluster, services=("referral",), hub=cluster)
+    parts = Parts(tmp_path / HERE, postgres_urls, cluster, services=("referral",), hub=cluster)
+    peer.init(parts.place, tmp_path / "root")
     yield parts
     parts.close()
 
@@ -107,7 +108,6 @@ def test_a_country_the_hub_does_not_serve_keeps_no_letter_to_the_others(
     The letters here are the rolls that each peer is sent at the start.
     """
     away = tmp_path_factory.mktemp("away")
-    peer.init(country.place, away / "root")
     for code in (UNSERVED, ABROAD):
         folder = away / "keys" / code
         folder.mkdir(parents=True)

@@ -339,7 +339,7 @@ def _require_fingerprint(descriptor: Descriptor, said: str | None, *, is_known: 
     wrong = "That is not its fingerprint. " if said is not None else ""
     raise TroubleError(
         f"{begin}{wrong}Ask {descriptor.country} in person whether its fingerprint is "
-        f'{descriptor.fingerprint}; if so, the same command with --fingerprint "{descriptor.fingerprint}"'
+        f'{descriptor.fingerprint}; if so, the same command with --fingerprint "…"'
     )
 
 

@@ -1,13 +1,12 @@
 """What the process takes from the machine at its start: the signals that end it and four ports."""
 
-import errno
 import signal
 import socket
 
+from common import ports
 from prag.manifest import SERVICES, TroubleError
 
 HOST = "127.0.0.1"
-_BACKLOG = 2048
 
 
 class StopSignal:
@@ -47,26 +46,11 @@ class Ports:
 
 def listen(host: str, port: int, service: str, *, by: str) -> socket.socket:
     """Take a port; TroubleError says who has it, and by what (`by`) another one is chosen."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    held = socket.socket(family, socket.SOCK_STREAM)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        held.bind((host, port))
-        # Two programs may bind one port as long as neither listens.
-        held.listen(_BACKLOG)
-    except OSError as error:
-        held.close()
-        if isinstance(error, PermissionError):
-            raise TroubleError(
-                f"Port {port} ({service}) is not open to ordinary users. Choose others with {by}."
-            ) from None
-        if error.errno != errno.EADDRINUSE:
-            raise TroubleError(
-                f"{service} cannot listen on {host}: it is no address of this machine."
-            ) from None
+        return ports.listen(host, port)
+    except ports.AddressError as error:
+        raise TroubleError(f"{service} cannot listen on {host}: it {error}.") from None
+    except ports.PortError as error:
         raise TroubleError(
-            f"Port {port} ({service}) is taken by another program. End that program, "
-            f"or choose other ports with {by}."
+            f"Port {port} ({service}) {error}. Choose other ports with {by}."
         ) from None
-    held.settimeout(0)
-    return held

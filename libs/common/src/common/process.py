@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
 import sys
@@ -32,6 +31,7 @@ from common.db.tls import server_of
 from common.federation.peers import check_own_keys
 from common.inbox import Handlers
 from common.key_mark import check_master_key
+from common.ports import AddressError, PortError, listen
 from common.runtime import Runtime, open_runtime
 from common.settings import (
     EX_CONFIG,
@@ -50,8 +50,6 @@ Begin = Callable[[Runtime], Awaitable[None]]
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
 
-
-_BACKLOG = 2048
 
 HEAD_SECONDS = 30
 """How long a connection may take until a request's head is there; then it is closed."""
@@ -221,22 +219,11 @@ def serve_forever(
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port; uvicorn would only log that something was wrong."""
     try:
-        return socket.create_server(
-            (host, port),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=_BACKLOG,
-        )
-    except PermissionError:
-        words = f"PRAG_PORT_BASE: port {port} is not open to ordinary users"
-    except OverflowError:
-        words = f"PRAG_PORT_BASE: there is no port {port}"
-    except OSError as error:
-        words = (
-            f"PRAG_PORT_BASE: port {port} is taken by another program"
-            if error.errno == errno.EADDRINUSE
-            else "PRAG_HOST is no address of this machine"
-        )
-    raise SettingError(words)
+        return listen(host, port)
+    except AddressError as error:
+        raise SettingError(f"PRAG_HOST {error}") from None
+    except PortError as error:
+        raise SettingError(f"PRAG_PORT_BASE: port {port} {error}") from None
 
 
 async def _as_service(act: Awaitable[None]) -> None:

@@ -31,8 +31,8 @@ the same bytes as body, nothing happens twice; within {repeated} minutes it gets
 An id that you choose is the id of one record of that service, of whatever kind: give each its own.
 A change of a record names the version it was decided on: `If-Match` with the `ETag` last read, quotes
 included; 412 means that it has changed since: read it again, decide again. What the service hears, of a
-consent or from another country (receipts, answers, a package that was taken), raises a version too, so
-each step of a referral needs that. With `validate_only=true` everything is checked and nothing is written.
+consent or from another country (receipts, answers, a package that was taken), raises a version too: read
+a referral before each of its steps. With `validate_only=true` everything is checked and nothing is written.
 
 **Reading.** Lists come in pages, newest first; `next` leads on, null on the last, and is good for
 that list with those filters only. `GET /v1/changes` gives the events that concern the caller's
@@ -40,10 +40,11 @@ organisation, the same as on the bus (events.asyncapi.json); one cursor per serv
 It is open to {feed}.
 
 **Errors** are RFC 9457 problems (`application/problem+json`). Decide by `code`; problem-codes.json,
-beside this file, lists each with its status, its sentence and the members it may bring along; one with `of_a_field` stands in the
-`errors` of a problem and not by itself, and says there where it belongs. `detail` is a sentence in the language asked for by
-Accept-Language: {languages}; `sr` alone is answered in Latin script. 503 comes with `Retry-After`; nothing was changed
-then. Give us the `Trace-Id` of an answer when you ask about it.
+beside this file, lists each with its status, its sentence and the members it may bring along; one with
+`of_a_field` stands in the `errors` of a problem and not by itself, and says there where it belongs.
+`detail` is a sentence in the language asked for by Accept-Language: {languages}; `sr` alone is answered
+in Latin script. 503 comes with `Retry-After`; nothing was changed then. Give us the `Trace-Id` of an
+answer when you ask about it.
 """
 
 

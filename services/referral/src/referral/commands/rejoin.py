@@ -82,6 +82,7 @@ def _ours(given: GivenBack, peer: str, own: str, signer: FindSigner) -> list[Sig
             if (signed.statement.author, signed.statement.peer) == (own, peer)
             and signed.statement.referral_id == given.referral_id
             and signed.statement.kind not in OUTSIDE
+            and signed.statement.number > 0
             and signed.holds(signer)
         ),
         key=lambda signed: signed.statement.number,

@@ -8,6 +8,7 @@ no repeated members, revocation. Every failure looks the same to the caller.
 import base64
 import hashlib
 import json
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -102,7 +103,7 @@ class KeySet:
     def refresh(self) -> None:
         """Read the file again if it has changed; UnavailableError while it cannot be read."""
         try:
-            status = self._path.stat()
+            status = os.stat(self._path)  # noqa: PTH116  at each request
             # Not the time alone: two changes can fall into one tick of the file system's clock.
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp == self._stamp:

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -129,12 +130,19 @@ class Event(BaseModel):
 
         Their first member is the checksum of the others: see `from_bytes`.
         """
+        plain = self._plain()
+        checksum = hashlib.sha256(plain).hexdigest().encode()
+        return _CHECKSUM + checksum + _END + plain[1:]
+
+    def _plain(self) -> bytes:
+        if self.time.tzinfo is UTC and _is_simple((self.data, self.seq)):
+            members = {name: each for name, each in self.__dict__.items() if each is not None}
+            with suppress(TypeError):
+                return orjson.dumps(members, option=_SORTED | orjson.OPT_UTC_Z)
         members = self.model_dump(mode="json")
         if self.traceparent is None:
             del members["traceparent"]  # CloudEvents knows no null
-        plain = canonical(members)
-        checksum = hashlib.sha256(plain).hexdigest().encode()
-        return _CHECKSUM + checksum + _END + plain[1:]
+        return canonical(members)
 
     def emptied(self) -> "Event":
         """Return what is left of it once its content was erased: its id and its place in the order.

@@ -29,6 +29,7 @@ from common.db.head import head_of
 from common.db.opening import is_sqlite
 from common.db.tls import server_of
 from common.federation.peers import check_own_keys
+from common.http.body import ARRIVED
 from common.inbox import Handlers
 from common.key_mark import check_master_key
 from common.ports import AddressError, PortError, listen
@@ -90,18 +91,29 @@ class _Connection(HttpToolsProtocol):
     """Closes itself unless the head of a request comes in time; uvicorn would wait for ever."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _lacks_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Joining(transport, self.loop)))
         self._wait()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._lacks_head:  # most heads come in one piece, and need no timer
+            self._wait()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._wait()
+        self._lacks_head = True
 
     def on_headers_complete(self) -> None:
+        self._lacks_head = False
         self._go_on()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.scope[ARRIVED] = True  # type: ignore[literal-required]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._go_on()

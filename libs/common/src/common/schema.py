@@ -19,7 +19,6 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    PlainSerializer,
     StringConstraints,
     WithJsonSchema,
 )
@@ -162,10 +161,6 @@ def _not_in_future(value: datetime) -> datetime:
     return value
 
 
-def _to_rfc3339(value: datetime) -> str:
-    return value.isoformat().replace("+00:00", "Z")
-
-
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -192,7 +187,6 @@ Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_only_rfc3339),
     AfterValidator(_in_utc),
-    PlainSerializer(_to_rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An RFC 3339 time; answers are in UTC."""

@@ -4,7 +4,7 @@ A box is bound to its table, row and column: moved elsewhere it does not open. O
 explicit call; whoever calls it writes an audit entry (Unit.disclose).
 """
 
-import hmac
+import hashlib
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -138,7 +138,7 @@ class ServiceBox:
     def digest(self, *parts: bytes) -> bytes:
         """Keyed hash of length-prefixed parts; cannot be guessed without the master key."""
         framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-        return hmac.digest(self._mac, framed, "sha256")
+        return hashlib.blake2b(framed, key=self._mac, digest_size=32).digest()
 
 
 def _place(table: str, row: UUID, column: str, key_id: UUID) -> bytes:

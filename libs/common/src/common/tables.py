@@ -151,7 +151,7 @@ class IdempotencyAnswer(CommonBase):
     __tablename__ = "idempotency_answer"
 
     key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
-    """HMAC of caller, operation, path and Idempotency-Key."""
+    """Keyed hash of caller, operation, path and Idempotency-Key."""
     request_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     status: Mapped[int]
     answer: Mapped[Sealed]

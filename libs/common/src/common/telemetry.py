@@ -5,6 +5,7 @@ they are not for the world.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from opentelemetry import trace
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from prometheus_client import Counter, Gauge, Histogram
-
-from common.clock import new_id
 
 TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 """W3C Trace Context, version 00: trace id, id of the span that caused this, flags."""
@@ -129,12 +128,16 @@ def span(
     )
 
 
+def new_trace_id() -> str:
+    return os.urandom(16).hex()
+
+
 def traceparent(trace_id: str) -> str | None:
     """Return what names the present span to others; without an SDK, the request by its trace id."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    made = f"00-{trace_id}-{new_id().hex[:16]}-00"
+    made = f"00-{trace_id}-{os.urandom(8).hex()}-00"
     return made if TRACEPARENT.fullmatch(made) else None
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from common.errors import (
     BadRequestError,
@@ -18,6 +18,9 @@ MAX_DEPTH = 32
 MAX_DIGITS = 20
 MAX_SECONDS = 30
 """How long a body may take to arrive; the sentence of `body.too_slow` says the same."""
+ARRIVED = "prag.arrived"
+"""In a request's scope once the whole of it is there, so that nothing is waited for."""
+_JSON = "application/json"
 _DIGITS = re.compile(r"[0-9]+")
 _CHARSET = re.compile(r"\bcharset\*?\s*=\s*[\"']?([^\s;\"']*)")
 
@@ -40,21 +43,34 @@ async def read_json(request: Request, *, limit: int) -> bytes:
 
 async def read_raw(request: Request, *, limit: int) -> bytes:
     """Read the body as it comes; TooLargeError above `limit` bytes, TooSlowError above MAX_SECONDS."""
-    raw = bytearray()
+    if ARRIVED in request.scope:
+        return await _received(request, limit)
     try:
         async with asyncio.timeout(MAX_SECONDS):
-            async for chunk in request.stream():
-                raw += chunk
-                if len(raw) > limit:
-                    raise TooLargeError("body.too_large", limit=limit)
+            return await _received(request, limit)
     except TimeoutError:
         raise TooSlowError("body.too_slow") from None
+
+
+async def _received(request: Request, limit: int) -> bytes:
+    raw, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        raw += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(raw) > limit:
+            raise TooLargeError("body.too_large", limit=limit)
     return bytes(raw)
 
 
 def _check_media_type(request: Request) -> None:
-    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    if media_type.strip() != "application/json":
+    given = request.headers.get("content-type", "")
+    if given == _JSON and "content-encoding" not in request.headers:
+        return  # as nearly all send it
+    media_type, _, parameters = given.lower().partition(";")
+    if media_type.strip() != _JSON:
         raise UnsupportedMediaTypeError("body.media_type")
     charsets = {match[1] for match in _CHARSET.finditer(parameters)}
     coding = request.headers.get("content-encoding", "identity").strip().lower()

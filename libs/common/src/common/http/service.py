@@ -8,7 +8,6 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import contracts
-from common.clock import new_id
 from common.consumer import topics_of, with_audit_heads
 from common.http import docs, health, problem, problems
 from common.http.changes import changes_router
@@ -20,7 +19,7 @@ from common.http.openapi import install as install_openapi
 from common.http.route import PragRoute
 from common.inbox import Handlers
 from common.runtime import Runtime
-from common.telemetry import TRACEPARENT
+from common.telemetry import TRACEPARENT, new_trace_id
 
 logger = structlog.get_logger(__name__)
 
@@ -93,7 +92,7 @@ class Trace:
         given = next((v for k, v in scope["headers"] if k == b"traceparent"), b"").decode("latin-1")
         match = TRACEPARENT.fullmatch(given)
         state = scope.setdefault("state", {})
-        state["trace_id"] = match[1] if match else new_id().hex
+        state["trace_id"] = match[1] if match else new_trace_id()
         state["traceparent"] = given if match else None
 
         async def send_traced(message: Message) -> None:

@@ -58,10 +58,10 @@ def create_service(
     app.state.gauges = gauges
     app.state.in_flight = InFlight()
     problem.install(app)
-    for router in routers:
-        # Not by include_router, which looks every request up twice.
+    for router in (*routers, changes_router()):
+        # Not by include_router, which looks every request up twice and keeps what a route said at first.
         app.router.routes.extend(router.routes)
-    for router in (codelists, changes_router(), health.router, problems.router, *pages):
+    for router in (codelists, health.router, problems.router, *pages):
         app.include_router(router)
     docs.install(app)
     install_openapi(app)

@@ -20,6 +20,29 @@ _ENVELOPE_NOTE = (
 )
 
 
+_SERVERS = {
+    "country": {
+        "host": "{bootstrap}",
+        "protocol": "kafka-secure",
+        "description": "The country's own cluster. Users and their rights come from `prag kafka`: each service "
+        "reads and writes its topics and nothing else.",
+        "variables": {
+            "bootstrap": {
+                "default": "kafka:9092",
+                "description": "host:port, as in PRAG_KAFKA_BOOTSTRAP",
+            }
+        },
+        "security": [{"$ref": "#/components/securitySchemes/scram"}],
+    }
+}
+_SCHEMES = {
+    "scram": {
+        "type": "scramSha512",
+        "description": "SASL over TLS; the CA of the cluster is `ca.pem` of its secrets.",
+    }
+}
+
+
 def describe_events() -> dict[str, Any]:
     """Return the document: one channel a topic, one message an event type, payload schemas inline."""
     channels: dict[str, Any] = {}
@@ -38,9 +61,10 @@ def describe_events() -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {"title": "Prag events", "version": "1.0.0", "description": _ENVELOPE_NOTE},
         "defaultContentType": "application/cloudevents+json",
+        "servers": _SERVERS,
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages},
+        "components": {"messages": messages, "securitySchemes": _SCHEMES},
     }
 
 

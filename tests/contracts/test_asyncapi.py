@@ -15,12 +15,21 @@ from tests.contracts.snapshot import event_classes
 DOCUMENT = describe_events()
 
 FIELDS = {
-    "document": {"asyncapi", "info", "defaultContentType", "channels", "operations", "components"},
+    "document": {
+        "asyncapi",
+        "info",
+        "defaultContentType",
+        "servers",
+        "channels",
+        "operations",
+        "components",
+    },
+    "server": {"host", "protocol", "description", "variables", "security"},
     "info": {"title", "version", "description"},
     "channel": {"address", "messages", "title", "description"},
     "operation": {"action", "channel", "summary", "messages"},
     "message": {"name", "title", "summary", "description", "contentType", "payload"},
-    "components": {"messages", "schemas"},
+    "components": {"messages", "schemas", "securitySchemes"},
 }
 """What AsyncAPI 3.0 knows of in each object, as far as we use it."""
 
@@ -32,6 +41,8 @@ def test_the_catalogue_has_the_form_of_asyncapi_3() -> None:
     assert DOCUMENT.keys() <= FIELDS["document"]
     assert {"title", "version"} <= DOCUMENT["info"].keys() <= FIELDS["info"]
     assert DOCUMENT["components"].keys() <= FIELDS["components"]
+    for server in DOCUMENT["servers"].values():
+        assert {"host", "protocol", "security"} <= server.keys() <= FIELDS["server"]
     for channel in DOCUMENT["channels"].values():
         assert {"address", "messages"} <= channel.keys() <= FIELDS["channel"]
     for operation in DOCUMENT["operations"].values():

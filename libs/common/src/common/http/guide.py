@@ -8,9 +8,10 @@ _WORDS = """\
 (`POST /v1/cases/{{case_id}}/consents`) and with it writes the identity and decides the
 identification. Referral finds a service in the directory (`GET /v1/services`), drafts the referral
 of the case (`POST /v1/referrals`), submits it, and the receiver acknowledges and accepts it. The
-acceptance opens a plan in reintegration, which the receiver finds in `GET /v1/plans` and starts
-(`POST /v1/plans/{{plan_id}}/start`); agreements and phases follow, then closure. Analytics counts
-what the others told (`GET /v1/indicators/{{indicator}}`). The same `case_id` names a case everywhere.
+acceptance opens a plan in reintegration, which the receiver's case workers find in `GET /v1/plans`
+and start (`POST /v1/plans/{{plan_id}}/start`); agreements and phases follow, then closure. Analytics
+counts what the others told (`GET /v1/indicators/{{indicator}}`). One `case_id` names a case in all four
+services; in another country the case has another.
 
 **News travels with a short delay.** Services learn from each other by events, mostly within seconds.
 A record just made in one may be answered with 404, or with `reference.unknown`, `referral.case_unknown`
@@ -28,7 +29,8 @@ directory under the id that is its `org` here. What a role may do stands with ea
 the same bytes as body, nothing happens twice; within {repeated} minutes it gets the same answer, later 409
 `idempotency.already_done`: what may be read of the record by then, `GET` tells. With other bytes, 422
 `idempotency.key_reused`. A key belongs to its caller: `sub`, `org`, `role` and `client_id` of the token.
-An id that you choose is the id of one record of that service, of whatever kind: give each its own.
+Choose the `id` of what you make, where the body takes one: by it you find the record of an answer
+that was lost. It is the id of one record of that service, of whatever kind: give each its own.
 A change of a record names the version it was decided on: `If-Match` with the `ETag` last read, quotes
 included; 412 means that it has changed since: read it again, decide again. What the service hears, of a
 consent or from another country (receipts, answers, a package that was taken), raises a version too: read
@@ -41,7 +43,8 @@ It is open to {feed}.
 
 **Errors** are RFC 9457 problems (`application/problem+json`). Decide by `code`; problem-codes.json,
 beside this file, lists each with its status, its sentence and the members it may bring along; one with
-`of_a_field` stands in the `errors` of a problem and not by itself, and says there where it belongs.
+`of_a_field` is about a field or parameter and stands in the `errors` of another problem, whose status
+counts; one about the whole body may stand by itself. The name of an unknown field is not repeated.
 `detail` is a sentence in the language asked for by Accept-Language: {languages}; `sr` alone is answered
 in Latin script. 503 comes with `Retry-After`; nothing was changed then. Give us the `Trace-Id` of an
 answer when you ask about it.

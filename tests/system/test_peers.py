@@ -103,11 +103,14 @@ def test_a_root_lies_apart_and_overwrites_nothing(place: Path, root: str, refusa
 @pytest.mark.parametrize("said", [None, "", "0000 0000 0000 0000 0000 0000 0000 0000"])
 @pytest.mark.row("F89")
 def test_a_country_is_taken_only_by_what_it_said_in_person(place: Path, said: str | None) -> None:
-    """Seeded: take a missing fingerprint for agreement."""
+    """Seeded: take a missing fingerprint for agreement; print the one in the file, to be pasted."""
     peer.remove(peer.place_of(place / "RS"), "XK")
 
-    with pytest.raises(TroubleError, match="Ask XK in person"):
+    with pytest.raises(TroubleError, match="Ask XK in person") as refused:
         peer.add(peer.place_of(place / "RS"), place / "XK.json", said)
+
+    found = read_descriptor((place / "XK.json").read_bytes()).fingerprint
+    assert found not in str(refused.value)
 
     assert peer.list_peers(peer.place_of(place / "RS")) == []
 

@@ -337,9 +337,10 @@ def _require_fingerprint(descriptor: Descriptor, said: str | None, *, is_known: 
         return
     begin = f"The root of {descriptor.country} is not the one known so far. " if is_known else ""
     wrong = "That is not its fingerprint. " if said is not None else ""
+    # Not the one in the file: who reads it here copies it, and nobody has asked anybody.
     raise TroubleError(
-        f"{begin}{wrong}Ask {descriptor.country} in person whether its fingerprint is "
-        f'{descriptor.fingerprint}; if so, the same command with --fingerprint "…"'
+        f"{begin}{wrong}Ask {descriptor.country} in person for its fingerprint, and type it as "
+        'you hear it: the same command with --fingerprint "…"'
     )
 
 

@@ -1,7 +1,7 @@
 """The directory: only a country's own root writes its chain, and nobody can turn it back."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -126,3 +126,60 @@ def test_a_signature_is_known_for_a_month_after_its_key_ended() -> None:
     )
     clock.set_source(None)
     assert SignedEntry.model_validate_json(country.chain[0].to_bytes()) == country.chain[0]
+
+
+def test_what_was_said_between_two_keys_is_signed_by_the_second_and_by_no_other() -> None:
+    """Seeded: take any later key; one that has not begun; one that was revoked before it began."""
+    country, now = land("RS"), utcnow()
+    old, end = country.signing.public.kid, country.chain[1].entry.not_after
+    second, third, lost = (SigningKey(SigningKey.generate()).public for _ in range(3))
+    begin = end + timedelta(days=60)
+    country.extend(
+        "sign",
+        lost.kid,
+        lost.raw,
+        not_before=begin - timedelta(days=5),
+        not_after=begin + timedelta(days=90),
+    )
+    country.extend("revoke", lost.kid, None, not_after=begin - timedelta(days=6))
+    country.extend(
+        "sign", second.kid, second.raw, not_before=begin, not_after=begin + timedelta(days=90)
+    )
+    country.extend(
+        "sign",
+        third.kid,
+        third.raw,
+        not_before=begin + timedelta(days=1),
+        not_after=begin + timedelta(days=90),
+    )
+    directory = directory_of(country)
+    said_at = end + timedelta(days=40)
+
+    def counts(at: datetime) -> list[bool]:
+        kids = (old, second.kid, third.kid, lost.kid)
+        return [directory.signer("RS", kid, at) is not None for kid in kids]
+
+    clock.set_source(lambda: begin - timedelta(seconds=1))
+    early = (directory.signing_kid_of("RS", said_at), counts(said_at))
+    clock.set_source(lambda: begin + timedelta(days=2))
+    late = (directory.signing_kid_of("RS", said_at), counts(said_at))
+
+    assert early == (None, [False] * 4)
+    assert late == (second.kid, [False, True, False, False])
+    assert directory.signing_kid_of("RS", now) == old
+    assert counts(now) == [True, False, False, False]
+
+
+def test_a_country_s_first_key_vouches_for_a_clock_a_little_behind_and_for_no_more() -> None:
+    # Fails when what is dated years before the first key counts, or a clock's minute stops a chain.
+    country = land("RS")
+    directory, begin = directory_of(country), country.chain[1].entry.not_before
+    kid = country.signing.public.kid
+
+    minute, day = (begin - each for each in (timedelta(minutes=1), timedelta(days=1)))
+
+    assert (directory.signing_kid_of("RS", minute), directory.signing_kid_of("RS", day)) == (
+        kid,
+        None,
+    )
+    assert directory.signer("RS", kid, minute) is not None

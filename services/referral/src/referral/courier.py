@@ -86,6 +86,8 @@ class Courier:
         self._served: set[str] = set()
         """Peers whose letters the hub took when it was last asked to."""
         self._rests: dict[str, Rest] = {}
+        self._signed_upto: queries.Place | None = None
+        """Behind which place the next look at what waits to be signed begins."""
 
     async def run(self) -> None:
         """Sign and send for ever; an outage of the database or of the hub is waited out."""
@@ -110,15 +112,21 @@ class Courier:
         """Sign this country's statements; return how many.
 
         At once and not when they are sent: by the key the directory named when they were made, which
-        another may have replaced before the hub is back.
+        another may have replaced before the hub is back. What was said while there was none waits for
+        the next one. At most BATCH are looked at.
         """
-        waiting = await queries.list_unsigned(self._database, self._country, BATCH)
+        waiting = await queries.list_unsigned(
+            self._database, self._country, BATCH, after=self._signed_upto
+        )
+        # What cannot be signed now has its turn again, and keeps nobody waiting who is behind it.
+        is_whole = len(waiting) < BATCH
+        self._signed_upto = None if is_whole else queries.place_of(waiting[-1])
         directory = self._peers().directory
         unit = self._unit("sign")
         signed = 0
         for row in waiting:
             statement = Statement.model_validate_json(row.statement)
-            key = self._keys().signing_now(directory, self._country, statement.said_at)
+            key = self._keys().signing_of(directory, self._country, statement.said_at)
             if key is None:
                 logger.error("courier.no_signing_key", subject=str(statement.referral_id))
                 continue

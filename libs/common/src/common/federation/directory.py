@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from common.clock import utcnow
 from common.contracts.types import Country
 from common.events import canonical
 from common.federation.custody import GENESIS, Hash, Kid
@@ -21,6 +22,8 @@ from common.federation.keys import SealTo, SigningKey, VerifyBy, kid_of
 
 GRACE = timedelta(days=30)
 """For so long after its end a sealing key still opens what was sealed to it before."""
+_BEHIND = timedelta(days=1)
+"""A clock may be so far behind when a country's first key begins."""
 _LONGEST = timedelta(days=3 * 366)
 _EARLIEST, _LATEST = 2020, 2200
 """Beyond these a date is a mistake, or meant to make whoever counts with it fall."""
@@ -137,11 +140,39 @@ class Directory:
         entry = self._newest(country, "sign", at)
         return None if entry is None else entry.kid
 
+    def signing_kid_of(self, country: str, said_at: datetime) -> str | None:
+        """Return the id of the key that signs what was said then: the one the country had.
+
+        Where it had none, the first it has had since: what is said in such a gap must be signed by
+        somebody. So no key vouches further back than to the end of the one before it, and a country's
+        very first only for a clock that was a little behind. None while there is none.
+        """
+        kid = self.signing_kid(country, said_at)
+        return kid if kid is not None else self._next_signing_kid(country, said_at)
+
+    def _next_signing_kid(self, country: str, said_at: datetime) -> str | None:
+        """Return the id of the key that ended the gap in which something was said."""
+        keys = [s.entry for s in self._chains.get(country, ()) if s.entry.use == "sign"]
+        now = utcnow()
+        since = [
+            entry
+            for entry in reversed(keys)  # of two that begin at once the newer counts
+            if said_at < entry.not_before <= now
+            and not self._revoked(country, entry.kid, entry.not_before)
+        ]
+        if not since:
+            return None
+        first = min(since, key=lambda entry: entry.not_before)
+        is_gap = any(entry.not_before <= said_at for entry in keys)
+        return first.kid if is_gap or first.not_before - said_at < _BEHIND else None
+
     def signer(self, country: str, kid: str, at: datetime) -> VerifyBy | None:
-        """Return the key of this id if the country signed with it at that time."""
+        """Return the key of this id if it signed for the country what was said at that time."""
         for signed in self._chains.get(country, ()):
             entry = signed.entry
-            if entry.use == "sign" and entry.kid == kid and entry.not_before <= at:
+            if entry.use != "sign" or entry.kid != kid:
+                continue
+            if entry.not_before <= at or kid == self.signing_kid_of(country, at):
                 is_over = self.is_over(country, kid, at)
                 return None if is_over else VerifyBy(_decoded(entry.public or ""))
         return None

@@ -142,8 +142,13 @@ class OwnKeys:
 
     def signing_now(self, directory: Directory, country: str, at: datetime) -> SigningKey | None:
         """Return the key the directory names for this country now, if it is ours."""
-        kid = directory.signing_kid(country, at)
-        return None if kid is None else self.signing.get(kid)
+        return self.signing.get(directory.signing_kid(country, at) or "")
+
+    def signing_of(
+        self, directory: Directory, country: str, said_at: datetime
+    ) -> SigningKey | None:
+        """Return the key to sign with what was said then, if there is one and it is ours."""
+        return self.signing.get(directory.signing_kid_of(country, said_at) or "")
 
 
 def seal_own_keys(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, literal, or_, select, tuple_
 
 from common.db.base import Store
 from common.federation.custody import SignedStatement, Statement
@@ -111,11 +111,24 @@ def signed_of(row: Custody) -> SignedStatement:
 
 # --- for the courier
 
+Place = tuple[UUID, int, int]
+"""Of a statement of one author: referral, number, and of a receipt what it is of."""
+_PLACE = (Custody.referral_id, Custody.number, Custody.receipt_of)
 
-async def list_unsigned(store: Store, author: str, limit: int) -> Sequence[Any]:
-    return await store.fetch(
-        select(Custody).where(Custody.author == author, Custody.kid.is_(None)).limit(limit)
-    )
+
+def place_of(row: Any) -> Place:  # noqa: ANN401  a joined row
+    return row.referral_id, row.number, row.receipt_of
+
+
+async def list_unsigned(
+    store: Store, author: str, limit: int, *, after: Place | None = None
+) -> Sequence[Any]:
+    """Return what a country has not signed yet, in the order of its places, those behind `after`."""
+    statement = select(Custody).where(Custody.author == author, Custody.kid.is_(None))
+    if after is not None:
+        behind = tuple_(*map(literal, after, [each.type for each in _PLACE]))
+        statement = statement.where(tuple_(*_PLACE) > behind)
+    return await store.fetch(statement.order_by(*_PLACE).limit(limit))
 
 
 async def list_due(store: Store, recipient: str, now: datetime, limit: int) -> Sequence[Any]:

@@ -1,0 +1,101 @@
+"""What a country says while it has no key to sign with."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from common.clock import utcnow
+from common.db.base import unit_of
+from common.federation.custody import SignedStatement, verify
+from common.federation.keys import SigningKey
+from referral.commands.letters import keep
+from referral.courier import BATCH
+from referral.worker import courier_of
+from tests.federation.countries import Land, directory_of, land, statement
+from tests.referral.crossing import Crossing, open_crossing
+from tests.referral.story import NOW, now_is, withdrawn
+
+END = NOW + timedelta(days=10)
+"""When the keys of the sending country end."""
+
+
+@pytest.fixture
+async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
+    now_is(NOW)
+    async with open_crossing(tmp_path) as opened:
+        # A country of its own for each test: its chain grows.
+        opened.s.land = land("RS", since=NOW - timedelta(days=90), days=100)
+        settle(opened, opened.s.land)
+        yield opened
+
+
+def settle(crossing: Crossing, country: Land, also: bytes | None = None) -> None:
+    """Give both countries what the sending one knows and holds of its keys now."""
+    country.settle_in(crossing.s.kit.runtime, crossing.r.land, also=also)
+    crossing.r.land.settle_in(crossing.r.kit.runtime, country)
+
+
+def rotate(crossing: Crossing) -> None:
+    """Let the keys of the sending country hold from now on: a new one to sign with."""
+    raw = SigningKey.generate()
+    public = SigningKey(raw).public
+    crossing.s.land.extend("sign", public.kid, public.raw, **a_while())
+    sealing = crossing.s.land.sealing.public
+    crossing.s.land.extend("seal", sealing.kid, sealing.raw, **a_while())
+    settle(crossing, crossing.s.land, also=raw)
+
+
+def a_while() -> dict[str, object]:
+    return {"not_before": utcnow(), "not_after": utcnow() + timedelta(days=90)}
+
+
+async def test_a_withdrawal_that_came_while_the_keys_had_ended_is_heard_after_the_rotation(
+    crossing: Crossing,
+) -> None:
+    # Fails when what is said without a key is never signed: the other country keeps the person's data.
+    case, consent = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    now_is(END + timedelta(days=1))
+    await case.tell(crossing.s.kit, withdrawn(consent, utcnow().date()))
+    assert await crossing.s.status(referral_id) == "CONSENT_WITHDRAWN"
+    assert await crossing.s.send() == 0
+
+    now_is(END + timedelta(days=40))
+    rotate(crossing)
+    now_is(END + timedelta(days=41))
+    await crossing.post()
+
+    statuses = [await each.status(referral_id) for each in (crossing.s, crossing.r)]
+    assert statuses == ["CLOSED", "CONSENT_WITHDRAWN"]
+    assert (await crossing.r.dead(), await crossing.s.dead()) == ([], [])
+    directory = directory_of(crossing.s.land, crossing.r.land)
+    for country in (crossing.s, crossing.r):
+        assert verify(await country.custody(referral_id), directory.signer)["RS"] == 2
+
+
+async def test_statements_that_nobody_can_sign_keep_no_other_waiting(crossing: Crossing) -> None:
+    # Fails when each look begins with the same ones: a few lost ones stop all letters to everybody.
+    runtime = crossing.s.kit.runtime
+    unit = unit_of(runtime.database, source=runtime.source, operation="test")
+    for number in range(2 * BATCH):
+        long_ago = statement(
+            crossing.s.land,
+            crossing.r.land,
+            referral_id=UUID(int=number + 1),  # before all that are drawn
+            said_at=NOW - timedelta(days=200),
+        )
+        unsigned = SignedStatement.of(long_ago, crossing.s.land.signing)
+        keep(unit, unsigned.model_copy(update={"kid": None, "signature": None}))
+    await runtime.database.write(unit)
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    await crossing.s.do(referral_id, "submit")
+
+    at_work = courier_of(runtime, crossing.s.hub)
+    signed = [await at_work.sign_waiting() for _ in range(6)]
+
+    assert signed == [0, 0, 1, 0, 0, 0]
+    assert await at_work.send_due() == 1

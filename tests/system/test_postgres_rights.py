@@ -70,6 +70,11 @@ def test_a_login_with_more_rights_than_it_needs_is_refused(
             "passes by row-level security",
         ),
         (
+            "ALTER ROLE {role} REPLICATION",
+            "ALTER ROLE {role} NOREPLICATION",
+            "a superuser",
+        ),
+        (
             "GRANT pg_execute_server_program TO {role}",
             "REVOKE pg_execute_server_program FROM {role}",
             "a superuser",

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from common import clock
 from common.bus import Record
@@ -25,7 +26,8 @@ from common.unit import Unit
 from common.worker import forget_dead_letters
 from referral.domain.cross_border import CrossBorderStatus, Direction
 from referral.models import CrossBorderReferral, Letter, PeerToHear, Slip
-from referral.worker import go_on_alone
+from referral.worker import go_on_alone, warn_of_keys
+from tests.federation.countries import land
 from tests.intake.bodies import case, desk
 from tests.kit import Kit, open_service
 
@@ -42,8 +44,8 @@ RULES: dict[str, str] = {
 ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
 """What one service measures; the others all do."""
 
-BY_COUNTRY = {"prag_letters_wait_seconds"}
-"""What is told only of countries of which there is something to tell."""
+BY_COUNTRY = {"prag_letters_wait_seconds", "prag_own_key_days"}
+"""What is told only of countries, or keys, of which there is something to tell."""
 
 
 class Watched:
@@ -315,6 +317,29 @@ async def test_words_to_a_peer_that_do_not_leave_are_seen_until_they_have(watche
     assert (waits, await watched.firing(kit)) == ({"LettersDoNotLeave"}, set())
 
 
+async def test_keys_that_end_soon_are_seen_and_named(watched: Watched) -> None:
+    # Fails when only `prag up` says it at its start: a worker runs for a hundred days, and then is mute.
+    runtime = watched.referral.runtime
+    land(runtime.settings.country, since=NOW, days=100).settle_in(runtime, land("XK", since=NOW))
+    with capture_logs() as at_first:
+        await warn_of_keys(runtime)
+    quiet = await watched.firing(watched.referral)
+    later(days=87)
+    with capture_logs() as at_last:
+        await warn_of_keys(runtime)
+
+    assert (quiet, at_first) == (set(), [])
+    assert await watched.firing(watched.referral) == {"OwnKeysEnd"}
+    told = [(line["event"], line["country"], line["use"], line["end"]) for line in at_last]
+    end, theirs = "2027-02-24", "2027-02-14"
+    assert told == [
+        ("peers.keys_end", "RS", "seal", end),
+        ("peers.keys_end", "RS", "sign", end),
+        ("peers.keys_end", "XK", "seal", theirs),
+        ("peers.keys_end", "XK", "sign", theirs),
+    ]
+
+
 async def _write(kit: Kit, hand_over: Callable[[Unit], object]) -> None:
     unit = unit_of(kit.runtime.database, source=kit.runtime.source, operation="test")
     hand_over(unit)
@@ -334,7 +359,7 @@ def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
     # Fails for an alert that was added without a test that makes it come.
     source = Path(__file__).read_text()
 
-    assert len(RULES) == 11
+    assert len(RULES) == 12
     assert [name for name in RULES if f'"{name}"' not in source] == []
     for group in yaml.safe_load(ALERTS.read_text())["groups"]:
         assert all(rule["annotations"]["action"] for rule in group["rules"])

@@ -24,6 +24,7 @@ from common.federation.peers import (
     OWN,
     Descriptor,
     check_own_keys,
+    directory_of,
     read_descriptor,
     read_own_keys,
     seal_own_keys,
@@ -194,10 +195,7 @@ def list_peers(place: Place) -> list[Descriptor]:
 
 def ends(descriptor: Descriptor) -> datetime:
     """Return until when a country can be written to with the keys of its descriptor."""
-    last: dict[Use, datetime] = {}
-    for signed in descriptor.entries:
-        entry = signed.entry
-        last[entry.use] = max(entry.not_after, last.get(entry.use, entry.not_after))
+    last = directory_of([descriptor]).ends(descriptor.country)
     return min(last[use] for use in ("seal", "package", "sign"))
 
 

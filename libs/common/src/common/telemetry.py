@@ -95,6 +95,11 @@ LETTERS_WAIT_SECONDS = Gauge(
     "Age of the oldest word to a peer country that has not left yet; none where nothing waits",
     ["service", "country"],
 )
+OWN_KEY_DAYS = Gauge(
+    "prag_own_key_days",
+    "Days until this country has no key any more of a use: seal, package or sign; none where it has none",
+    ["service", "use"],
+)
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
 
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -47,6 +47,8 @@ MOST_EARLY = 2_000
 """So many letters wait for earlier ones; more are not taken, and their senders send them again."""
 _HELD_SECONDS = 5.0
 _OUTWORN = 500
+_DAY = 24 * 3600.0
+_KEYS_END_SOON = timedelta(days=14)
 
 
 async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
@@ -55,6 +57,7 @@ async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
         "forget_words": (SWEEP_SECONDS, forget_words),
         "take_up_held": (_HELD_SECONDS, take_up_held),
         "empty_log": (SWEEP_SECONDS, empty_log),
+        "warn_of_keys": (_DAY, warn_of_keys),
     }
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
@@ -92,6 +95,16 @@ async def empty_log(runtime: Runtime) -> None:
     for row in await list_emptied(runtime.database, since):
         event_id = Event.from_bytes(row.payload).id
         await runtime.bus.replace(Record(row.topic, str(row.subject), row.payload), event_id)
+
+
+async def warn_of_keys(runtime: Runtime) -> None:
+    """Name in the log the keys that end soon, this country's own and its peers', and those that have."""
+    peers, now = read_peers(runtime.settings.peers_folder), utcnow()
+    for country in sorted({runtime.settings.country, *peers.countries}):
+        for use, end in sorted(peers.directory.ends(country).items()):
+            if end - now < _KEYS_END_SOON:
+                day = end.date().isoformat()
+                logger.warning("peers.keys_end", country=country, use=use, end=day)
 
 
 # --- put back from a backup

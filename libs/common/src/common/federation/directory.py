@@ -177,6 +177,16 @@ class Directory:
                 return None if is_over else VerifyBy(_decoded(entry.public or ""))
         return None
 
+    def ends(self, country: str) -> dict[Use, datetime]:
+        """Return until when a country has keys, by what they are for; nothing of what it never had."""
+        last: dict[Use, datetime] = {}
+        for signed in self._chains.get(country, ()):
+            entry = signed.entry
+            if entry.use != "revoke":
+                end = min([entry.not_after, *self._revocations(country, entry.kid)])
+                last[entry.use] = max(end, last.get(entry.use, end))
+        return last
+
     def is_over(self, country: str, kid: str, at: datetime) -> bool:
         """Tell whether a key of the chain counts no more: a month past its end, or revoked."""
         return self._revoked(country, kid, at) or any(
@@ -195,12 +205,14 @@ class Directory:
         return found[-1] if found else None
 
     def _revoked(self, country: str, kid: str, at: datetime) -> bool:
-        return any(
-            signed.entry.use == "revoke"
-            and signed.entry.kid == kid
-            and signed.entry.not_after <= at
+        return any(since <= at for since in self._revocations(country, kid))
+
+    def _revocations(self, country: str, kid: str) -> list[datetime]:
+        return [
+            signed.entry.not_after
             for signed in self._chains.get(country, ())
-        )
+            if signed.entry.use == "revoke" and signed.entry.kid == kid
+        ]
 
 
 def _check(entry: Entry) -> None:

@@ -9,9 +9,10 @@ from sqlalchemy import and_, func, or_, select
 
 from common.clock import utcnow
 from common.db.base import Store
+from common.federation.peers import read_peers
 from common.runtime import Runtime
 from common.tables import InboxAggregate, InboxMessage, InboxPending
-from common.telemetry import CUSTODY_FORKS, LETTERS_WAIT_SECONDS, PEERS_TO_HEAR
+from common.telemetry import CUSTODY_FORKS, LETTERS_WAIT_SECONDS, OWN_KEY_DAYS, PEERS_TO_HEAR
 from common.unit import Unit
 from referral.domain.cross_border import CrossBorderStatus
 from referral.models import (
@@ -110,6 +111,10 @@ async def measure(runtime: Runtime) -> None:
     LETTERS_WAIT_SECONDS.clear()  # of those to whom nothing waits any more nothing is told
     for country, age in ages.items():
         LETTERS_WAIT_SECONDS.labels(runtime.name, country).set(age)
+    OWN_KEY_DAYS.clear()
+    ends = read_peers(runtime.settings.peers_folder).directory.ends(runtime.settings.country)
+    for use, end in ends.items():
+        OWN_KEY_DAYS.labels(runtime.name, use).set((end - now) / timedelta(days=1))
 
 
 async def list_slips(store: Store, peer: str, limit: int) -> Sequence[Any]:

@@ -99,3 +99,32 @@ async def test_statements_that_nobody_can_sign_keep_no_other_waiting(crossing: C
 
     assert signed == [0, 0, 1, 0, 0, 0]
     assert await at_work.send_due() == 1
+
+
+async def test_nobody_takes_a_referral_further_while_the_keys_have_ended(
+    crossing: Crossing,
+) -> None:
+    # Fails when a step is answered with 200 of which the other country cannot hear.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    now_is(END)
+
+    refused = await crossing.s.step(referral_id, "submit")
+    now_is(END + timedelta(hours=1))
+    rotate(crossing)
+    taken = await crossing.s.step(referral_id, "submit")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "peer.no_own_key")
+    assert taken.status_code == 200
+    assert await crossing.s.send() == 1
+
+
+async def test_a_referral_is_called_off_also_while_the_keys_have_ended(crossing: Crossing) -> None:
+    # Fails when somebody in danger must wait for an operator before her words are taken back.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    now_is(END)
+
+    await crossing.s.do(referral_id, "cancel", {"reason": "NEED_ENDED"})
+
+    assert await crossing.s.status(referral_id) == "CANCELLED"

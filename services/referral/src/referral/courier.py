@@ -86,6 +86,8 @@ class Courier:
         self._served: set[str] = set()
         """Peers whose letters the hub took when it was last asked to."""
         self._rests: dict[str, Rest] = {}
+        self._unsigned: set[UUID] = set()
+        """Referrals named in the log, of which something was said that no key signs."""
         self._signed_upto: queries.Place | None = None
         """Behind which place the next look at what waits to be signed begins."""
 
@@ -128,7 +130,7 @@ class Courier:
             statement = Statement.model_validate_json(row.statement)
             key = self._keys().signing_of(directory, self._country, statement.said_at)
             if key is None:
-                logger.error("courier.no_signing_key", subject=str(statement.referral_id))
+                self._name_unsigned(statement.referral_id)
                 continue
             made = SignedStatement.of(statement, key)
             place = {
@@ -148,6 +150,11 @@ class Courier:
         if signed:
             await self._database.write(unit)
         return signed
+
+    def _name_unsigned(self, referral_id: UUID) -> None:
+        if referral_id not in self._unsigned:  # once, and not each second
+            self._unsigned.add(referral_id)
+            logger.error("courier.no_signing_key", subject=str(referral_id))
 
     async def write_rolls(self) -> int:
         """Write a roll to each peer whose turn it is; return to how many."""

@@ -7,9 +7,9 @@ from referral.domain.calendar import Calendar
 from referral.settings import Settings
 
 
-async def _calendar(request: Request) -> Calendar:
+async def calendar_of(request: Request) -> Calendar:
     settings = cast(Settings, runtime_of(request).settings)
     return Calendar(settings.country, settings.time_zone, settings.public_holidays)
 
 
-CalendarDep = Annotated[Calendar, Depends(_calendar)]
+CalendarDep = Annotated[Calendar, Depends(calendar_of)]

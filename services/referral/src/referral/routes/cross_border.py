@@ -23,7 +23,7 @@ from referral.models import CrossBorderReferral
 from referral.queries import cross_border as queries
 from referral.queries.letters import list_custody
 from referral.routes.calendar import CalendarDep
-from referral.routes.peers import PeersDep
+from referral.routes.peers import PeersDep, SayingDep
 from referral.schemas.cross_border import (
     CrossBorderCancel,
     CrossBorderCreate,
@@ -122,10 +122,12 @@ async def submit_cross_border_referral(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Send the offer: age band, sex, needs, languages and urgency, and nothing else.
 
+    `409 peer.no_own_key`, here and at each step that takes a referral further: this country's own keys
+    have ended, so nothing it says could be signed. A referral can be called off all the same.
     `409 cross_border.not_ready` names in `lacking` what is missing: a risk or needs assessment younger
     than 30 days, the guardian of a child, the legal basis of the transfer. `403 consent.missing` unless
     consents that hold today to share across the border (SHARE_CROSS_BORDER) cover the receiver, the
@@ -145,7 +147,7 @@ async def resubmit_cross_border_referral(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Send a returned referral again with what has changed; all is checked as for the first time."""
     row = await commands.resubmit_cross_border(
@@ -162,7 +164,7 @@ async def plan_transfer(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Plan the journey of an accepted person.
 
@@ -182,7 +184,7 @@ async def depart(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Say that the person is on her way."""
     row = await commands.depart(

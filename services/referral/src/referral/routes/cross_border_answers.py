@@ -6,6 +6,7 @@ from common.http import CurrentPrincipal, IfMatch, UnitDep, router
 from referral.commands import cross_border as commands
 from referral.routes.calendar import CalendarDep
 from referral.routes.cross_border import read
+from referral.routes.peers import SayingDep
 from referral.schemas.cross_border import (
     CrossBorderAccept,
     CrossBorderDecline,
@@ -23,7 +24,7 @@ async def acknowledge_cross_border_referral(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Confirm that a referral has arrived, which opens the offer. It is no decision yet."""
     row = await commands.acknowledge_cross_border(
@@ -40,7 +41,7 @@ async def return_cross_border_referral(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Ask the sending country for more before deciding."""
     row = await commands.return_cross_border(
@@ -57,7 +58,7 @@ async def accept_cross_border_referral(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Take the person in, in the name of an organisation of this country's directory.
 
@@ -93,7 +94,7 @@ async def confirm_arrival(
     principal: CurrentPrincipal,
     *,
     expected: IfMatch,
-    calendar: CalendarDep,
+    calendar: SayingDep,
 ) -> CrossBorderRead:
     """Say that the person has arrived; the sending country may then hand the case over.
 

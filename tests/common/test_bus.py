@@ -240,6 +240,18 @@ async def test_a_position_beyond_the_log_is_refused(opened: Bus, topic: str) -> 
     assert await polled(opened, topic, {last.partition: last.offset + 1}) == [b"a:3", b"a:4"]
 
 
+async def test_what_waits_in_a_log_that_lost_everything_is_not_told(
+    opened: Bus, topic: str
+) -> None:
+    """T19. Seeded: look only whether the log begins later: it is left to a fetch to find nothing there.
+
+    Said of the log, and not found out by a fetch, which may come too late to say it.
+    """
+    for position in (1, 5):
+        with pytest.raises(BusError, match=r"beyond the end of the log|outside its log"):
+            await opened.waiting([topic], position_of=at({0: position}))
+
+
 async def polled(bus: Bus, topic: str, positions: Mapping[int, int]) -> list[bytes]:
     """Return what comes from these positions on until nothing more does."""
     subscription = await subscribed(bus, topic, positions=positions)

@@ -74,9 +74,11 @@ class Keeper:
 
 @cache
 def keeper(country: str) -> Keeper:
-    """Return a country with one key for packages; drawing keys takes a while."""
+    """Return a country with one key for packages, and one to sign with; drawing keys takes a while."""
     made = Keeper(country)
     made.new_package_key(since=BEGAN)
+    signing = SigningKey(SigningKey.generate()).public
+    made.add("sign", signing.raw, signing.kid, since=BEGAN)
     return made
 
 

@@ -160,6 +160,21 @@ def test_what_cannot_be_used_is_named_and_its_value_is_not(
     assert not whole.more[name] or whole.more[name] not in line
 
 
+@pytest.mark.parametrize("setting", ["PRAG_KAFKA", "PRAG_HUB"])
+@pytest.mark.parametrize("bootstrap", ["127.0.0.1:9092,192.0.2.2", "192.0.2.2", ","])
+def test_a_broker_that_is_not_told_in_full_is_refused(
+    setting: str, bootstrap: str, whole: Parts
+) -> None:
+    # Fails when a client fills in what is missing, and speaks in the clear to who was not looked at.
+    login = {f"{setting}_USER": "intake", f"{setting}_PASSWORD_FILE": str(whole.home / "none")}
+    bus = {"PRAG_BUS_URL": ""} if setting == "PRAG_KAFKA" else {}
+    whole.more = {f"{setting}_BOOTSTRAP": bootstrap, **login, **bus}
+
+    line = whole.refusal("intake", "worker")
+
+    assert line == f"intake: {setting}_BOOTSTRAP must be host:port,host:port"
+
+
 @pytest.mark.parametrize("service", ["intake", "referral"])
 def test_keys_for_other_countries_that_are_not_there_are_named(
     service: str, country: Parts

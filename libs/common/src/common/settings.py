@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.here import Here
@@ -44,6 +45,30 @@ def is_here(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+_BROKER = re.compile(
+    r"(?:(?P<host>[A-Za-z0-9._-]+)|\[(?P<ip>[0-9A-Fa-f:.]+)\]):(?P<port>[1-9][0-9]{0,4})"
+)
+_HIGHEST_PORT = 65535
+
+
+def brokers_of(bootstrap: str) -> list[tuple[str, int]]:
+    """Return host and port of each broker that is named; ValueError if one is not told in full.
+
+    A client would add a port by itself, and speak to a broker at whom nobody here has looked.
+    """
+    found = []
+    for part in bootstrap.split(","):
+        told = _BROKER.fullmatch(part)
+        if told is None or int(told["port"]) > _HIGHEST_PORT:
+            raise ValueError("must be host:port,host:port")
+        try:
+            host = told["host"] or str(ipaddress.IPv6Address(told["ip"]))
+        except ValueError:
+            raise ValueError("must be host:port,host:port") from None
+        found.append((host, int(told["port"])))
+    return found
 
 
 class ServiceSettings(BaseSettings):
@@ -97,8 +122,15 @@ class ServiceSettings(BaseSettings):
     def _is_a_zone(cls, name: str) -> str:
         try:
             return ZoneInfo(name).key
-        except (KeyError, OSError):  # "Europe" is a folder
-            raise ValueError("no zone") from None
+        except (KeyError, OSError, ValueError):  # "Europe" is a folder
+            raise ValueError("is not valid") from None
+
+    @field_validator("kafka_bootstrap", "hub_bootstrap")
+    @classmethod
+    def _names_brokers(cls, bootstrap: str) -> str:
+        if bootstrap:
+            brokers_of(bootstrap)
+        return bootstrap
 
     @model_validator(mode="after")
     def _has_one_bus(self) -> Self:
@@ -157,6 +189,13 @@ def _whose(kind: type[BaseSettings]) -> str:
     return f"{service}: " if service in PORTS else ""
 
 
+def _what(fault: ErrorDetails) -> str:
+    """Say what is wrong: in our own words where a check of ours found it."""
+    if fault["type"] == "value_error":
+        return fault["msg"].removeprefix("Value error, ")
+    return "is not set" if fault["type"] == "missing" else "is not valid"
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 
@@ -170,9 +209,7 @@ def read_settings(kind: type[S]) -> S:
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_context=False, include_url=False):
             name = "_".join(str(step) for step in fault["loc"])
-            what = "is not set" if fault["type"] == "missing" else "is not valid"
-            # What is wrong with several together says so in our own words.
             full = f"{kind.model_config.get('env_prefix', '')}{name}".upper()
-            words = f"{full} {what}" if name else fault["msg"].removeprefix("Value error, ")
+            words = f"{full} {_what(fault)}" if name else _what(fault)
             print(f"{_whose(kind)}{words}", file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)

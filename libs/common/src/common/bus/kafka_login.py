@@ -9,7 +9,7 @@ from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import AuthenticationFailedError, KafkaError, SaslAuthenticationFailed
 
 from common.bus.base import BusError, BusRefusedError
-from common.settings import is_here
+from common.settings import brokers_of, is_here
 
 REQUEST_MS = 10_000
 
@@ -33,7 +33,7 @@ class KafkaLogin:
         except (OSError, ValueError):
             raise BusRefusedError("PRAG_KAFKA_PASSWORD_FILE", "cannot be read") from None
         return {
-            "bootstrap_servers": self.bootstrap,
+            "bootstrap_servers": self.servers(),
             "client_id": self.user,
             "request_timeout_ms": REQUEST_MS,
             "security_protocol": "SASL_SSL" if self.ca_file else "SASL_PLAINTEXT",
@@ -44,11 +44,15 @@ class KafkaLogin:
         }
 
     def addresses(self) -> list[tuple[str, int]]:
+        """Return host and port of each broker that is named; BusRefusedError if one is not told in full."""
         try:
-            pairs = [address.rpartition(":") for address in self.bootstrap.split(",")]
-            return [(host, int(port)) for host, _, port in pairs if host]
-        except ValueError:
-            raise BusRefusedError("PRAG_KAFKA_BOOTSTRAP", "must be host:port,host:port") from None
+            return brokers_of(self.bootstrap)
+        except ValueError as error:
+            raise BusRefusedError("PRAG_KAFKA_BOOTSTRAP", str(error)) from None
+
+    def servers(self) -> list[str]:
+        """Return the same as clients read it: nothing is left for them to fill in."""
+        return [f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in self.addresses()]
 
     async def reach(self) -> AIOKafkaConnection:
         """Give a connection to a broker; BusRefusedError for a login or a certificate that will never do.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from prag import kafka
 from prag.kafka import ADMIN, EVERY_RIGHT, admin, all_users, topic_settings
 from prag.manifest import TroubleError
 from tests.kafka import Broker
-from tests.system.processes import PATIENCE, SERVICES, poll
+from tests.system.processes import PATIENCE, SERVICES, free_ports, poll, prag
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka]
 
@@ -262,3 +263,45 @@ def test_a_password_beyond_this_machine_goes_by_tls_alone(tmp_path: Path) -> Non
 
     with pytest.raises(TroubleError, match="--ca-file is needed"):
         kafka.provision("broker.example:9092", tmp_path)
+
+
+@pytest.mark.parametrize("bootstrap", ["192.0.2.2", "", "{here},192.0.2.2"])
+def test_a_broker_that_is_not_told_in_full_is_not_spoken_to(
+    bootstrap: str, cluster: Broker
+) -> None:
+    # Fails when the part without a port is passed over, and then spoken to in the clear.
+    told = bootstrap.format(here=cluster.address)
+
+    ended = prag(
+        "kafka", "--bootstrap", told, "--passwords", str(cluster.passwords), home=cluster.home
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "prag: --bootstrap must be host:port,host:port.\n"
+
+
+def test_a_broker_that_is_away_is_waited_for_aloud_and_not_called_refusing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Fails when the command is mute for a minute, or says of who is not there that it refuses.
+    (tmp_path / "kafka_admin").write_text("secret")
+    address = f"127.0.0.1:{free_ports()}"
+
+    with pytest.raises(
+        TroubleError, match=f"^No broker at {address} can be reached: ConnectionRefused"
+    ):
+        kafka.provision(address, tmp_path, patience=4)
+
+    assert capfd.readouterr().err.startswith(f"prag: waits for a broker at {address}\n")
+
+
+def test_a_broker_that_comes_late_is_made_ready(tmp_path: Path) -> None:
+    # Fails when the wait does not end with the answer.
+    broker = Broker(tmp_path / "kafka")
+    try:
+        with ThreadPoolExecutor() as pool:
+            made = pool.submit(kafka.provision, broker.address, broker.passwords)
+            broker.start()
+            assert "user intake" in made.result(PATIENCE)
+    finally:
+        broker.end()

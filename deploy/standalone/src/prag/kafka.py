@@ -8,6 +8,7 @@ the order of its events; no topic is ever deleted.
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from common import contracts
 from common.bus.base import PARTITIONS, BusError, BusRefusedError
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
-from common.clock import monotonic
+from common.clock import Telling, monotonic
 from common.consumer import topics_of, with_audit_heads
 from common.contracts.referral import PackageReceived
 from common.events import topic_of
@@ -53,6 +54,7 @@ BROKER = "broker"
 _SECONDS = 15.0
 _UP_SECONDS = 60.0
 """What a broker that was started a moment ago may take to answer."""
+_TRY_SECONDS = 0.5
 _KNOWN_SECONDS = 60.0
 """What a broker may take to hear of its users and their rights."""
 _ENOUGH = 3
@@ -134,6 +136,7 @@ def provision(
     wanted: Mapping[str, Rights] | None = None,
     ca_file: Path | None = None,
     replication: int = 1,
+    patience: float = _UP_SECONDS,
 ) -> list[str]:
     """Bring the cluster to what this release needs; return what was made and what was taken away.
 
@@ -142,15 +145,16 @@ def provision(
     the cluster knows: to make it anew would shut the service out. `wanted` are the users with their
     rights; those of a country's services, where it is not given. Whoever is
     not among them, someone's monitoring for example, keeps what they have. At the return each broker
-    that is named lets them in: a service that starts now is not refused.
+    that is named lets them in: a service that starts now is not refused. While none answers that is
+    said on standard error, and for `patience` seconds it is tried again.
     """
     is_country = wanted is None
     wanted = rights() if wanted is None else wanted
     password = _password(passwords, ADMIN)
-    _check(KafkaLogin(bootstrap, ADMIN, password_file(passwords, ADMIN), ca_file))
-    client = admin(bootstrap, password, ca_file=ca_file)
+    own = KafkaLogin(bootstrap, ADMIN, password_file(passwords, ADMIN), ca_file)
+    asyncio.run(_reach(own, patience))
+    client = admin(",".join(own.servers()), password, ca_file=ca_file)
     try:
-        client.list_topics(timeout=_UP_SECONDS)
         if is_country:
             _refuse_strange(all_users(client) & set(wanted), passwords)
         done = _make_topics(client, wanted, replication)
@@ -159,10 +163,10 @@ def provision(
         done += _end_users(client, {n for n, r in wanted.items() if r == Rights()}, passwords)
     except KafkaException as error:
         raise TroubleError(f"The cluster at {bootstrap} refuses: {_words(error)}") from None
-    for address in bootstrap.split(","):
+    for server in own.servers():
         for name, right in wanted.items():
             if right != Rights():
-                login = KafkaLogin(address, name, password_file(passwords, name), ca_file)
+                login = KafkaLogin(server, name, password_file(passwords, name), ca_file)
                 asyncio.run(_wait_until_known(login, right))
     return done
 
@@ -188,17 +192,39 @@ def admin(bootstrap: str, password: str, *, ca_file: Path | None = None) -> Admi
     return AdminClient(options)
 
 
-def _check(login: KafkaLogin) -> None:
-    """Let a way to the cluster that will not do be told in the words of the command."""
-    try:
-        asyncio.run(KafkaBus(login).check(reads=(), writes=()))
-    except BusRefusedError as error:
-        words = f"{error}."
-        for setting, option in _OPTIONS.items():
-            words = words.replace(setting, option)
-        raise TroubleError(words) from None
-    except BusError:
-        return  # it is away, of which the administrator's client will tell
+async def _reach(login: KafkaLogin, patience: float) -> None:
+    """Wait until a broker answers, and say so; TroubleError for a way to it that will not do.
+
+    Nothing is sent to the cluster before: in the clear it might lead to another machine.
+    """
+    deadline, telling = monotonic() + patience, Telling()
+    while True:
+        asked = asyncio.create_task(KafkaBus(login).check(reads=(), writes=()))
+        while not asked.done():  # to no machine at all a connection may be tried for long
+            await asyncio.wait({asked}, timeout=_TRY_SECONDS)
+            if telling.is_due():
+                _say(f"waits for a broker at {login.bootstrap}")
+        try:
+            return await asked
+        except BusRefusedError as error:
+            raise TroubleError(_in_options(f"{error}.")) from None
+        except BusError as error:
+            if monotonic() > deadline:
+                raise TroubleError(
+                    f"No broker at {login.bootstrap} can be reached: {error}."
+                ) from None
+        await asyncio.sleep(_TRY_SECONDS)
+
+
+def _in_options(words: str) -> str:
+    """Say what a service says of its settings in the words of the command."""
+    for setting, option in _OPTIONS.items():
+        words = words.replace(setting, option)
+    return words
+
+
+def _say(words: str) -> None:
+    print(f"prag: {words}", file=sys.stderr, flush=True)
 
 
 async def _wait_until_known(login: KafkaLogin, right: Rights) -> None:

@@ -54,7 +54,10 @@ def execute(country: Parts, statement: bytes) -> None:
 
 
 def marks(country: Parts) -> list[tuple[bytes]]:
-    return [(bytes(mark),) for (mark,) in country.rows("intake", "SELECT mark FROM key_mark")]
+    return [
+        (bytes(mark),)
+        for (mark,) in country.rows("intake", "SELECT mark FROM key_mark WHERE id = 1")
+    ]
 
 
 def test_another_master_key_is_refused_and_the_right_one_goes_on(country: Parts) -> None:
@@ -120,6 +123,45 @@ def test_of_two_keys_at_the_first_start_one_stays(country: Parts) -> None:
     assert country.wait("intake", lost) == EX_CONFIG
     assert OTHER_KEY in country.log("intake", lost)
     assert len(marks(country)) == 1
+
+
+@pytest.mark.parametrize("engine", ["postgres", "sqlite"])
+def test_another_countrys_database_is_refused_and_the_right_one_goes_on(
+    engine: str, country: Parts
+) -> None:
+    # Fails when one country's cases are written among another's after a letter was mistyped.
+    mine = {}
+    if engine == "sqlite":
+        mine = country.more = {"PRAG_DATABASE_URL": f"sqlite:///{country.home}/intake.db"}
+        assert country.migrate("intake") == 0
+    country.start("intake", "api")
+    country.end_one("intake", "api")
+
+    country.more = mine | {"PRAG_COUNTRY": "AL"}
+    for part in ("api", "worker"):
+        assert country.refusal("intake", part) == (
+            "intake: PRAG_COUNTRY says AL, and the database of PRAG_DATABASE_URL is RS: one of the "
+            "two is another country's."
+        )
+
+    country.more = mine
+    country.start("intake", "worker")
+    poll(lambda: "worker.started" in country.log("intake", "worker"))
+
+
+def test_a_database_of_an_earlier_release_becomes_the_countrys_that_opens_it(
+    country: Parts,
+) -> None:
+    # Fails when the mark of the key alone is taken for both, or what lacks one of them is refused.
+    country.start("intake", "api")
+    country.end_one("intake", "api")
+    execute(country, b"DELETE FROM key_mark WHERE id = 2")
+
+    country.start("intake", "api")
+    country.end_one("intake", "api")
+
+    country.more = {"PRAG_COUNTRY": "AL"}
+    assert "is RS: one of the two" in country.refusal("intake")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
-"""Whether the master key is the one a database was made with.
+"""Whether the master key and the country are those a database was made with.
 
-With another one nothing that is sealed would open, and what is written would be lost to the right one.
+With another key nothing that is sealed would open, and what is written would be lost to the right one.
+With another country's settings its cases would lie among those of the country the database belongs to.
 """
 
 from contextlib import suppress
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from common.audit import head_message, public_key
+from common.codelists import codes
 from common.db.base import unit_of
 from common.runtime import Runtime
 from common.sealing import SealError
@@ -21,7 +23,8 @@ _ANOTHER = (
     "PRAG_MASTER_KEY_FILE holds another key than the one this database was made with: put that one "
     "back from the backup of the keys."
 )
-_MARK = select(KeyMark).where(KeyMark.id == 1)
+_KEY, _COUNTRY = 1, 2
+"""The rows of the marks."""
 _A_KEY = select(SubjectKey).limit(1)
 _FIRST_HEAD = select(AuditHead).order_by(AuditHead.last_seq).limit(1)
 
@@ -33,16 +36,45 @@ async def check_master_key(runtime: Runtime) -> None:
     several that start at once, with different keys too, one does. Raises one of OUTAGE.
     """
     mark = runtime.master.derive(f"{runtime.name}/mark")
+    is_new = await _unit(runtime).find(_mark(_KEY)) is None
+    if is_new and not await _opens_what_is_there(runtime, _unit(runtime)):
+        raise SettingError(_ANOTHER)
+    if await _left(runtime, _KEY, mark) != mark:
+        raise SettingError(_ANOTHER)
+
+
+async def check_country(runtime: Runtime) -> None:
+    """Return if the database is this country's; SettingError names whose it is. After the key's check.
+
+    A database that is nobody's yet becomes this country's. Raises one of OUTAGE.
+    """
+    mark = _mark_of(runtime, runtime.settings.country)
+    left = await _left(runtime, _COUNTRY, mark)
+    if left != mark:
+        owner = next((c for c in codes("countries") if _mark_of(runtime, c) == left), "another's")
+        raise SettingError(
+            f"PRAG_COUNTRY says {runtime.settings.country}, and the database of PRAG_DATABASE_URL is "
+            f"{owner}: one of the two is another country's."
+        )
+
+
+def _mark_of(runtime: Runtime, country: str) -> bytes:
+    return runtime.master.derive(f"{runtime.name}/country/{country}")
+
+
+async def _left(runtime: Runtime, number: int, mark: bytes) -> bytes:
+    """Return the mark that counts: what somebody left before, or else this one."""
     unit = _unit(runtime)
-    while (known := await unit.find(_MARK)) is None:
-        if not await _opens_what_is_there(runtime, unit):
-            raise SettingError(_ANOTHER)
-        unit.add(KeyMark, id=1, mark=mark)
+    while (known := await unit.find(_mark(number))) is None:
+        unit.add(KeyMark, id=number, mark=mark)
         with suppress(DuplicateError):  # who was faster has left the mark that counts
             await runtime.database.write(unit)
         unit = _unit(runtime)
-    if known.mark != mark:
-        raise SettingError(_ANOTHER)
+    return known.mark
+
+
+def _mark(number: int) -> Select[KeyMark]:
+    return select(KeyMark).where(KeyMark.id == number)
 
 
 def _unit(runtime: Runtime) -> Unit:

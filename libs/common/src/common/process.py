@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 import structlog
@@ -31,7 +31,7 @@ from common.db.tls import server_of
 from common.federation.peers import check_own_keys
 from common.http.body import ARRIVED
 from common.inbox import Handlers
-from common.key_mark import check_master_key
+from common.key_mark import check_country, check_master_key
 from common.ports import AddressError, PortError, listen
 from common.runtime import Runtime, open_runtime
 from common.settings import (
@@ -314,7 +314,8 @@ def _run(
         runtime = open_runtime(name, read)
         try:
             check_own_keys(read.peers_folder, read.own_keys_file, runtime.master, name)
-            await _as_service(_in_time(name, read.database_url, lambda: check_master_key(runtime)))
+            for check in (check_master_key, check_country):
+                await _as_service(_in_time(name, read.database_url, partial(check, runtime)))
             await act(runtime)
         finally:
             await runtime.database.close()

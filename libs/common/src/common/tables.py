@@ -172,7 +172,10 @@ class SubjectKey(CommonBase):
 
 
 class KeyMark(CommonBase):
-    """By which master key this database was made: one row, drawn from the key, that tells nothing of it."""
+    """By which master key and for which country this database was made: a row for each.
+
+    Both are drawn from the key, and tell nothing of it.
+    """
 
     __tablename__ = "key_mark"
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from common import auth
 from common import issuer as issuer_module
 from common.auth import TokenVerifier, read_keys
+from common.clock import Telling
 from common.codelists import codes
 from common.errors import UnauthorizedError, UnavailableError
 from common.issuer import DISCOVERY, MAX_BYTES, RETRY_SECONDS, IssuerKeys
@@ -310,6 +312,20 @@ def test_an_answer_not_to_be_believed_gives_no_key_and_takes_none_away(
     assert set(provider.asked) <= set(ROUND)
 
 
+def test_with_which_status_the_provider_refuses_is_told(provider: Provider) -> None:
+    # Fails when an operator is not told whether it knows no such realm or is broken.
+    keys = IssuerKeys(provider.url, read_keys)
+    keys._telling = Telling(iter([0.0, 3.0, 3.0]).__next__)
+    provider.own = {DISCOVERY: (404, {}, b"{}")}
+
+    with structlog.testing.capture_logs() as told:
+        keys._fetch()
+
+    assert [(line["event"], line["type"], line["status"]) for line in told] == [
+        ("issuer.keys_wait", "status", 404)
+    ]
+
+
 def test_an_answer_that_drips_is_given_up(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,7 +376,7 @@ BAD = [
 ]
 REST: dict[str, Any] = {
     "country": "RS",
-    "database_url": "sqlite:///x.db",
+    "database_url": "sqlite:////x.db",
     "bus_url": "local:///x.db",
     "oidc_audience": "prag",
     "master_key_file": Path("x.key"),

@@ -1,6 +1,7 @@
 """Logs: only declared keys pass, and no error ever speaks for itself."""
 
 import asyncio
+import inspect
 import io
 import json
 import logging
@@ -13,6 +14,12 @@ from typing import Any, cast
 
 import pytest
 import structlog
+from aiokafka.consumer import group_coordinator
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+)
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -57,6 +64,42 @@ def test_what_the_library_of_kafka_tries_again_is_no_error(lines: io.StringIO) -
     [entry] = parsed(lines)
     assert entry["level"] == "warning"
     assert CANARY not in entry["event"]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        *((text, (CANARY,)) for text in logs.GROUP_MOVES),
+        ("Group Coordinator Request failed: %s", (GroupCoordinatorNotAvailableError(CANARY),)),
+        ("Error sending %s to node %s [%s]", ("Heartbeat", 1, KafkaConnectionError(CANARY))),
+    ],
+)
+def test_that_readers_are_dealt_out_anew_warns_nobody(
+    text: str, values: tuple[object, ...], lines: io.StringIO
+) -> None:
+    # Fails when each start of a worker looks like something to be mended.
+    logging.getLogger("aiokafka.consumer.group_coordinator").error(text, *values)
+
+    [entry] = parsed(lines)
+    assert (entry["event"], entry["level"]) == ("bus.group_moves", "info")
+
+
+def test_what_a_group_of_readers_cannot_mend_by_itself_still_warns(lines: io.StringIO) -> None:
+    # Fails when errors go the way of what is ordinary, or another part's lines do.
+    failed = "Group Coordinator Request failed: %s"
+    group = logging.getLogger("aiokafka.consumer.group_coordinator")
+    group.error(failed, GroupAuthorizationFailedError(CANARY))
+    group.error("Heartbeat session expired")
+    logging.getLogger("aiokafka.conn").error(failed, KafkaConnectionError(CANARY))
+
+    assert [entry["level"] for entry in parsed(lines)] == ["warning"] * 3
+
+
+def test_the_library_of_kafka_still_says_so_when_readers_are_dealt_out_anew() -> None:
+    # Fails when a release of it puts that in other words: they would warn again.
+    said = inspect.getsource(group_coordinator)
+
+    assert [text for text in logs.GROUP_MOVES if text not in said] == []
 
 
 def test_a_key_nobody_declared_is_dropped_and_counted(lines: io.StringIO) -> None:

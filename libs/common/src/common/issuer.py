@@ -41,6 +41,11 @@ Read = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class IssuerError(Exception):
     """The provider's answer is not one to be believed; the text is one of a fixed few."""
 
+    def __init__(self, what: str, status: int | None = None) -> None:
+        """`status` is that of an answer which was none of success."""
+        super().__init__(what)
+        self.status = status
+
 
 def fetch_key_set(issuer: str, client: "httpx.Client") -> dict[str, Any]:
     """Return the JWK set of the provider; IssuerError or httpx.HTTPError without one."""
@@ -67,7 +72,7 @@ def _get(client: "httpx.Client", address: str) -> dict[str, Any]:
     deadline, raw = monotonic() + _ANSWER_SECONDS, b""
     with client.stream("GET", address) as answer:
         if answer.status_code != HTTPStatus.OK:
-            raise IssuerError("status")
+            raise IssuerError("status", answer.status_code)
         for chunk in answer.iter_raw():
             raw += chunk
             if len(raw) > MAX_BYTES or monotonic() > deadline:
@@ -170,10 +175,12 @@ class IssuerKeys:
             reason = str(error) if isinstance(error, IssuerError) else type(error).__name__
             self._telling = self._telling or Telling()
             if self._telling.is_due():
+                told = getattr(error, "status", None)
                 logger.warning(
                     "issuer.keys_wait",
                     error=type(error).__name__,
                     type=reason,
+                    **({"status": told} if told else {}),
                     server=self._issuer,
                     setting="PRAG_OIDC_ISSUER",
                 )

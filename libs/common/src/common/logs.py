@@ -58,6 +58,27 @@ def keep_declared(_: object, __: str, entry: MutableMapping[str, Any]) -> Mutabl
 QUIET_SECONDS = 60.0
 
 
+_GROUP = "aiokafka.consumer.group_coordinator"
+GROUP_MOVES = (
+    "Marking the coordinator dead",
+    "Heartbeat failed for group %s because it is rebalancing",
+    "Heartbeat failed for group %s: generation id is not",
+    "Heartbeat failed: local member_id was not recognized",
+)
+"""How its lines begin that tell of a member who comes or goes, before any value is put in."""
+
+
+def _is_a_move(record: logging.LogRecord) -> bool:
+    """Tell whether a group of readers is being dealt out anew, as at each start of one of them."""
+    if record.name != _GROUP:
+        return False
+    given = record.args if isinstance(record.args, tuple) else ()
+    # An error of this kind passes by itself, and the client says so: its next request may go well.
+    return str(record.msg).startswith(GROUP_MOVES) or any(
+        getattr(a, "retriable", False) for a in given
+    )
+
+
 class TypeOnly(logging.Filter):
     """Library loggers: their messages may hold values, so only where and how bad is kept.
 
@@ -81,6 +102,9 @@ class TypeOnly(logging.Filter):
         record.exc_info = None
         record.exc_text = None
         record.stack_info = None
+        if _is_a_move(record):
+            record.levelname, record.msg, record.args = "INFO", "bus.group_moves", ()
+            return True
         if record.name.startswith("aiokafka"):
             # It tries again, and at the first start of a cluster it has to; what will never do is told
             # by the part that asked.

@@ -196,7 +196,7 @@ class Tiny:
             name="intake",
             settings=ServiceSettings(
                 country="RS",
-                database_url="sqlite:///unused",
+                database_url="sqlite:////unused",
                 bus_url=f"local://{home}/bus.db",
                 oidc_issuer=ISSUER,
                 oidc_audience=AUDIENCE,

@@ -176,6 +176,8 @@ def test_a_database_of_an_earlier_release_becomes_the_countrys_that_opens_it(
         ("PRAG_TIME_ZONE", "Mars/Olympus", "is not valid"),
         ("PRAG_TIME_ZONE", "Europe", "intake: PRAG_TIME_ZONE is not valid"),
         ("PRAG_COUNTRY", "QQ", "is no country"),
+        ("PRAG_DATABASE_URL", "mysql://prag@db/prag", "must be postgresql+asyncpg://"),
+        ("PRAG_BUS_URL", "redis://db", "must be local:///"),
         ("PRAG_HOST", "203.0.113.1", "is no address of this machine"),
         ("PRAG_TIME_ZONE", "", "is not valid"),
     ],

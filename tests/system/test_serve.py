@@ -181,6 +181,8 @@ def test_a_section_goes_before_one_that_stands_above_it(
         ("[country]\n[country]", "line 2: this stands there twice"),
         ("[courier]", "no process of the kind [courier]"),
         ("[intake]\nPRAG_TIMEZONE=secret", "no setting PRAG_TIMEZONE; it stands in [intake]"),
+        # With it a process dies by itself, at a point that a test names.
+        ("[country]\nPRAG_TEST_CRASH=secret", "no setting PRAG_TEST_CRASH; it stands in [country]"),
         (None, "cannot be read"),
     ],
 )

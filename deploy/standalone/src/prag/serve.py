@@ -93,7 +93,7 @@ def known_settings() -> frozenset[str]:
     """Return the name of each setting that a service may have."""
     kinds = [import_module(f"{service}.settings").Settings for service in SERVICES]
     names = {name for kind in (*kinds, RightsSettings) for name in kind.model_fields}
-    return frozenset({f"PRAG_{name.upper()}" for name in names} | {"PRAG_TEST_CRASH"})
+    return frozenset(f"PRAG_{name.upper()}" for name in names)
 
 
 class _Sections(configparser.ConfigParser):

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from common.here import Here
 
@@ -71,6 +73,21 @@ def brokers_of(bootstrap: str) -> list[tuple[str, int]]:
     return found
 
 
+_LOG = "local:///"
+
+
+def _may_be_opened(database_url: str) -> bool:
+    """Tell whether an engine of ours could ever open it, if what it names is there."""
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        return False
+    if url.drivername == "sqlite":
+        return Path(url.database or "").is_absolute()
+    ports = url.port is None or 0 < url.port <= _HIGHEST_PORT
+    return url.drivername == "postgresql+asyncpg" and ports
+
+
 class ServiceSettings(BaseSettings):
     """What every service needs to start. A value without a default stops the process."""
 
@@ -79,7 +96,7 @@ class ServiceSettings(BaseSettings):
     country: str = Field(pattern=r"^[A-Z]{2}$")
     """The country this instance belongs to: ISO 3166-1 alpha-2, or XK."""
     database_url: str
-    """`sqlite:///absolute/path` or `postgresql+asyncpg://…`."""
+    """`sqlite:////absolute/path` or `postgresql+asyncpg://…`."""
     bus_url: str = ""
     """`local:///absolute/path` of the log file all services of an instance share; or none, and
     `kafka_bootstrap`."""
@@ -124,6 +141,29 @@ class ServiceSettings(BaseSettings):
             return ZoneInfo(name).key
         except (KeyError, OSError, ValueError):  # "Europe" is a folder
             raise ValueError("is not valid") from None
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, url: str) -> str:
+        if not _may_be_opened(url):
+            raise ValueError(
+                "must be postgresql+asyncpg://user@host:port/database or sqlite:////absolute/path"
+            )
+        return url
+
+    @field_validator("bus_url", "hub_url")
+    @classmethod
+    def _is_a_log(cls, url: str) -> str:
+        if url and not url.startswith(_LOG):
+            raise ValueError(f"must be {_LOG}absolute/path")
+        return url
+
+    @field_validator("max_body_bytes")
+    @classmethod
+    def _lets_something_in(cls, count: int) -> int:
+        if count < 1:
+            raise ValueError("must be 1 or more bytes")
+        return count
 
     @field_validator("kafka_bootstrap", "hub_bootstrap")
     @classmethod

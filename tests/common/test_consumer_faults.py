@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from common import consumer as consumer_module
 from common.bus import Bus, BusError, Delivery, Subscription, Waiting
 from common.bus.base import PositionOf
+from common.bus.local import LocalBus
 from common.consumer import SilenceError
 from common.db import Database
 from common.inbox import Inbox, LostPartitionError
@@ -215,6 +217,30 @@ async def test_what_waits_for_another_reader_of_the_group_is_no_silence(
     idle.cancel()
     with pytest.raises(asyncio.CancelledError):
         await idle
+
+
+async def test_what_rests_outside_its_log_is_no_silence(
+    database: Database, bus: Bus, box: ServiceBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when a part of the log from which nothing can come ends the reader of all the others.
+    monkeypatch.setattr(consumer_module, "SILENCE_SECONDS", 0.0)
+    scene = Scene(database, box)
+    await scene.consumer.claim(TOPIC, 0)
+    await scene.consumer.accept_all(delivered(steps_of(GOOD, 3)))
+    deaf, lost = DeafBus(bus), LocalBus(tmp_path / "new.db")
+    await bus.publish([record_of(event) for event in steps_of(GOOD, 3)])
+    reader = asyncio.create_task(scene.consumer.run(deaf))
+    await deaf.be_asked(1)
+    await lost.publish([record_of(event) for event in steps_of(BAD, 1)])
+
+    deaf.inner = lost
+    await deaf.be_asked(5)
+
+    assert (deaf.subscribed, reader.done()) == (1, False)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    await lost.close()
 
 
 async def test_who_was_never_given_a_share_while_records_wait_is_silent_too(

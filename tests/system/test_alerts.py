@@ -21,6 +21,7 @@ from common.clock import new_id
 from common.consumer import Consumer, topics_of, with_audit_heads
 from common.db.base import unit_of
 from common.events import Event
+from common.recovery import resume
 from common.relay import Relay
 from common.unit import Unit
 from common.worker import forget_dead_letters
@@ -77,14 +78,15 @@ class Watched:
             await consumer.accept_all(found)
 
     async def metrics(self, kit: Kit) -> dict[str, dict[str, float]]:
-        """Scrape: metric → its greatest value over the topics, of this service."""
+        """Scrape: metric → its value by what it is told of (a topic, or one of its parts)."""
         answer = await _scraper(kit).get("/metrics")
         assert answer.status_code == 200
         found: dict[str, dict[str, float]] = {}
         for family in text_string_to_metric_families(answer.text):
             for sample in family.samples:
                 if sample.labels.get("service") == kit.runtime.name:
-                    found.setdefault(sample.name, {})[sample.labels.get("topic", "")] = sample.value
+                    of = sample.labels.get("topic") or sample.labels.get("of", "")
+                    found.setdefault(sample.name, {})[of] = sample.value
         return found
 
     async def firing(self, kit: Kit) -> set[str]:
@@ -245,16 +247,45 @@ async def test_an_event_whose_predecessor_does_not_come_is_told_within_a_minute(
     assert await watched.firing(watched.referral) == set()
 
 
-async def test_a_service_that_cannot_look_says_so(watched: Watched) -> None:
-    # Fails when a lost log looks like an empty one, or the whole scrape fails with it.
+@pytest.mark.row("F90")
+async def test_a_log_that_lost_what_was_unread_is_seen_and_hides_nothing_else(
+    watched: Watched,
+) -> None:
+    """T19. Seeded: refuse to tell what waits where one position lies outside its log."""
     await watched.open_cases(1)
     await watched.publish()
     await watched.consume()
     assert await watched.firing(watched.referral) == set()
     with closing(sqlite3.connect(watched.referral.home / "bus.db")) as log, log:
-        log.execute("DELETE FROM record")
+        log.execute("DELETE FROM record WHERE topic = 'intake.case'")
+    lost = await watched.firing(watched.referral)
+    told = Record("intake.audit", "k", b"no event")
+    await watched.referral.runtime.bus.publish([told])
+    found = await watched.metrics(watched.referral)
 
-    assert await watched.firing(watched.referral) == {"BacklogUnreadable"}
+    assert lost == {"OutsideLog"}
+    assert found["prag_consumer_lag_events"]["intake.audit"] == 1
+    runtime = watched.referral.runtime
+    await resume(runtime.database, runtime.bus, ["intake.case"], service="referral")
+    assert await watched.firing(watched.referral) == set()
+
+
+@pytest.mark.row("F90")
+@pytest.mark.parametrize("away", ["bus", "database"])
+async def test_a_service_that_cannot_look_says_where(watched: Watched, away: str) -> None:
+    """Seeded: measure both in one try: without the bus, events nobody publishes are not seen."""
+    await watched.open_cases(1)
+    await watched.metrics(watched.intake)
+    later(minutes=3)
+    file, table = {"bus": ("bus.db", "record"), "database": ("intake.db", "outbox_message")}[away]
+    with closing(sqlite3.connect(watched.intake.home / file)) as database, database:
+        database.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+
+    fired = await watched.firing(watched.intake)
+    readable = (await watched.metrics(watched.intake))["prag_backlog_readable"]
+
+    assert fired == {"BacklogUnreadable"} | ({"OutboxNotPublished"} if away == "bus" else set())
+    assert readable == {"database": away != "database", "bus": 0}
 
 
 async def test_a_peer_that_said_two_things_at_once_is_seen_until_it_is_put_right(

@@ -4,8 +4,9 @@ Measured when a scraper asks, from the database and the log themselves: so it is
 worker is not running, which is when it matters.
 """
 
+import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from datetime import datetime
 from functools import partial
 
@@ -19,6 +20,7 @@ from common.db.base import OUTAGE, Database
 from common.tables import DeadLetter, InboxAggregate, InboxPending, OutboxMessage
 from common.telemetry import (
     BACKLOG_READABLE,
+    BUS_OUTSIDE_LOG,
     CONSUMER_LAG_EVENTS,
     CONSUMER_LAG_SECONDS,
     DEAD_LETTERS,
@@ -28,6 +30,9 @@ from common.telemetry import (
 )
 
 logger = structlog.get_logger(__name__)
+
+BUS_SECONDS = 2.0
+"""How long the bus may take to tell: a scraper gives up after ten, and then nothing at all is told."""
 
 _OLDEST = (
     select(OutboxMessage.created_at)
@@ -52,23 +57,40 @@ _WAITS_FOR_EARLIER = (
 _DEAD = select(func.count().label("number")).select_from(DeadLetter)
 
 
-async def measure(database: Database, bus: Bus, topics: Collection[str], *, service: str) -> None:
-    """Set the gauges of what waits; in an outage they keep their values and say so."""
+async def measure(database: Database, bus: Bus, topics: Collection[str], *, service: str) -> bool:
+    """Set the gauges of what waits, and return whether the database could tell.
+
+    What cannot tell says so, and its gauges keep their values. The bus tells nothing without the
+    database, which has the positions; the database tells all of its own without the bus.
+    """
+    is_told = await _is_told("database", service, _measure_database(database, service))
+    if is_told:
+        await _is_told("bus", service, _measure_bus(database, bus, topics, service))
+    else:
+        BACKLOG_READABLE.labels(service, "bus").set(0)
+    return is_told
+
+
+async def _is_told(of: str, service: str, measuring: Awaitable[None]) -> bool:
+    is_told = True
     try:
-        await _measure_bus(database, bus, topics, service)
-        await _measure_database(database, service)
+        await measuring
     except OUTAGE as error:
-        logger.warning("backlog.unreadable", service=service, error=type(error).__name__)
-        BACKLOG_READABLE.labels(service).set(0)
-        return
-    BACKLOG_READABLE.labels(service).set(1)
+        kind = type(error).__name__
+        logger.warning("backlog.unreadable", service=service, operation=of, error=kind)
+        is_told = False
+    BACKLOG_READABLE.labels(service, of).set(is_told)
+    return is_told
 
 
 async def _measure_bus(database: Database, bus: Bus, topics: Collection[str], service: str) -> None:
     counts = dict.fromkeys(topics, 0)
     ages = dict.fromkeys(topics, 0.0)
-    for waiting in await bus.waiting(topics, position_of=partial(next_offset, database)):
+    async with asyncio.timeout(BUS_SECONDS):
+        found = await bus.waiting(topics, position_of=partial(next_offset, database))
+    for waiting in found:
         topic = waiting.topic
+        BUS_OUTSIDE_LOG.labels(service, topic, waiting.partition).set(waiting.is_outside)
         counts[topic] += waiting.count
         if waiting.first is not None:
             ages[topic] = max(ages[topic], _age(waiting.first))

@@ -162,7 +162,10 @@ class Consumer:
     async def _has_waiting(self, bus: Bus) -> bool:
         position_of = partial(next_offset, self._database)
         waiting = await bus.waiting(self.topics, position_of=position_of)
-        return any([each.count and await self._is_mine(each) for each in waiting])
+        # What lies outside its log rests: nothing comes from there, however well it listens.
+        return any(
+            [each.count and not each.is_outside and await self._is_mine(each) for each in waiting]
+        )
 
     async def _is_mine(self, waiting: Waiting) -> bool:
         """Tell whether what waits there is for this reader: another of its group has its own share.

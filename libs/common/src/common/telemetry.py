@@ -78,7 +78,9 @@ GAP_SECONDS = Gauge(
 )
 DEAD_LETTERS = Gauge("prag_dead_letters", "Records kept that can never be applied", ["service"])
 BACKLOG_READABLE = Gauge(
-    "prag_backlog_readable", "1 while database and bus tell what waits, else 0", ["service"]
+    "prag_backlog_readable",
+    "1 while this tells what waits, else 0; of: database, bus",
+    ["service", "of"],
 )
 CUSTODY_FORKS = Gauge(
     "prag_custody_forks",

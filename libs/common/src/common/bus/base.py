@@ -45,12 +45,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What lies in one partition from a consumer's position on: how much, and the first of it."""
+    """What lies in one partition from a consumer's position on: how much, and the first of it.
+
+    A position outside the log says nothing of what was missed: then it is all that the log holds.
+    """
 
     topic: str
     partition: int
     count: int
     first: bytes | None
+    is_outside: bool = False
 
 
 class Subscription(Protocol):

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -39,13 +40,16 @@ from common.bus.base import (
 )
 from common.bus.kafka_login import REQUEST_MS, KafkaLogin
 from common.bus.kafka_rights import check_rights, hosts_of, lacks
+from common.clock import monotonic
 from common.settings import is_here
-from common.telemetry import BUS_OUTSIDE_LOG, PRODUCER_REBUILDS
+from common.telemetry import PRODUCER_REBUILDS
 
 logger = structlog.get_logger(__name__)
 
 SEND_SECONDS = 15.0
 _CLOSE_SECONDS = 5.0
+_FIRST_SECONDS = 1.0
+"""How long the first record of what waits is awaited, of all partitions together."""
 _MOST_BYTES = 1024 * 1024
 _BATCH_BYTES = 256 * 1024
 """What goes to a partition at once: all that the relay hands over, where aiokafka's 16 KB are many turns."""
@@ -89,7 +93,7 @@ class KafkaBus:
         """Join the group; what it assigns is read on from the consumer's positions.
 
         A position that lies outside the log (it was cut by its retention, or lost) is not read on
-        from: that partition rests and a gauge says so, for what was skipped would be missed unseen.
+        from: that partition rests and the log says so, for what was skipped would be missed unseen.
         """
         consumer = AIOKafkaConsumer(
             group_id=group,
@@ -179,16 +183,20 @@ class KafkaBus:
         return self._producer
 
     async def _waiting(self, topics: Collection[str], position_of: PositionOf) -> list[Waiting]:
-        reader, found = await self._open_reader(), []
+        reader = await self._open_reader()
+        found, starts = [], dict[TopicPartition, int]()
         for (topic, partition), (begin, end) in (await _bounds(reader, topics)).items():
             position = await position_of(topic, partition)
-            if not begin <= position <= end:
-                raise BusError(f"{topic}/{partition} is read outside its log")
-            count = end - position
-            part = TopicPartition(topic, partition)
-            first = await _first(reader, part, position) if count else None
-            found.append(Waiting(topic, partition, count, first))
-        return found
+            is_outside = not begin <= position <= end
+            start = begin if is_outside else position
+            if end > start:
+                starts[TopicPartition(topic, partition)] = start
+            found.append(Waiting(topic, partition, end - start, None, is_outside))
+        firsts = await _firsts(reader, starts)
+        return [
+            replace(each, first=firsts.get(TopicPartition(each.topic, each.partition)))
+            for each in found
+        ]
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[None]:
@@ -280,7 +288,6 @@ class KafkaSubscription:
         for part in parts:
             position = await self._position_of(part.topic, part.partition)
             outside = not begins[part] <= position <= ends[part]
-            BUS_OUTSIDE_LOG.labels(self._group, part.topic, part.partition).set(outside)
             self._consumer.seek(part, position)
             if outside:
                 self._consumer.pause(part)
@@ -326,12 +333,20 @@ async def _send(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
     await asyncio.gather(*sends)
 
 
-async def _first(reader: AIOKafkaConsumer, part: TopicPartition, position: int) -> bytes | None:
-    """Return the record at `position`, if it comes soon."""
-    reader.assign([part])
-    reader.seek(part, position)
-    found = await reader.getmany(part, timeout_ms=2000, max_records=1)
-    return found[part][0].value if found.get(part) else None
+async def _firsts(
+    reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, bytes]:
+    """Return the record at each of these places that comes soon, all fetched at once."""
+    reader.assign(list(starts))
+    for part, start in starts.items():
+        reader.seek(part, start)
+    deadline, firsts = monotonic() + _FIRST_SECONDS, dict[TopicPartition, bytes]()
+    for part in starts:
+        left = max(deadline - monotonic(), 0)
+        found = await reader.getmany(part, timeout_ms=int(left * 1000), max_records=1)
+        if found.get(part):
+            firsts[part] = found[part][0].value
+    return firsts
 
 
 async def _bounds(

@@ -55,7 +55,6 @@ class LocalBus:
     async def waiting(
         self, topics: Collection[str], *, position_of: PositionOf
     ) -> Sequence[Waiting]:
-        """Tell what lies ahead; BusError as for `subscribe`."""
         positions = {topic: await position_of(topic, 0) for topic in topics}
         return await self._run(lambda log: _waiting(log, positions))
 
@@ -161,11 +160,11 @@ def _end(log: sqlite3.Connection, topic: str) -> int:
 def _waiting(log: sqlite3.Connection, positions: dict[str, int]) -> list[Waiting]:
     found = []
     for topic, position in positions.items():
-        count = _end(log, topic) - position
-        if count < 0:
-            raise BusError("position beyond the end of the log")
-        first = _read(log, {topic: position}, 1)
-        found.append(Waiting(topic, 0, count, first[0].value if first else None))
+        end = _end(log, topic)
+        is_outside = position > end
+        start = 0 if is_outside else position
+        first = _read(log, {topic: start}, 1)
+        found.append(Waiting(topic, 0, end - start, first[0].value if first else None, is_outside))
     return found
 
 

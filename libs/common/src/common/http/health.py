@@ -48,9 +48,9 @@ async def metrics(request: Request) -> Response:
         raise NotFoundError
     runtime = runtime_of(request)
     topics: list[str] = request.app.state.topics
-    await measure(runtime.database, runtime.bus, topics, service=runtime.name)
+    is_told = await measure(runtime.database, runtime.bus, topics, service=runtime.name)
     gauges: Gauges | None = request.app.state.gauges
-    if gauges is not None:
+    if gauges is not None and is_told:
         with suppress(*OUTAGE):  # of which `measure` has told
             await gauges(runtime)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

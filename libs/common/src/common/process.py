@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from functools import cache, partial
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from common.db.opening import is_sqlite
 from common.db.tls import server_of
 from common.federation.peers import check_own_keys
 from common.http.body import ARRIVED
+from common.http.health import worker_metrics
 from common.inbox import Handlers
 from common.key_mark import check_country, check_master_key
 from common.ports import AddressError, PortError, listen
@@ -134,7 +135,7 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        app: FastAPI,
+        app: ASGIApp,
         *,
         host: str = "127.0.0.1",
         port: int,
@@ -273,13 +274,14 @@ def run_forever(
         print("\n".join(lines or ["nothing had to be moved"]))  # noqa: T201
 
     async def work_until_told(runtime: Runtime) -> None:
-        if begin is not None:
-            await begin(runtime)
-        garbage.look_seldom()
-        task = asyncio.ensure_future(work(runtime))
-        _on_signal(task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        async with _telling(runtime.settings.metrics_port):
+            if begin is not None:
+                await begin(runtime)
+            garbage.look_seldom()
+            task = asyncio.ensure_future(work(runtime))
+            _on_signal(task.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def act(runtime: Runtime) -> None:
         CALLER.set(lambda: SERVICE)
@@ -288,6 +290,25 @@ def run_forever(
         await once(runtime)
 
     _run(name, settings, act)
+
+
+@contextlib.asynccontextmanager
+async def _telling(port: int | None) -> AsyncIterator[None]:
+    """Answer a scraper on this machine, in the worker's own loop: if that stands still, it is missed."""
+    if port is None:
+        yield
+        return
+    try:
+        held = listen("127.0.0.1", port)
+    except PortError as error:
+        raise SettingError(f"PRAG_METRICS_PORT: port {port} {error}") from None
+    server = Server(worker_metrics, port=port, grace_seconds=1)
+    serving = asyncio.ensure_future(server.serve(sockets=[held]))
+    try:
+        yield
+    finally:
+        server.stop()
+        await serving
 
 
 def _worker_options(name: ServiceName, further: Mapping[str, str]) -> argparse.Namespace:

@@ -132,6 +132,8 @@ class ServiceSettings(BaseSettings):
     host: str = "127.0.0.1"
     """The address the API listens on. Beyond this machine only behind something that speaks TLS."""
     port_base: int = 8001
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    """Where the worker tells its metrics, on 127.0.0.1; without it, nowhere. The API has its own port."""
     max_body_bytes: int = 1024 * 1024
 
     @field_validator("time_zone")

@@ -6,7 +6,9 @@ from contextlib import suppress
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import select
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from common.backlog import measure
 from common.db import OUTAGE
@@ -53,4 +55,13 @@ async def metrics(request: Request) -> Response:
     if gauges is not None and is_told:
         with suppress(*OUTAGE):  # of which `measure` has told
             await gauges(runtime)
+    return await _counted(request)
+
+
+async def _counted(_: Request) -> Response:
+    """Tell what this process has counted by itself."""
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+worker_metrics = Starlette(routes=[Route("/metrics", _counted)])
+"""What a worker tells, which has nothing else to answer: for the loopback only."""

@@ -1,6 +1,5 @@
 """The alerts: each names a metric there is, comes when it should, and goes when it is over."""
 
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -12,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from common import clock
@@ -23,37 +21,17 @@ from common.db.base import unit_of
 from common.events import Event
 from common.recovery import resume
 from common.relay import Relay
-from common.settings import PORTS
 from common.unit import Unit
 from common.worker import forget_dead_letters
-from prag.serve import environment
 from referral.domain.cross_border import CrossBorderStatus, Direction
 from referral.models import CrossBorderReferral, Letter, PeerToHear, Slip
 from referral.worker import go_on_alone, warn_of_keys
-from tests.conftest import PostgresUrls
 from tests.federation.countries import land
 from tests.intake.bodies import case, desk
 from tests.kit import Kit, open_service
-from tests.system.parts import Parts
-from tests.system.processes import free_ports, poll
+from tests.system.alerting import ALERTS, RULES, is_true, read
 
-ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)
-_EXPRESSION = re.compile(r'(\w+)(?:\{job="prag"\})? (>|<) (\d+)')
-
-RULES: dict[str, str] = {
-    rule["alert"]: rule["expr"]
-    for group in yaml.safe_load(ALERTS.read_text())["groups"]
-    for rule in group["rules"]
-}
-
-ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
-"""What one service measures; the others all do."""
-
-ONLY_OF_WORKERS = ("prag_relay_epoch", "prag_outbox_pending", "prag_audit_unsealed")
-
-BY_COUNTRY = {"prag_letters_wait_seconds", "prag_own_key_days"}
-"""What is told only of countries, or keys, of which there is something to tell."""
 
 
 class Watched:
@@ -94,7 +72,7 @@ class Watched:
         """Return the alerts whose expression is true for this service at this moment."""
         found = await self.metrics(kit)
         service = kit.runtime.name
-        return {name for name, rule in RULES.items() if _is_true(rule, found, service)}
+        return {name for name, rule in RULES.items() if is_true(rule, found, service)}
 
 
 @pytest.fixture
@@ -107,31 +85,8 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
         yield Watched(intake, referral)
 
 
-def read(text: str, service: str) -> dict[str, dict[str, float]]:
-    """Return what a scraper that was answered with this text knows of a service."""
-    found: dict[str, dict[str, float]] = {"up": {"": 1}}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.labels.get("service") == service:
-                of = sample.labels.get("topic") or sample.labels.get("of", "")
-                found.setdefault(sample.name, {})[of] = sample.value
-    return found
-
-
 def later(**pause: float) -> None:
     clock.set_source(lambda: NOW + timedelta(**pause))
-
-
-def _is_true(rule: str, found: dict[str, dict[str, float]], service: str) -> bool:
-    if rule == 'absent(up{job="prag"})':
-        return "up" not in found
-    match = _EXPRESSION.fullmatch(rule)
-    assert match is not None, f"{rule}: the test reads one comparison only"
-    metric, sign, bound = match.groups()
-    if service not in ONLY_OF.get(metric, service):
-        return False
-    values = (found.get(metric, {}) if metric in BY_COUNTRY else found[metric]).values()
-    return any(v > float(bound) if sign == ">" else v < float(bound) for v in values)
 
 
 def _consumer(kit: Kit, handlers: Any = None, **more: Any) -> Consumer:
@@ -391,61 +346,6 @@ async def _write(kit: Kit, hand_over: Callable[[Unit], object]) -> None:
     await kit.runtime.database.write(unit)
 
 
-@pytest.mark.row("F90")
-@pytest.mark.postgres
-def test_a_worker_tells_this_machine_how_it_goes_and_is_missed_when_it_does_not(
-    tmp_path: Path, postgres_urls: PostgresUrls
-) -> None:
-    """Seeded: no port for a worker, which alone knows these; a taken one passed over in silence."""
-    country = Parts(tmp_path, postgres_urls, services=("intake",))
-    port = free_ports()
-    country.more = {"PRAG_METRICS_PORT": str(port)}
-
-    def scraped() -> dict[str, dict[str, float]]:
-        try:
-            return read(httpx.get(f"http://127.0.0.1:{port}/metrics").text, "intake")
-        except httpx.TransportError:
-            return {"up": {"": 0}}
-
-    try:
-        assert country.migrate("intake") == 0
-        country.start("intake", "worker")
-        poll(lambda: set(ONLY_OF_WORKERS) <= set(scraped()))
-        assert not _is_true(RULES["TargetDown"], scraped(), "intake")
-        process = country.process("intake", "worker")
-        heard = [c.laddr for c in process.net_connections() if c.status == "LISTEN"]
-        assert heard == [("127.0.0.1", port)]
-        taken = f"intake: PRAG_METRICS_PORT: port {port} is taken by another program"
-        assert country.refusal("intake", "worker").endswith(taken)
-        country.end_one("intake", "worker")
-    finally:
-        country.close()
-
-    assert _is_true(RULES["TargetDown"], scraped(), "intake")
-
-
-def test_the_shipped_scraper_asks_every_process_by_the_name_that_the_rules_expect() -> None:
-    # Fails for a worker, or a whole country, of which Prometheus would never know that it is silent.
-    shipped = yaml.safe_load(ALERTS.with_name("prometheus.yml").read_text())
-    [scraped] = shipped["scrape_configs"]
-    targets = {each for group in scraped["static_configs"] for each in group["targets"]}
-    ini = ALERTS.parents[1] / "country.ini"
-    workers = {environment(ini, service, "worker")["PRAG_METRICS_PORT"] for service in PORTS}
-
-    assert shipped["rule_files"] == [ALERTS.name]
-    assert targets == {f"127.0.0.1:{8001 + n}" for n in PORTS.values()} | {
-        f"127.0.0.1:{port}" for port in workers
-    }
-    assert len(targets) == 2 * len(PORTS)
-    assert [
-        name for name, rule in RULES.items() if f'up{{job="{scraped["job_name"]}"}}' in rule
-    ] == [
-        "TargetDown",
-        "NothingAsked",
-    ]
-    assert _is_true(RULES["NothingAsked"], {}, "intake")
-
-
 async def test_every_service_measures_what_its_worker_listens_to(tmp_path: Path) -> None:
     # Fails for a service whose application was not given its handlers.
     for name in ("intake", "referral", "reintegration", "analytics"):
@@ -457,7 +357,10 @@ async def test_every_service_measures_what_its_worker_listens_to(tmp_path: Path)
 
 def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
     # Fails for an alert that was added without a test that makes it come.
-    source = Path(__file__).read_text()
+    source = "".join(
+        Path(__file__).with_name(name).read_text()
+        for name in ("test_alerts.py", "test_process_told.py")
+    )
 
     assert len(RULES) == 14
     assert [name for name in RULES if f'"{name}"' not in source] == []

@@ -1,0 +1,45 @@
+"""The rules that are shipped, read as Prometheus reads them."""
+
+import re
+from pathlib import Path
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
+_EXPRESSION = re.compile(r'(\w+)(?:\{job="prag"\})? (>|<) (\d+)')
+
+RULES: dict[str, str] = {
+    rule["alert"]: rule["expr"]
+    for group in yaml.safe_load(ALERTS.read_text())["groups"]
+    for rule in group["rules"]
+}
+
+ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
+"""What one service measures; the others all do."""
+
+BY_COUNTRY = {"prag_letters_wait_seconds", "prag_own_key_days"}
+"""What is told only of countries, or keys, of which there is something to tell."""
+
+
+def read(text: str, service: str) -> dict[str, dict[str, float]]:
+    """Return what a scraper that was answered with this text knows of a service."""
+    found: dict[str, dict[str, float]] = {"up": {"": 1}}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("service") == service:
+                of = sample.labels.get("topic") or sample.labels.get("of", "")
+                found.setdefault(sample.name, {})[of] = sample.value
+    return found
+
+
+def is_true(rule: str, found: dict[str, dict[str, float]], service: str) -> bool:
+    if rule == 'absent(up{job="prag"})':
+        return "up" not in found
+    match = _EXPRESSION.fullmatch(rule)
+    assert match is not None, f"{rule}: the test reads one comparison only"
+    metric, sign, bound = match.groups()
+    if service not in ONLY_OF.get(metric, service):
+        return False
+    values = (found.get(metric, {}) if metric in BY_COUNTRY else found[metric]).values()
+    return any(v > float(bound) if sign == ">" else v < float(bound) for v in values)

@@ -49,7 +49,9 @@ class LocalBus:
         next would be skipped unseen.
         """
         positions = {topic: await position_of(topic, 0) for topic in topics}
-        await self._run(lambda log: _waiting(log, positions))
+        waiting = await self._run(lambda log: _waiting(log, positions))
+        if any(each.is_outside for each in waiting):
+            raise BusError("position beyond the end of the log")
         return LocalSubscription(self, positions)
 
     async def waiting(

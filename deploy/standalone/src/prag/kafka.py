@@ -63,9 +63,7 @@ _TOPIC_SETTINGS = {
     "cleanup.policy": "delete",
     "max.message.bytes": str(1024 * 1024),
     "message.timestamp.type": "LogAppendTime",
-    # The broker unpacks what a producer has packed, and measures it then: a bomb never gets in, and
-    # readers need to know no way of packing.
-    "compression.type": "uncompressed",
+    "compression.type": "uncompressed",  # the broker measures what was packed: no bomb gets in
 }
 
 _DAYS, _REFERRAL_DAYS = 30, 14

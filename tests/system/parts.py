@@ -104,7 +104,10 @@ class Parts:
         said = self.home / f"{service}-{part}.log"
         before = said.read_text() if said.exists() else ""
         process = self._start(service, part)
-        assert process.wait(PATIENCE) == EX_CONFIG, said.read_text()
+        try:
+            assert process.wait(PATIENCE) == EX_CONFIG, said.read_text()
+        finally:
+            process.kill()  # one that was not refused would run on
         [line] = said.read_text().removeprefix(before).splitlines()
         return line
 

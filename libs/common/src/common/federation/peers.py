@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.clock import utcnow
 from common.contracts.types import Country
+from common.errors import ConflictError
 from common.events import canonical
 from common.federation.directory import Directory, DirectoryError, SignedEntry, Use
 from common.federation.keys import SealingKey, SigningKey, VerifyBy, kid_of
@@ -85,6 +86,11 @@ class Peers:
     directory: Directory
     resting: frozenset[str] = frozenset()
     """Peers, by the names of their files, that are none until their damaged file is replaced."""
+
+    def require(self, country: str) -> None:
+        """ConflictError `peer.unknown` where nothing is exchanged with this country."""
+        if country not in self.countries:
+            raise ConflictError("peer.unknown")
 
 
 def read_peers(folder: Path | None) -> Peers:

@@ -12,7 +12,7 @@ from common.clock import new_id, utcnow
 from common.contracts.intake import CaseOwnershipSaid, CasesPutBack
 from common.contracts.referral import OwnershipHeard, OwnershipSaidBefore
 from common.errors import ConflictError
-from common.federation.peers import read_peers
+from common.federation.peers import Peers, read_peers
 from common.runtime import Runtime
 from common.unit import Unit
 from intake.domain import ownership as domain
@@ -37,12 +37,13 @@ async def give_case(
     epoch: int,
     *,
     principal: Principal,
+    peers: Peers,
     expected: int,
 ) -> Case:
     """Let go of the case and offer it to the country where the person has arrived.
 
     From now on nobody edits it here, whatever the answer. ConflictError `ownership.stale_epoch`,
-    `transfer.not_arrived`, `package.not_released`.
+    `transfer.not_arrived`, `package.not_released`, `peer.unknown`.
     """
     case = await cases.get_for_step(unit, case_id, principal=principal, expected=expected)
     require_open(case.status)
@@ -51,6 +52,7 @@ async def give_case(
     transfer = await queries.get_sent(unit, case, referral_id, pointer="/referral_id")
     is_released = await queries.is_released(unit, referral_id)
     require_givable(transfer.status, is_released=is_released)
+    peers.require(transfer.peer_country)
     given, saying = domain.give(view, is_first=case.given_by is None)
     return _change(unit, case, given, saying, referral_id, given_by=referral_id)
 

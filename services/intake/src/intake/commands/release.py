@@ -133,8 +133,7 @@ def _groups_in(document: Package) -> list[str]:
 
 
 def _key(peers: Peers, country: str) -> SealTo:
-    if country not in peers.countries:
-        raise ConflictError("peer.unknown")
+    peers.require(country)
     key = peers.directory.sealing_key(country, utcnow(), use="package")
     if key is None:
         raise ConflictError("peer.no_key")

@@ -1,8 +1,8 @@
 from uuid import UUID
 
-from common.federation.peers import read_peers
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
-from common.http.request import HereDep, RuntimeDep
+from common.http.peers import SpeakingDep
+from common.http.request import HereDep
 from intake.commands import ownership as commands
 from intake.commands import release
 from intake.models import CaseOrigin
@@ -27,7 +27,7 @@ async def release_case(
     unit: UnitDep,
     principal: CurrentPrincipal,
     here: HereDep,
-    runtime: RuntimeDep,
+    peers: SpeakingDep,
     expected: IfMatch,
 ) -> CaseRead:
     """Send who the person is to the country that accepted her, sealed to its register alone.
@@ -39,8 +39,8 @@ async def release_case(
     of EXPLOITATION how far she is identified. What the groups do not open stays here; free texts
     never go. Sent again it replaces what was sent before, as long as the case was not handed over.
     It is in the audit trail before it leaves, with the groups of which there was something.
+    `409 peer.no_own_key`: this country's own keys have ended, and it could not sign what it sends.
     """
-    peers = read_peers(runtime.settings.peers_folder)
     case = await release.release_case(
         unit,
         case_id,
@@ -55,17 +55,30 @@ async def release_case(
 
 @transfers.post("/give", response_model_exclude_unset=True)
 async def give_case(
-    case_id: UUID, *, body: CaseGive, unit: UnitDep, principal: CurrentPrincipal, expected: IfMatch
+    case_id: UUID,
+    *,
+    body: CaseGive,
+    unit: UnitDep,
+    principal: CurrentPrincipal,
+    peers: SpeakingDep,
+    expected: IfMatch,
 ) -> CaseRead:
     """Hand the case over to the country where the person has arrived.
 
     From this moment nobody edits it here (`ownership.holding` GIVING); it is the other country's
     once that has answered, and ours again if it refuses. At every moment one country at most edits
     it. The epoch is the one you decided under: another one is 409 `ownership.stale_epoch`. What she
-    is known by must have been released before.
+    is known by must have been released before. `409 peer.no_own_key` as for the release;
+    `409 peer.unknown` once nothing is exchanged with that country any more.
     """
     case = await commands.give_case(
-        unit, case_id, body.referral_id, body.epoch, principal=principal, expected=expected
+        unit,
+        case_id,
+        body.referral_id,
+        body.epoch,
+        principal=principal,
+        peers=peers,
+        expected=expected,
     )
     return CaseRead.of(case, groups=principal.data_groups)
 

@@ -16,14 +16,14 @@ from common.http import (
     page,
     router,
 )
+from common.http.peers import PeersDep
 from common.unit import Unit
 from referral.commands import cross_border as commands
 from referral.domain.cross_border import Direction
 from referral.models import CrossBorderReferral
 from referral.queries import cross_border as queries
 from referral.queries.letters import list_custody
-from referral.routes.calendar import CalendarDep
-from referral.routes.peers import PeersDep, SayingDep
+from referral.routes.calendar import CalendarDep, SayingDep
 from referral.schemas.cross_border import (
     CrossBorderCancel,
     CrossBorderCreate,
@@ -61,7 +61,7 @@ async def draft_cross_border_referral(
     outside your organisation sees a draft.
     """
     row = await commands.draft_cross_border(
-        unit, body, principal=principal, calendar=calendar, peers=peers
+        unit, body, principal=principal, calendar=calendar, peers=peers.countries
     )
     return read(row, principal)
 

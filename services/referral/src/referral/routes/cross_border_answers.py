@@ -4,9 +4,8 @@ from uuid import UUID
 
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
 from referral.commands import cross_border as commands
-from referral.routes.calendar import CalendarDep
+from referral.routes.calendar import CalendarDep, SayingDep
 from referral.routes.cross_border import read
-from referral.routes.peers import SayingDep
 from referral.schemas.cross_border import (
     CrossBorderAccept,
     CrossBorderDecline,

@@ -17,6 +17,7 @@ from uuid import UUID
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import (
     CHAR,
     JSON,
@@ -38,7 +39,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from common.clock import monotonic
@@ -101,10 +102,19 @@ class Inserting(AtWork):
     def _insert(self, connection: Connection, statement: Insert, row: dict[str, Any]) -> None:
         began = monotonic()
         try:
-            connection.execute(statement, row)
+            self._insert_once(connection, statement, row)
         except DatabaseError as error:
             self.refused.append(str(error.orig))
         self.longest = max(self.longest, monotonic() - began)
+
+    def _insert_once(self, connection: Connection, statement: Insert, row: dict[str, Any]) -> None:
+        """Do a row again that a deadlock took back, as the services do."""
+        try:
+            connection.execute(statement, row)
+        except OperationalError as error:
+            if not isinstance(error.orig, DeadlockDetected):
+                raise
+            connection.execute(statement, row)
 
 
 def revisions(folder: Path) -> list[str]:

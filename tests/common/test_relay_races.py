@@ -293,5 +293,6 @@ async def test_two_relays_that_take_the_lead_at_once_hold_different_epochs(
     outcomes = await asyncio.gather(
         *(relay.publish_waiting() for relay in relays), return_exceptions=True
     )
-    assert [o for o in outcomes if not isinstance(o, StaleError)] == [3]
+    # One that was overtaken, and looks when everything is sent, finds nothing to send.
+    assert [o for o in outcomes if o != 0 and not isinstance(o, StaleError)] == [3]
     assert not any(isinstance(o, DuplicateError) for o in outcomes)

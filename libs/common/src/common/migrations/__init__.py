@@ -33,7 +33,8 @@ LOCK_PATIENCE = 600.0
 _WAIT_BRIEFLY = "SET LOCAL lock_timeout = '3s'"
 """For a table that somebody reads: whoever asks for it later waits behind the step."""
 _ASIDE_SECONDS = 1.0
-_LOCK_NOT_AVAILABLE = "55P03"
+_STEPS_ASIDE = ("55P03", "40P01")
+"""No lock within the time, or a deadlock with somebody who writes."""
 
 
 class NewerDatabaseError(SettingError):
@@ -125,15 +126,16 @@ def _migrate(folder: Path, settings: type[ServiceSettings], rights: Rights) -> N
 def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:
     """Bring the database to `revision` of the migrations in `folder`. Synchronous; run it before serving.
 
-    Each step is one transaction. On PostgreSQL a step that gets no lock within three seconds
-    lets those pass who wait behind it, and is tried again; LockedDatabaseError after LOCK_PATIENCE.
+    Each step is one transaction. On PostgreSQL a step that gets no lock within three seconds, or that
+    a writer waits for in turn, lets the others pass and is tried again; LockedDatabaseError after
+    LOCK_PATIENCE.
     """
     deadline = monotonic() + LOCK_PATIENCE
     while True:
         try:
             _with_connection(folder, database_url, lambda config: command.upgrade(config, revision))
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if getattr(error.orig, "sqlstate", None) not in _STEPS_ASIDE:
                 raise
             if monotonic() >= deadline:
                 raise LockedDatabaseError from None

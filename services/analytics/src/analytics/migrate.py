@@ -14,7 +14,7 @@ RIGHTS: Rights = {
     "plan_fact": READ_ADD,
     "referral_fact": READ_ADD,
 }
-"""What the api and the worker do with the tables; nothing of it is ever deleted."""
+"""What the api and the worker do with the tables; nothing of it is ever deleted but by `--anew`."""
 
 if __name__ == "__main__":
-    migrate_once(MIGRATIONS, Settings, RIGHTS)
+    migrate_once(MIGRATIONS, Settings, RIGHTS, facts=RIGHTS)

@@ -1,8 +1,10 @@
 """The Alembic environment of all four services, and the one way to bring a database up to date."""
 
+import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +24,7 @@ from common.db.base import OUTAGE
 from common.db.head import folder_of
 from common.db.opening import is_sqlite
 from common.db.tls import server_of
+from common.migrations.anew import forget
 from common.migrations.rights import Rights, RightsSettings, grant
 from common.settings import EX_CONFIG, ServiceSettings, SettingError, read_settings
 from common.tables import CommonBase
@@ -77,15 +80,21 @@ def run(metadata: MetaData) -> None:
         context.run_migrations()
 
 
-def migrate_once(folder: Path, settings: type[ServiceSettings], rights: Rights) -> None:
+def migrate_once(
+    folder: Path, settings: type[ServiceSettings], rights: Rights, *, facts: Iterable[str] = ()
+) -> None:
     """Bring the database of PRAG_DATABASE_URL to this release; one of a newer release is left alone.
 
     On PostgreSQL PRAG_DATABASE_APP_ROLE then has `rights` to the service's own tables, and to the
-    shared ones what every service needs, and no others. Ends the process with a line of what was
+    shared ones what every service needs, and no others. With `--anew` the tables `facts` are emptied
+    besides, to be filled again from what the others tell. Ends the process with a line of what was
     wrong: with 78 where a setting must be mended, with 1 where it is worth another try.
     """
+    is_anew = _is_anew(settings, facts)
     try:
-        _migrate(folder, settings, rights)
+        url = _migrate(folder, settings, rights)
+        if is_anew:
+            forget(sync_url(url), facts)
     except SettingError as refused:
         words, code = str(refused), EX_CONFIG
     except LockedDatabaseError:
@@ -106,21 +115,38 @@ def migrate_once(folder: Path, settings: type[ServiceSettings], rights: Rights) 
     sys.exit(code)
 
 
+def _is_anew(settings: type[ServiceSettings], facts: Iterable[str]) -> bool:
+    parser = argparse.ArgumentParser(prog=f"python -m {_name(settings)}.migrate")
+    if facts:
+        parser.add_argument(
+            "--anew",
+            action="store_true",
+            help="forget what the others told, to be told again by their workers' --replay; "
+            "the worker must not run",
+        )
+    return getattr(parser.parse_args(), "anew", False)
+
+
 def _tell(settings: type[ServiceSettings], words: str) -> None:
-    print(f"{settings.__module__.partition('.')[0]}: {words}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"{_name(settings)}: {words}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _migrate(folder: Path, settings: type[ServiceSettings], rights: Rights) -> None:
+def _name(settings: type[ServiceSettings]) -> str:
+    return settings.__module__.partition(".")[0]
+
+
+def _migrate(folder: Path, settings: type[ServiceSettings], rights: Rights) -> str:
     url = read_settings(settings).database_url
     if is_sqlite(url):
         upgrade(folder, url)
-        return
+        return url
     from common.db.checks import wait_for  # noqa: PLC0415  its driver
 
     role = read_settings(RightsSettings).database_app_role
     asyncio.run(wait_for(url, patience=WAIT_SECONDS, tell=partial(_tell, settings)))
     upgrade(folder, url)
-    grant(_sync_url(url), role, rights)
+    grant(sync_url(url), role, rights)
+    return url
 
 
 def upgrade(folder: Path, database_url: str, revision: str = "head") -> None:
@@ -157,7 +183,7 @@ def _with_connection(folder: Path, database_url: str, act: Any) -> None:  # noqa
     config = Config()
     config.set_main_option("script_location", str(folder))
     config.set_main_option("path_separator", "os")
-    engine = create_engine(_sync_url(database_url), poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(sync_url(database_url), poolclass=NullPool, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _leave_transactions_alone)
         event.listen(engine, "begin", _begin)
@@ -191,7 +217,8 @@ def _wait_briefly(connection: Connection) -> None:
     connection.exec_driver_sql(_WAIT_BRIEFLY)
 
 
-def _sync_url(database_url: str) -> str:
+def sync_url(database_url: str) -> str:
+    """Return the URL of the same database for the driver that migrations use."""
     url = make_url(database_url)
     if is_sqlite(database_url):
         return f"sqlite:///{url.database}"
@@ -206,5 +233,6 @@ __all__ = [
     "folder_of",
     "migrate_once",
     "run",
+    "sync_url",
     "upgrade",
 ]

@@ -69,7 +69,8 @@ def test_a_port_that_another_program_has_is_told_before_anything_starts(parts: P
 def test_that_nobody_can_sign_in_is_said_beside_ready(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Fails when the operator hears "ready" and has to find out by the callers' 503.
+    # Fails when the operator hears "ready" and has to find out by the callers' 503; or when a line of
+    # the one log they share, be it of a thread, does not say which of the eight processes says so.
     nowhere = f"http://127.0.0.1:{free_ports()}/realms/prag"
     right = parts.settings
     own = {"PRAG_OIDC_JWKS_FILE": "", "PRAG_OIDC_ISSUER": nowhere}
@@ -81,6 +82,9 @@ def test_that_nobody_can_sign_in_is_said_beside_ready(
         [line, *_] = [line for line in country.said.splitlines() if "issuer.keys_wait" in line]
         told = json.loads(line)
         assert (told["setting"], told["server"]) == ("PRAG_OIDC_ISSUER", nowhere)
+        lines = [json.loads(line) for line in country.said.splitlines() if line.startswith("{")]
+        whose = {(line.get("service"), line.get("process")) for line in lines}
+        assert whose == {(service, part) for service in SERVICES for part in PARTS}
 
 
 @pytest.mark.postgres

@@ -1,5 +1,6 @@
 """`prag up` from outside: a real process, its output, its ports, its end."""
 
+import json
 import re
 import shutil
 import signal
@@ -99,6 +100,19 @@ def test_a_token_is_accepted_by_every_service(country: Country, service: str, ro
 
     assert httpx.get(url, headers=headers).status_code == 200
     assert httpx.get(url).status_code == 401
+
+
+def test_each_line_of_its_log_says_whose_it_is(country: Country) -> None:
+    # Fails when what one of the four says, in its tasks or for a request, could be any other's.
+    bearer = {"Authorization": f"Bearer {token(country.home, 'ANALYST')}"}
+
+    assert httpx.get(country.url("referral", "/v1/referrals"), headers=bearer).status_code == 403
+
+    lines = [*map(json.loads, (country.home / "logs" / "prag.log").read_text().splitlines())]
+    said = {(line["event"], line.get("service"), line.get("process")) for line in lines}
+    assert [each for each in said if None in each] == []
+    started = {(f"{part}.started", s, part) for s in SERVICES for part in ("api", "worker")}
+    assert started | {("request.denied", "referral", "api")} <= said
 
 
 def test_it_answers_on_this_machine_only(country: Country) -> None:

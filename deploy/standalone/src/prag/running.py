@@ -73,9 +73,10 @@ class _Country:
         self._open()
         for name, runtime in self._runtimes.items():
             begin = PARTS[name].begin
-            if begin is not None:
-                await begin(runtime, anchor_file=self._instance.files.anchor(name))
-            await self._link_audit(name)
+            with logs.speaking(name, "worker"):
+                if begin is not None:
+                    await begin(runtime, anchor_file=self._instance.files.anchor(name))
+                await self._link_audit(name)
         self._start()
         garbage.look_seldom()
         greeting = asyncio.create_task(self._greet(), name="start")
@@ -107,11 +108,12 @@ class _Country:
             port = self._instance.port_base + len(self._servers)
             server = Server(app, port=port, grace_seconds=GRACE_SECONDS, most=_MAX_CONNECTIONS)
             self._servers.append(server)
-            self._serving.append(
-                asyncio.create_task(server.serve(sockets=[held]), name=f"{name}-api")
-            )
+            with logs.speaking(name, "api"):
+                serving = asyncio.create_task(server.serve(sockets=[held]), name=f"{name}-api")
+            self._serving.append(serving)
             work = PARTS[name].work(runtime, anchor_file=self._instance.files.anchor(name))
-            self._working.append(asyncio.create_task(work, name=f"{name}-worker"))
+            with logs.speaking(name, "worker"):
+                self._working.append(asyncio.create_task(work, name=f"{name}-worker"))
 
     async def _greet(self) -> None:
         await all_ready(self._instance.port_base)

@@ -77,7 +77,7 @@ async def _is_told(of: str, service: str, measuring: Awaitable[None]) -> bool:
         await measuring
     except OUTAGE as error:
         kind = type(error).__name__
-        logger.warning("backlog.unreadable", service=service, operation=of, error=kind)
+        logger.warning("backlog.unreadable", operation=of, error=kind)
         is_told = False
     BACKLOG_READABLE.labels(service, of).set(is_told)
     return is_told

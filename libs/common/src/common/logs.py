@@ -1,13 +1,15 @@
 """Structured logs that pass only declared keys; an error is its type, never its text."""
 
+import contextlib
 import json
 import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import structlog
@@ -21,6 +23,7 @@ ALLOWED = frozenset(
         "timestamp",
         "logger",
         "service",
+        "process",
         "operation",
         "error",
         "type",
@@ -53,6 +56,23 @@ def keep_declared(_: object, __: str, entry: MutableMapping[str, Any]) -> Mutabl
     if dropped:
         entry["count"] = len(dropped)
     return entry
+
+
+Speaker = Mapping[str, str]
+"""Whose a line is: `service`, and its `process`, api or worker."""
+
+_NOBODY: Speaker = MappingProxyType({})
+_SPEAKER: ContextVar[Speaker] = ContextVar("speaker")
+
+
+@contextlib.contextmanager
+def speaking(service: str, process: str) -> Iterator[None]:
+    """Let each line of what is done within, and of every task begun within, say whose it is."""
+    before = _SPEAKER.set({"service": service, "process": process})
+    try:
+        yield
+    finally:
+        _SPEAKER.reset(before)
 
 
 QUIET_SECONDS = 60.0
@@ -118,9 +138,14 @@ class TypeOnly(logging.Filter):
 class JsonLines(logging.Formatter):
     """Library records in the form of our own: one JSON object a line."""
 
+    def __init__(self, speaker: Speaker = _NOBODY) -> None:
+        super().__init__()
+        self._speaker = speaker
+
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         entry: dict[str, Any] = {
+            **_SPEAKER.get(self._speaker),
             "event": record.getMessage(),
             "level": record.levelname.lower(),
             "timestamp": at,
@@ -140,13 +165,23 @@ def _report(
     structlog.get_logger("prag").critical("process.failed", error=kind.__name__, frames=frames)
 
 
-def configure(stream: Any = None) -> None:  # noqa: ANN401
+def configure(stream: Any = None, speaker: Speaker = _NOBODY) -> None:  # noqa: ANN401
     """Send JSON lines to `stream` (standard error by default).
+
+    `speaker` is whose process this is, down to its last thread; where services share a process, each
+    says so in its tasks (`speaking`).
 
     Uncaught errors and warnings come the same way: Python's own printing of them shows values.
     """
+
+    def name_speaker(
+        _: object, __: str, entry: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        return {**_SPEAKER.get(speaker), **entry}
+
     structlog.configure(
         processors=[
+            name_speaker,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             keep_declared,
@@ -157,7 +192,7 @@ def configure(stream: Any = None) -> None:  # noqa: ANN401
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.addFilter(TypeOnly())
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(speaker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     sys.excepthook = _report

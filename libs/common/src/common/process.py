@@ -226,7 +226,7 @@ def serve_forever(
         garbage.look_seldom()
         await server.serve(sockets=[held])
 
-    _run(name, settings, serve)
+    _run(name, "api", settings, serve)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -289,7 +289,7 @@ def run_forever(
         once = {"--replay": replay, "--resume": resume, **own}.get(options.once, work_until_told)
         await once(runtime)
 
-    _run(name, settings, act)
+    _run(name, "worker", settings, act)
 
 
 @contextlib.asynccontextmanager
@@ -325,7 +325,10 @@ def _worker_options(name: ServiceName, further: Mapping[str, str]) -> argparse.N
 
 
 def _run(
-    name: ServiceName, settings: type[ServiceSettings], act: Callable[[Runtime], Awaitable[None]]
+    name: ServiceName,
+    process: str,
+    settings: type[ServiceSettings],
+    act: Callable[[Runtime], Awaitable[None]],
 ) -> None:
     async def run() -> None:
         read = read_settings(settings)
@@ -336,13 +339,13 @@ def _run(
         try:
             check_own_keys(read.peers_folder, read.own_keys_file, runtime.master, name)
             for check in (check_master_key, check_country):
-                await _as_service(_in_time(name, read.database_url, partial(check, runtime)))
+                await _as_service(_in_time(read.database_url, partial(check, runtime)))
             await act(runtime)
         finally:
             await runtime.database.close()
             await runtime.bus.close()
 
-    logs.configure()
+    logs.configure(speaker={"service": name, "process": process})
     refused: BaseExceptionGroup[SettingError] | None = None
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -361,10 +364,10 @@ async def _check_database(name: ServiceName, url: str) -> None:
     from common.db.checks import check_postgres  # noqa: PLC0415  its driver
 
     head = head_of(name)
-    await _in_time(name, url, lambda: check_postgres(url, service=name, head=head))
+    await _in_time(url, lambda: check_postgres(url, service=name, head=head))
 
 
-async def _in_time(name: ServiceName, url: str, act: Callable[[], Awaitable[None]]) -> None:
+async def _in_time(url: str, act: Callable[[], Awaitable[None]]) -> None:
     """Do `act`; while the database does not answer, wait and do it again."""
     seconds, telling = 0.25, Telling()
     while True:
@@ -375,7 +378,6 @@ async def _in_time(name: ServiceName, url: str, act: Callable[[], Awaitable[None
                 kind = type(error).__name__
                 logger.warning(
                     "database.waits",
-                    service=name,
                     error=kind,
                     server=server_of(url),
                     setting="PRAG_DATABASE_URL",

@@ -59,7 +59,7 @@ async def at_start(
             return
         unit.put(standing, id=1, sign=sign, asked=known.asked if known else None)
         if is_back:
-            logger.warning("database.put_back", service=runtime.name)
+            logger.warning("database.put_back")
             await on_put_back(unit)
         await runtime.database.write(unit)
 
@@ -68,7 +68,7 @@ async def at_start(
         try:
             await look()
         except OUTAGE as error:
-            logger.warning("database.waits", service=runtime.name, error=type(error).__name__)
+            logger.warning("database.waits", error=type(error).__name__)
             await asyncio.sleep(seconds)
             seconds = min(seconds * 2, _MOST_SECONDS)
         else:

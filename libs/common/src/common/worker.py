@@ -51,7 +51,7 @@ async def run_worker(
     """
     consumer = consumer_of(runtime, handlers)
     sealer = sealer_of(runtime, anchor_file)
-    logger.info("worker.started", service=runtime.name)
+    logger.info("worker.started")
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_check_bus(runtime, consumer), name=f"{runtime.name}-check")
@@ -63,7 +63,7 @@ async def run_worker(
                 task = _repeat(runtime, name, seconds, job)
                 tasks.create_task(task, name=f"{runtime.name}-{name}")
     finally:
-        logger.info("worker.stopped", service=runtime.name)
+        logger.info("worker.stopped")
 
 
 def consumer_of(runtime: Runtime, handlers: Handlers) -> Consumer:
@@ -96,7 +96,7 @@ async def _check_bus(runtime: Runtime, consumer: Consumer) -> None:
         except BusRefusedError:
             raise
         except BusError as error:
-            logger.warning("bus.waits", service=runtime.name, error=type(error).__name__)
+            logger.warning("bus.waits", error=type(error).__name__)
             await asyncio.sleep(seconds)
             seconds = min(seconds * 2, 10)
         else:
@@ -114,7 +114,7 @@ async def _lead(runtime: Runtime) -> None:
         except (StaleError, *OUTAGE) as error:
             if isinstance(error, StaleError):
                 STALE_EPOCH.labels(runtime.name).inc()
-            logger.warning("relay.lost_lead", service=runtime.name, error=type(error).__name__)
+            logger.warning("relay.lost_lead", error=type(error).__name__)
             await asyncio.sleep(1)
 
 
@@ -210,7 +210,7 @@ async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None
             logger.warning("job.waits", operation=name, error=type(error).__name__)
         except Exception as error:  # noqa: BLE001  one bad record must not stop a country
             logger.error(  # noqa: TRY400  its text may hold values
-                "job.failed", service=runtime.name, operation=name, error=type(error).__name__
+                "job.failed", operation=name, error=type(error).__name__
             )
         await _rest(runtime, rest, today)
 

@@ -356,7 +356,7 @@ class Call:
         purpose = self._request.query_params.get("purpose")
         named = purpose if purpose in codes("purposes") else None
         unit.audit("deny", kind, ids, about=about, purpose=named, decision="deny")
-        logger.info("request.denied", service=self._runtime.name, operation=self._operation)
+        logger.info("request.denied", operation=self._operation)
         await self._write(unit)
 
     def _ids_in_path(self) -> list[str]:

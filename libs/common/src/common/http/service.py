@@ -72,11 +72,10 @@ def create_service(
 
 
 @asynccontextmanager
-async def _life(app: FastAPI) -> AsyncIterator[None]:
-    name = app.state.runtime.name
-    logger.info("api.started", service=name)
+async def _life(_: FastAPI) -> AsyncIterator[None]:
+    logger.info("api.started")
     yield
-    logger.info("api.stopped", service=name)
+    logger.info("api.stopped")
 
 
 class Trace:

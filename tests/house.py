@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+from common.logs import ALLOWED
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("intake", "referral", "reintegration", "analytics")
 EXECUTING = {"execute", "executemany", "executescript", "exec_driver_sql"}
@@ -149,6 +151,14 @@ def sleeps(tree: ast.AST) -> Iterator[int]:
     """A test waits for the thing itself, never for a time."""
     for call in _calls(tree):
         if _last(call.func) == "sleep":
+            yield call.lineno
+
+
+def lost_log_keys(tree: ast.AST) -> Iterator[int]:
+    """A line of the log is given what common.logs lets nobody say."""
+    for call in _calls(tree):
+        named = ast.unparse(call.func).rpartition(".")[0] == "logger"
+        if named and {key.arg for key in call.keywords} - ALLOWED - {None}:
             yield call.lineno
 
 

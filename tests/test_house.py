@@ -28,6 +28,7 @@ RULES: list[tuple[Rule, tuple[str, ...], set[str]]] = [
     (house.outbox_cursor, CODE, set()),
     (house.unverified, (*CODE, "bench/", "tests/"), set()),
     (house.sleeps, ("tests/",), set()),
+    (house.lost_log_keys, CODE, set()),
     (
         house.process_hooks,
         CODE,
@@ -54,6 +55,7 @@ MISTAKES: list[tuple[Rule, str]] = [
     (house.unverified, "httpx.Client(verify = False)"),
     (house.unverified, 'jwt.decode(token, options={"verify_signature": False})'),
     (house.sleeps, "time.sleep(1)"),
+    (house.lost_log_keys, 'logger.info("x.happened", topic=topic, offset=offset)'),
     (house.sleeps, "await asyncio.sleep(0)"),
     (house.process_hooks, 'os.environ["X"]'),
     (house.process_hooks, 'os.getenv("X")'),

@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -131,6 +132,18 @@ def test_an_exception_is_never_written_out(lines: io.StringIO) -> None:
     assert CANARY not in lines.getvalue()
     assert "Traceback" not in lines.getvalue()
     assert "sqlalchemy.engine error at line" in lines.getvalue()
+
+
+def test_a_library_says_where_and_of_what_kind_its_error_was(lines: io.StringIO) -> None:
+    # Fails when an operator cannot tell a refusal from a broken wire, or what is told is more than that.
+    library = logging.getLogger("library")
+    library.warning("cannot reach %s: %s", CANARY, KafkaConnectionError(CANARY))
+    library.error("broken", exc_info=KeyError(CANARY))
+
+    first, second = parsed(lines)
+    assert re.fullmatch(r"library warning at line \d+ of test_logs", first["event"])
+    assert (first["error"], second["error"]) == ("KafkaConnectionError", "KeyError")
+    assert CANARY not in lines.getvalue()
 
 
 def test_warnings_and_what_ends_a_thread_come_without_their_words(lines: io.StringIO) -> None:

@@ -44,6 +44,9 @@ ALLOWED = frozenset(
         "signal",
         "server",
         "setting",
+        "partition",
+        "use",
+        "end",
     }
 )
 
@@ -99,8 +102,16 @@ def _is_a_move(record: logging.LogRecord) -> bool:
     )
 
 
+def _kind_of(record: logging.LogRecord) -> str:
+    """Return the type of the error that a library tells of; an empty text if it names none."""
+    given = record.args if isinstance(record.args, tuple) else ()
+    raised = record.exc_info[1] if record.exc_info else None
+    found = next((each for each in (raised, *given) if isinstance(each, BaseException)), None)
+    return "" if found is None else type(found).__name__
+
+
 class TypeOnly(logging.Filter):
-    """Library loggers: their messages may hold values, so only where and how bad is kept.
+    """Library loggers: their messages may hold values, so only where, how bad and of what kind is kept.
 
     A line that comes again within a minute is counted and told with the next one: a library
     that tries for ever says so several times a second, and would bury what we have to say.
@@ -118,7 +129,7 @@ class TypeOnly(logging.Filter):
             self._told[place] = until, unsaid + 1
             return False
         self._told[place] = now + QUIET_SECONDS, 0
-        record.unsaid = unsaid
+        record.unsaid, record.kind = unsaid, _kind_of(record)
         record.exc_info = None
         record.exc_text = None
         record.stack_info = None
@@ -130,7 +141,8 @@ class TypeOnly(logging.Filter):
             # by the part that asked.
             record.levelname = "WARNING"
         if not record.name.startswith("prag"):
-            record.msg = f"{record.name} {record.levelname.lower()} at line {record.lineno}"
+            level = record.levelname.lower()
+            record.msg = f"{record.name} {level} at line {record.lineno} of {record.module}"
             record.args = ()
         return True
 
@@ -150,6 +162,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "timestamp": at,
         }
+        if kind := getattr(record, "kind", ""):
+            entry["error"] = kind
         if unsaid := getattr(record, "unsaid", 0):
             entry["count"] = unsaid
         return json.dumps(entry, ensure_ascii=False)

@@ -375,10 +375,9 @@ async def _in_time(url: str, act: Callable[[], Awaitable[None]]) -> None:
             await act()
         except OUTAGE as error:
             if telling.is_due():
-                kind = type(error).__name__
                 logger.warning(
                     "database.waits",
-                    error=kind,
+                    error=type(error).__name__,
                     server=server_of(url),
                     setting="PRAG_DATABASE_URL",
                 )

@@ -100,8 +100,8 @@ class Broker:
         """Return the URL by which `common.bus.open_bus` finds it as this user."""
         return f"kafka://{user}@{self.address}/?password_file={self.password_file(user)}"
 
-    def start(self, *, java: str = f"-XX:SharedArchiveFile={CLASSES}") -> None:
-        """Start it on its data and wait until it answers; `java` are options besides the usual."""
+    def settings(self, java: str = "") -> dict[str, str]:
+        """Return the environment in which it is started; `java` are options besides the usual."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("KAFKA_")}  # noqa: TID251  the parent's
         mine = {
             "JDK_JAVA_OPTIONS": f"{SHORT_LIVED} -XX:+UseSerialGC {java}",
@@ -113,9 +113,13 @@ class Broker:
             "KAFKA_PROTOCOL": "SASL_SSL" if self.ca_file else "SASL_PLAINTEXT",
             "KAFKA_PASSWORDS": str(self.passwords),
         }
+        return kept | mine
+
+    def start(self, *, java: str = f"-XX:SharedArchiveFile={CLASSES}") -> None:
+        """Start it on its data and wait until it answers."""
         with (self.home / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [str(FOLDER / "run")], env=kept | mine, stdout=log, stderr=log
+                [str(FOLDER / "run")], env=self.settings(java), stdout=log, stderr=log
             )
         self._wait_until_up()
 

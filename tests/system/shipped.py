@@ -41,6 +41,10 @@ class Shipped:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def script(self) -> Path:
+        return self.home / "deploy" / "docker" / "postgres"
+
+    @property
     def log(self) -> str:
         return (self.home / "log").read_text()
 
@@ -61,7 +65,7 @@ class Shipped:
     def begin(self) -> "subprocess.Popen[bytes]":
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [str(self.home / "deploy" / "docker" / "postgres")],
+                [str(self.script)],
                 env=self.environment,
                 user=self._user,
                 cwd="/",

@@ -92,6 +92,40 @@ def test_one_folder_of_secrets_serves_the_broker_its_provisioning_and_the_servic
     poll(lambda: not is_let_in(KafkaLogin(broker.address, "intake", old), reads))
 
 
+def refusal(broker: Broker, **wrong: str) -> str:
+    """Start the broker's script with wrong settings; return what it says as it refuses them."""
+    command, settings = [str(ROOT / "deploy" / "kafka" / "run")], broker.settings() | wrong
+    done = subprocess.run(  # noqa: S603
+        command, env=settings, check=False, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stdout) == (78, "")
+    return done.stderr
+
+
+def test_one_that_is_started_beside_it_by_mistake_changes_nothing(broker: Broker) -> None:
+    # Fails when the settings of a running broker are written anew, with which it starts next.
+    make_secrets(broker)
+    broker.start()
+    settings = broker.data / "server.properties"
+    before = settings.read_bytes()
+
+    refused = refusal(broker, KAFKA_LISTEN="127.0.0.1:1", KAFKA_CONTROLLER="127.0.0.1:2")
+
+    assert refused == f"kafka: a broker runs on {broker.data} already; nothing was changed\n"
+    assert settings.read_bytes() == before
+    broker.kill()
+    broker.start()
+
+
+@pytest.mark.parametrize("name", ["KAFKA_JARS", "KAFKA_PASSWORDS"])
+def test_a_folder_that_is_not_the_one_meant_is_named(broker: Broker, name: str) -> None:
+    # Fails when an operator has to read it out of what Java or cat says, or something was made.
+    make_secrets(broker)
+
+    assert refusal(broker, **{name: str(broker.home)}).startswith(f"kafka: {name} has no ")
+    assert not broker.data.exists()
+
+
 def test_a_hub_outside_of_containers_is_made_by_its_three_commands(broker: Broker) -> None:
     # Fails when the broker does not find what is made for it, or a country its password.
     make_secrets(broker, "--hub", "localhost")

@@ -71,3 +71,21 @@ def test_a_first_start_that_fails_leaves_no_password_and_no_server_behind(server
     assert not (server.data / "postmaster.pid").exists()
     file.write_text(line)
     server.start()
+
+
+def test_one_that_is_started_beside_it_by_mistake_changes_nothing(server: Shipped) -> None:
+    # Fails when the files of a running server are written anew, by which it starts or reloads next.
+    server.start()
+    files = [server.data / f"{name}.conf" for name in ("postgresql", "pg_hba", "pg_ident")]
+    before = [file.read_bytes() for file in files]
+    (server.home / "other").mkdir()
+
+    second = {"PRAG_PASSWORDS": str(server.home / "other"), "PRAG_POSTGRES_MORE": ""}
+    refused = server.run(
+        "env", *(f"{name}={value}" for name, value in second.items()), str(server.script)
+    )
+
+    assert refused.returncode == 78
+    assert f"a server runs on {server.data} already" in refused.stderr
+    assert [file.read_bytes() for file in files] == before
+    assert server.sql("SELECT 1") == "1"

@@ -247,6 +247,25 @@ def test_a_country_in_containers_keeps_its_keys_with_its_secrets(
     assert read_peers(secrets / "peers").directory.signing_kid("BA", utcnow()) is not None
 
 
+def test_the_secrets_of_one_country_are_not_taken_for_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Fails when a wrong PRAG_COUNTRY is answered as if all were well, or has keys issued in its name.
+    secrets, root = tmp_path / "secrets", tmp_path / "root"
+    secrets.mkdir(mode=0o700)
+    (secrets / "master.key").write_bytes(bytes(range(32)))
+    (secrets / "master.key").chmod(0o600)
+    peer.init(peer.place_of_secrets(secrets, "BA"), root)
+    before = (secrets / "peers" / "own.json").read_bytes()
+    monkeypatch.setenv("PRAG_COUNTRY", "RS")
+
+    for act in (["list"], ["show"], ["remove", "XK"], ["rotate", "--root", str(root)]):
+        assert main(["peer", "--secrets", str(secrets), *act]) == 1
+        assert "are BA's, and PRAG_COUNTRY says RS" in capsys.readouterr().err
+
+    assert (secrets / "peers" / "own.json").read_bytes() == before
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can write what belongs to another")
 def test_what_root_writes_beside_the_secrets_belongs_to_whom_the_containers_run_as(
     tmp_path: Path,

@@ -92,7 +92,7 @@ def test_a_login_with_more_rights_than_it_needs_is_refused(
         (
             "REVOKE ALL ON alembic_version FROM {role}",
             "GRANT SELECT ON alembic_version TO {role}",
-            "python -m analytics.migrate",
+            "prag run country.ini analytics.migrate",
         ),
         (
             "ALTER DATABASE {database} SET log_error_verbosity = 'default'",

@@ -173,13 +173,17 @@ def test_a_database_of_an_earlier_release_becomes_the_countrys_that_opens_it(
         ("PRAG_OIDC_JWKS_FILE", "missing", "cannot be read, or holds no JWK set"),
         ("PRAG_OIDC_JWKS_FILE", "[]", "cannot be read, or holds no JWK set"),
         ("PRAG_OIDC_JWKS_FILE", "{", "cannot be read, or holds no JWK set"),
-        ("PRAG_TIME_ZONE", "Mars/Olympus", "is not valid"),
-        ("PRAG_TIME_ZONE", "Europe", "intake: PRAG_TIME_ZONE is not valid"),
+        (
+            "PRAG_TIME_ZONE",
+            "Mars/Olympus",
+            "must be a zone of the IANA database, as Europe/Belgrade",
+        ),
+        ("PRAG_TIME_ZONE", "Asia", "intake: PRAG_TIME_ZONE must be a zone"),
         ("PRAG_COUNTRY", "QQ", "is no country"),
         ("PRAG_DATABASE_URL", "mysql://prag@db/prag", "must be postgresql+asyncpg://"),
         ("PRAG_BUS_URL", "redis://db", "must be local:///"),
         ("PRAG_HOST", "203.0.113.1", "is no address of this machine"),
-        ("PRAG_TIME_ZONE", "", "is not valid"),
+        ("PRAG_TIME_ZONE", "", "must be a zone"),
     ],
 )
 def test_what_cannot_be_used_is_named_and_its_value_is_not(

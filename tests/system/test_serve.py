@@ -48,7 +48,7 @@ def test_a_setting_that_can_never_work_ends_all_of_it_and_is_named(
     with Served(parts) as country:
         assert country.wait() == 78
 
-        assert "referral: PRAG_TIME_ZONE is not valid" in country.said
+        assert "referral: PRAG_TIME_ZONE must be a zone" in country.said
         assert "prag: referral.worker will not start before a setting is mended" in country.said
         assert "nowhere" not in country.said
         assert country.running() == []

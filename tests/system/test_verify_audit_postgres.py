@@ -192,6 +192,21 @@ def test_a_trail_that_cannot_be_read_is_told_and_not_passed_over(
     assert verify(country) == (1, f"prag: {said}\n")
 
 
+def test_a_database_without_tables_is_told_from_one_that_nobody_reaches(
+    country: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when the operator who forgot a migration has to know PostgreSQL's numbers by heart.
+    monkeypatch.setitem(country.logins, "referral", copy(country.logins["referral"]))
+    root = country.logins["referral"].root.replace("+asyncpg", "")
+    with psycopg.connect(root, autocommit=True) as database:
+        database.execute("DROP TABLE audit_link CASCADE")
+
+    code, said = verify(country)
+
+    assert code == 1
+    assert "the database of referral cannot be read (42P01): it was never migrated" in said
+
+
 def test_dumps_put_back_on_a_server_made_anew_are_the_country_again(
     country: Parts, tmp_path: Path
 ) -> None:

@@ -74,7 +74,10 @@ def place_of(home: Path) -> Place:
 
 
 def place_of_secrets(folder: Path, country: str) -> Place:
-    """Return the place of a country in containers: the folder of its secrets, with `master.key`."""
+    """Return the place of a country in containers: the folder of its secrets, with `master.key`.
+
+    TroubleError for a folder that is another country's.
+    """
     folder = folder.absolute()
     try:
         master = MasterKey.from_file(folder / "master.key")
@@ -82,7 +85,12 @@ def place_of_secrets(folder: Path, country: str) -> Place:
         raise TroubleError(
             f"{folder / 'master.key'} cannot be used: {error.strerror or error}."
         ) from None
-    return Place(country, master, folder, folder / "peers")
+    place = Place(country, master, folder, folder / "peers")
+    if (place.peers / OWN).exists() and (owner := own_descriptor(place).country) != country:
+        raise TroubleError(
+            f"The keys in {place.peers} are {owner}'s, and PRAG_COUNTRY says {country}."
+        )
+    return place
 
 
 def init(place: Place, root_file: Path) -> Descriptor:

@@ -217,9 +217,10 @@ def _public_key(service: str, environment: Mapping[str, str]) -> Ed25519PublicKe
 
 def _unreadable(service: str, error: psycopg.Error) -> TroubleError:
     # Its own words may hold a value; who cannot get in at all has no SQLSTATE.
-    return TroubleError(
-        f"the database of {service} cannot be read ({error.sqlstate or 'no connection'})"
-    )
+    words = f"the database of {service} cannot be read ({error.sqlstate or 'no connection'})"
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        words += ": it was never migrated, or tables were taken out of it"
+    return TroubleError(words)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -141,8 +141,8 @@ class ServiceSettings(BaseSettings):
     def _is_a_zone(cls, name: str) -> str:
         try:
             return ZoneInfo(name).key
-        except (KeyError, OSError, ValueError):  # "Europe" is a folder
-            raise ValueError("is not valid") from None
+        except (KeyError, OSError, ValueError):  # "Asia" is a folder
+            raise ValueError("must be a zone of the IANA database, as Europe/Belgrade") from None
 
     @field_validator("database_url")
     @classmethod

@@ -75,7 +75,7 @@ async def check_postgres(url: str, *, service: str, head: str | None) -> None:
     Raises one of OUTAGE while the server is away.
     """
     async with _connected(url) as connection:
-        await _check(connection, f"python -m {service}.migrate", head)
+        await _check(connection, service, head)
 
 
 async def wait_for(url: str, *, patience: float, tell: Callable[[str], None]) -> None:
@@ -140,7 +140,11 @@ async def _check_wire(connection: AsyncConnection) -> None:
         )
 
 
-async def _check(connection: AsyncConnection, migrate: str, head: str | None) -> None:
+async def _check(connection: AsyncConnection, service: str, head: str | None) -> None:
+    migrate = (
+        f"`prag run country.ini {service}.migrate` (in containers `docker compose up "
+        f"{service}-migrate`)"
+    )
     [facts] = await connection.execute(_FACTS, {"names": [*QUIET, *DURABLE]})
     _check_login(facts)
     settings = dict(each.split("=", 1) for each in facts.settings)
@@ -148,14 +152,14 @@ async def _check(connection: AsyncConnection, migrate: str, head: str | None) ->
     _check_disk(settings)
     if not facts.may_read:
         raise DatabaseRefusedError(
-            f"Nothing in the database was granted to this login: run `{migrate}` as its owner, "
-            "with the login's name in PRAG_DATABASE_APP_ROLE."
+            f"Nothing in the database was granted to this login: run {migrate}, whose "
+            "PRAG_DATABASE_APP_ROLE names it."
         )
     revision = await connection.scalar(_REVISION)
     if revision != head:
         raise DatabaseRefusedError(
             f"The database is at migration {revision} and this release needs {head}: run "
-            f"`{migrate}` of this release, or start the release that database is of."
+            f"{migrate} of this release, or start the release that database is of."
         )
 
 

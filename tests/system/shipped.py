@@ -55,6 +55,7 @@ class Shipped:
             "PATH": f"{programs}:{os.defpath}",
             "TMPDIR": str(self.home / "tmp"),
             "PGPORT": str(self.port),
+            "PRAG_POSTGRES_LISTEN": "127.0.0.1",
             "PGDATA": str(self.data),
             "PRAG_POSTGRES": str(self.home / "deploy" / "postgres"),
             "PRAG_PASSWORDS": str(self.secrets),
@@ -83,7 +84,7 @@ class Shipped:
 
     def is_listening(self) -> bool:
         asked = self.run("psql", "-X", "-At", "-d", "postgres", "-c", "SHOW listen_addresses")
-        return asked.stdout == "*\n"
+        return asked.stdout == "127.0.0.1\n"
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a program as the superuser who owns the server."""

@@ -60,7 +60,7 @@ async def give_back(
     """Let a peer hand these to the receiver as what that has forgotten; return what was buried."""
     statements = [each.model_dump(mode="json") for each in said]
     given = {"referral_id": str(referral_id), "heard": 0, "statements": statements}
-    body = {"asked": None, "is_last": False, "referrals": [given]}
+    body = {"asked": None, "after": None, "part": 0, "parts": 1, "referrals": [given]}
     slip = Statement(
         referral_id=fixed_id(4),
         author=by.code,

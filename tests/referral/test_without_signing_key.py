@@ -128,3 +128,22 @@ async def test_a_referral_is_called_off_also_while_the_keys_have_ended(crossing:
     await crossing.s.do(referral_id, "cancel", {"reason": "NEED_ENDED"})
 
     assert await crossing.s.status(referral_id) == "CANCELLED"
+
+
+@pytest.mark.parametrize("days", [1, 900])
+async def test_what_was_said_under_a_clock_that_fell_back_is_heard(
+    crossing: Crossing, days: int
+) -> None:
+    # Fails when it is dated before there was a key: it is never signed, and a withdrawal never heard.
+    case, consent = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    now_is(NOW - timedelta(days=days))
+    await case.tell(crossing.s.kit, withdrawn(consent, NOW.date()))
+    assert await crossing.s.status(referral_id) == "CONSENT_WITHDRAWN"
+
+    now_is(NOW + timedelta(minutes=5))
+    await crossing.post()
+
+    statuses = [await each.status(referral_id) for each in (crossing.s, crossing.r)]
+    assert statuses == ["CLOSED", "CONSENT_WITHDRAWN"]
+    assert (await crossing.r.dead(), await crossing.s.dead()) == ([], [])

@@ -51,10 +51,13 @@ class Whole:
     """Of databases on PostgreSQL by service; else they are the folder's."""
     kits: dict[str, Kit] = field(default_factory=dict)
     sealers: dict[str, Sealer] = field(default_factory=dict)
+    is_connected: bool = True
+    """Whether its settings name the hub."""
 
     async def start(self) -> None:
         """Open the services and do what their workers do at a start."""
-        instance = Instance(self.home, self.code, 8001, hub=self.log)
+        hub = self.log if self.is_connected else None
+        instance = Instance(self.home, self.code, 8001, hub=hub)
         self.hub = LocalBus(self.log)
         for name in SERVICES:
             settings = instance.settings(name, PARTS[name])

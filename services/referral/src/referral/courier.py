@@ -41,7 +41,7 @@ from common.unit import StaleError, Unit
 from referral.commands.letters import open_words
 from referral.commands.roll import write_roll
 from referral.domain.cross_border import OF_THE_PERSON
-from referral.models import Custody, Letter, PeerToHear, Slip
+from referral.models import Custody, Letter, Slip
 from referral.queries import letters as queries
 from referral.queries import rejoin
 
@@ -167,10 +167,7 @@ class Courier:
             if is_due or (country in waiting and not waiting[country].is_written)
         ]
         for country in peers:
-            question = waiting.get(country)
-            await write_roll(unit, country, asked=question.asked if question else None)
-            if question is not None:
-                unit.update(PeerToHear, {"country": country}, is_written=True)
+            await write_roll(unit, country)
         if peers:
             await self._database.write(unit)
         if is_due:

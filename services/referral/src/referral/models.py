@@ -299,6 +299,8 @@ class PeerToHear(Base):
     """Names the question in its answer."""
     is_written: Mapped[bool] = mapped_column(default=False)
     """Whether the roll with the question waits for the courier, or has left."""
+    lacks: Mapped[dict[str, Any]]
+    """Letter of that roll, by the id behind which it begins → the part of its answer that comes next."""
 
 
 # --- what intake told us

@@ -11,6 +11,7 @@ import structlog
 from common import put_back
 from common.clock import new_id
 from common.contracts.referral import OwnershipHeard, OwnershipSaidBefore, PeersHeard
+from common.db.base import unit_of
 from common.federation.peers import read_peers
 from common.runtime import Runtime
 from common.tables import InboxAggregate
@@ -18,6 +19,7 @@ from common.unit import Unit
 from referral.domain.cross_border import TAKEN, CrossBorderStatus, Direction
 from referral.models import PeerToHear, Standing
 from referral.queries import rejoin as queries
+from referral.schemas.letters import Answer
 
 logger = structlog.get_logger(__name__)
 
@@ -44,13 +46,15 @@ async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
             await ask_peers(unit, peers)
 
     await put_back.at_start(runtime, Standing, ask, anchor_file=anchor_file)
+    unit = unit_of(runtime.database, source=runtime.source, operation="start")
+    if not runtime.settings.hub and (waiting := await queries.list_peers_to_hear(unit)):
+        logger.error("rejoin.no_hub", count=len(waiting))
 
 
 def peers_of(runtime: Runtime) -> list[str]:
-    """Return the countries that can be asked; none where this one has no hub."""
-    settings = runtime.settings
-    peers = read_peers(settings.peers_folder)
-    return sorted(peers.countries | peers.resting) if settings.hub else []
+    """Return the countries that are to be asked, also where no hub is set yet."""
+    peers = read_peers(runtime.settings.peers_folder)
+    return sorted(peers.countries | peers.resting)
 
 
 async def ask_peers(unit: Unit, peers: Sequence[str], *, asked: UUID | None = None) -> None:
@@ -59,7 +63,7 @@ async def ask_peers(unit: Unit, peers: Sequence[str], *, asked: UUID | None = No
     `asked` is the question of this country's register, which is answered once they all have.
     """
     for country in peers:
-        unit.put(PeerToHear, country=country, asked=new_id(), is_written=False)
+        unit.put(PeerToHear, country=country, asked=new_id(), is_written=False, lacks={})
     if asked is None:
         return
     standing = await queries.find_standing(unit)
@@ -85,11 +89,24 @@ async def go_on_alone(unit: Unit) -> list[str]:
     return countries
 
 
-async def hear_peer(unit: Unit, peer: str, asked: UUID) -> None:
+async def hear_part(unit: Unit, peer: str, answer: Answer) -> None:
+    """Note that a part of a peer's answer was taken; after the last of all it is waited for no more.
+
+    They count in their order. One that was lost on the way, or came behind a later one, is asked for
+    again with the next roll: until then its case may be the other country's.
+    """
     waiting = await queries.list_peers_to_hear(unit)
-    if not any((each.country, each.asked) == (peer, asked) for each in waiting):
+    found = [each for each in waiting if (each.country, each.asked) == (peer, answer.asked)]
+    if not found or found[0].lacks.get(answer.place) != answer.part:
         return
-    unit.remove(PeerToHear, country=peer, asked=asked, expect=1)
+    lacks = found[0].lacks | {answer.place: answer.part + 1}
+    if answer.part + 1 >= answer.parts:
+        del lacks[answer.place]
+    question = {"country": peer, "asked": answer.asked}
+    if lacks:
+        unit.update(PeerToHear, question, expect=1, lacks=lacks)
+        return
+    unit.remove(PeerToHear, **question, expect=1)
     logger.info("rejoin.heard", count=len(waiting) - 1)
     if len(waiting) == 1:
         await _end_waiting(unit)

@@ -1,6 +1,7 @@
 """Letters to another country and the chain of custody they are links of."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -66,6 +67,7 @@ async def write_letter(
         owning=owning,
         about=mark_of(row.id, row.case_id) if kind is Kind.OFFER and row.case_id else None,
         organisation_id=body.organisation_id if isinstance(body, Accepted) else None,
+        said_at=await _now(unit, row, own),
         **_heard_of(row, heard),
     )
     await _add(unit, row, statement, words, salt)
@@ -191,9 +193,21 @@ async def write_receipt(
         kind=RECEIPT,
         digest=digest_of({}),
         previous=row.said_hash,
+        said_at=await _now(unit, row, own),
         **_heard_of(row, heard),
     )
     await _add(unit, row, statement, {}, "")
+
+
+async def _now(unit: Unit, row: CrossBorderReferral, own: str) -> datetime:
+    """Return the time; while the clock stands before it, that of what was there before.
+
+    What is said under a clock that fell back has no key of that time, and would never be signed:
+    a withdrawal would not be heard after the clock was put right.
+    """
+    last = await queries.find_statement(unit, row.id, author=own, number=row.said)
+    said_at = Statement.model_validate_json(last.statement).said_at if last else row.recorded_at
+    return max(utcnow(), row.recorded_at, said_at)
 
 
 async def _add(

@@ -23,7 +23,7 @@ from common.federation.custody import (
 from common.federation.mail import line_of, topic_to
 from common.unit import Unit
 from referral.commands.crossing import change, note
-from referral.commands.held import hear_peer, release_held
+from referral.commands.held import hear_part, release_held
 from referral.commands.letters import keep, owning_columns
 from referral.commands.roll import (
     begin_line_anew,
@@ -66,8 +66,7 @@ async def take_answer(
         release_held(unit)
         if answer.asked is None:
             await write_roll(unit, peer)  # by which it sees that what it found wrong is put right
-    if answer.is_last and answer.asked is not None:
-        await hear_peer(unit, peer, answer.asked)
+    await hear_part(unit, peer, answer)
 
 
 def _ours(given: GivenBack, peer: str, own: str, signer: FindSigner) -> list[SignedStatement]:
@@ -233,7 +232,7 @@ async def see_fork(unit: Unit, row: CrossBorderReferral, signed: SignedStatement
         note(unit, row, forked_at=utcnow())
     links = await letters.list_links(unit, row.id, said.author)
     first = give_back(row, [link for link in links if link.number >= said.number])
-    write_answers(unit, row.peer_country, [first], asked=None, is_last=False)
+    write_answers(unit, row.peer_country, [first], asked=None)
 
 
 # --- the same steps again

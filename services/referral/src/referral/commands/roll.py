@@ -19,7 +19,7 @@ from common.unit import Unit
 from referral.commands.crossing import note
 from referral.commands.held import release_held
 from referral.domain.cross_border import OF_THE_PERSON
-from referral.models import CrossBorderReferral, Custody, Letter, Slip
+from referral.models import CrossBorderReferral, Custody, Letter, PeerToHear, Slip
 from referral.queries import letters
 from referral.queries import rejoin as queries
 from referral.queries.cross_border import find_cross_border
@@ -28,12 +28,15 @@ from referral.schemas.letters import CHUNK, PAGE, Answer, GivenBack, Progress, R
 logger = structlog.get_logger(__name__)
 
 
-async def write_roll(unit: Unit, peer: str, *, asked: UUID | None = None) -> None:
-    """Hand over a roll to a peer, in place of one that has not left yet."""
+async def write_roll(unit: Unit, peer: str) -> None:
+    """Hand over a roll to a peer, in place of one that has not left yet.
+
+    To one whose answer is waited for it is the question, in place of an earlier one.
+    """
     rows = sorted(await queries.list_exchanged(unit, peer, utcnow()), key=lambda row: str(row.id))
     pages = [rows[start : start + PAGE] for start in range(0, len(rows), PAGE)] or [[]]
     unit.remove(Slip, peer=peer, kind=ROLL)
-    asked, after = asked or new_id(), None
+    asked, after, lacks = new_id(), None, {}
     for position, page in enumerate(pages):
         upto = page[-1].id if position < len(pages) - 1 else None
         roll = Roll(
@@ -48,7 +51,9 @@ async def write_roll(unit: Unit, peer: str, *, asked: UUID | None = None) -> Non
             ),
         )
         _write(unit, peer, ROLL, roll.model_dump(mode="json"), position)
+        lacks[roll.place] = 0
         after = upto
+    unit.update(PeerToHear, {"country": peer}, asked=asked, is_written=True, lacks=lacks)
 
 
 async def answer_roll(unit: Unit, roll: Roll, *, peer: str, own: str) -> None:
@@ -76,7 +81,7 @@ async def answer_roll(unit: Unit, roll: Roll, *, peer: str, own: str) -> None:
             answered.append(answer)
     if roll.after is None:
         unit.remove(Slip, peer=peer, kind=GIVEN_BACK)  # of an older roll
-    write_answers(unit, peer, answered, asked=roll.asked, is_last=roll.upto is None)
+    write_answers(unit, peer, answered, asked=roll.asked, after=roll.after)
     if any(each.heard > max(_known(rows.get(each.referral_id))) for each in roll.referrals):
         await write_roll(unit, peer)  # it has heard more of us than we know
 
@@ -135,15 +140,20 @@ def give_back(row: CrossBorderReferral, links: Sequence[Custody]) -> GivenBack:
 
 
 def write_answers(
-    unit: Unit, peer: str, answered: Sequence[GivenBack], *, asked: UUID | None, is_last: bool
+    unit: Unit,
+    peer: str,
+    answered: Sequence[GivenBack],
+    *,
+    asked: UUID | None,
+    after: UUID | None = None,
 ) -> None:
-    """Hand over an answer in as many slips as it takes; that it was the last is a slip of its own."""
-    for position, part in enumerate(_parts(answered)):
-        answer = Answer(asked=asked, is_last=False, referrals=tuple(part))
+    """Hand over the answer to a letter of a roll, or of a fork, in as many slips as it takes."""
+    parts = list(_parts(answered)) or [[]]
+    for position, part in enumerate(parts):
+        answer = Answer(
+            asked=asked, after=after, part=position, parts=len(parts), referrals=tuple(part)
+        )
         _write(unit, peer, GIVEN_BACK, answer.model_dump(mode="json"), position)
-    if is_last:
-        answer = Answer(asked=asked, is_last=True, referrals=())
-        _write(unit, peer, GIVEN_BACK, answer.model_dump(mode="json"), len(answered) + PAGE)
 
 
 def _parts(answered: Sequence[GivenBack]) -> Iterator[list[GivenBack]]:

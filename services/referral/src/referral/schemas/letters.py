@@ -80,14 +80,24 @@ class Progress(Body):
     heard: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
-class Roll(Body):
+class OfRoll(Body):
+    """Of the referrals whose ids lie behind `after`: a letter of a roll, or what answers it."""
+
+    after: UUID | None
+
+    @property
+    def place(self) -> str:
+        """By what the letter of a roll is known."""
+        return "" if self.after is None else str(self.after)
+
+
+class Roll(OfRoll):
     """How far its author is with the referrals whose ids lie behind `after`, and not behind `upto`.
 
     They come in the order of their ids, as text. `asked` names the question, for the answer.
     """
 
     asked: UUID
-    after: UUID | None
     upto: UUID | None
     referrals: Annotated[tuple[Progress, ...], Field(max_length=PAGE)]
 
@@ -100,11 +110,16 @@ class GivenBack(Body):
     statements: Annotated[tuple[SignedStatement, ...], Field(max_length=CHUNK)]
 
 
-class Answer(Body):
-    """What follows from a roll, or from a fork (`asked` is None then). The last one says so."""
+class Answer(OfRoll):
+    """What follows from a roll, or from a fork (`asked` is None then).
+
+    Each letter of a roll is answered by itself, in `parts` letters of which this one is the
+    `part`-th, from 0; `after` says which it was. So whoever asked sees that one was lost.
+    """
 
     asked: UUID | None
-    is_last: bool
+    part: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    parts: Annotated[int, Field(ge=1, le=2**31 - 1)]
     referrals: Annotated[tuple[GivenBack, ...], Field(max_length=PAGE)]
 
 

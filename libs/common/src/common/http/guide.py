@@ -42,9 +42,11 @@ organisation, the same as on the bus (events.asyncapi.json); one cursor per serv
 It is open to {feed}.
 
 **Errors** are RFC 9457 problems (`application/problem+json`). Decide by `code`; problem-codes.json,
-beside this file, lists each with its status, its sentence and the members it may bring along; one with
-`of_a_field` is about a field or parameter and stands in the `errors` of another problem, whose status
-counts; one about the whole body may stand by itself. The name of an unknown field is not repeated.
+beside this file, lists each with its status, its sentence and the members it may bring along. What cannot
+be read is `invalid` (in the query `query.invalid`): each fault is in `errors`, with a code `of_a_field` and
+where it stands. What breaks a rule is a problem with the code of that rule, which may be one `of_a_field`
+too; `errors` then repeats it if one field is at fault, and says which. The name of an unknown field is not
+repeated.
 `detail` is a sentence in the language asked for by Accept-Language: {languages}; `sr` alone is answered
 in Latin script. 503 comes with `Retry-After`; nothing was changed then. Give us the `Trace-Id` of an
 answer when you ask about it.

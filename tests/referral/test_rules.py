@@ -40,6 +40,14 @@ async def test_the_rules_say_who_may_take_which_step_and_by_when(kit: Kit) -> No
         "reasons": "decline_reasons",
     } in rules["steps"]
     assert len(rules["steps"]) == 15
+    assert {
+        "status": "IN_TRANSFER",
+        "step": "fail",
+        "directions": ["RECEIVED", "SENT"],
+        "leads_to": "FAILED",
+        "reasons": "transfer_failures",
+    } in rules["cross_border_steps"]
+    assert len(rules["cross_border_steps"]) == 17
     assert rules["law_enforcement_kinds"] == ["BORDER_POLICE", "POLICE", "PROSECUTION"]
 
 

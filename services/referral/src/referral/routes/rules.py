@@ -1,7 +1,8 @@
 from common.consent import LAW_ENFORCEMENT_KINDS
 from common.http import CurrentPrincipal, router
+from referral.domain import cross_border
 from referral.domain.referral import REASON_LISTS, RESPONSE_POLICY, STEPS, WorkingDays
-from referral.schemas.referral import DeadlineRule, ReferralRules, StepRule
+from referral.schemas.rules import CrossBorderStepRule, DeadlineRule, ReferralRules, StepRule
 
 rules = router(prefix="/v1/referral-rules", tags=["referrals"])
 
@@ -12,7 +13,8 @@ async def get_referral_rules(_principal: CurrentPrincipal) -> ReferralRules:
 
     They are drawn from the tables the service decides by, so they cannot differ from what happens.
     Steps: the referral states of the national mechanism, cut down to one country; reasons are codes
-    of the list named. Deadlines: 24 hours in a crisis, 10 working days at most; they run from the
+    of the list named. Those across the border are beside them; what leads a referral on without
+    anybody's step there (EXPIRED, CONSENT_WITHDRAWN, HANDED_OVER, CLOSED) is not among them. Deadlines: 24 hours in a crisis, 10 working days at most; they run from the
     submission to the decision, and an acknowledgement is no decision.
     """
     steps = [
@@ -26,6 +28,17 @@ async def get_referral_rules(_principal: CurrentPrincipal) -> ReferralRules:
         for status, actions in STEPS.items()
         for action, (side, following) in actions.items()
     ]
+    abroad = [
+        CrossBorderStepRule(
+            status=status,
+            step=move,
+            directions=sorted(directions),
+            leads_to=following,
+            reasons=cross_border.REASON_LISTS.get(move),
+        )
+        for status, moves in cross_border.STEPS.items()
+        for move, (directions, following) in moves.items()
+    ]
     deadlines = [
         DeadlineRule(urgency=urgency, hours=None, working_days=allowance.days)
         if isinstance(allowance, WorkingDays)
@@ -38,5 +51,6 @@ async def get_referral_rules(_principal: CurrentPrincipal) -> ReferralRules:
         policy_version=RESPONSE_POLICY.version,
         deadlines=deadlines,
         steps=steps,
+        cross_border_steps=abroad,
         law_enforcement_kinds=sorted(LAW_ENFORCEMENT_KINDS),
     )

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from common.codelists import code_of
 from common.schema import Instant, LongText, NewId, ReadModel, StrictModel, coded, examples
-from referral.domain.referral import Action, ReceiverView, Side, keeps_only_the_fact
+from referral.domain.referral import ReceiverView, Side, keeps_only_the_fact
 from referral.schemas.directory import Language, ServiceType
 
 Urgency = Annotated[str, code_of("urgency")]
@@ -251,32 +251,3 @@ class ReferralRead(ReadModel):
     def of(cls, row: Any, *, note: str | None, reason_note: str | None) -> "ReferralRead":  # noqa: ANN401
         columns = {name: getattr(row, name) for name in cls.model_fields}
         return cls.model_validate({**columns, "note": note, "reason_note": reason_note})
-
-
-class StepRule(ReadModel):
-    """One step: from which status, by whose side, to which status, with a reason of which list."""
-
-    status: str = coded("referral_statuses")
-    step: Action
-    side: Side
-    leads_to: str = coded("referral_statuses")
-    reasons: str | None = Field(description="Name of the code list the reason comes from")
-
-
-class DeadlineRule(ReadModel):
-    """How long a receiver has to decide: elapsed hours, or working days (Monday to Friday)."""
-
-    urgency: str = coded("urgency")
-    hours: int | None
-    working_days: int | None
-
-
-class ReferralRules(ReadModel):
-    """The rules of conduct between the organisations, from the tables the service decides by."""
-
-    policy_version: int = Field(description="Edition of the deadlines")
-    deadlines: list[DeadlineRule]
-    steps: list[StepRule]
-    law_enforcement_kinds: list[str] = coded(
-        "organisation_kinds", "Kinds of organisation to which only SHARE_LAW_ENFORCEMENT opens"
-    )

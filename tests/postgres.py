@@ -17,8 +17,8 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from common.db.caller import CALLER, SERVICE
+from common.http.introducing import Introducing
 from common.migrations import rights, upgrade
-from common.process import Introducing
 from common.settings import ServiceName
 from prag.files import write_private
 from tests.conftest import PostgresUrls

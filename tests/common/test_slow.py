@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from fastapi import FastAPI
 
-from common import messages, process
+from common import messages
 from common.http import body
-from common.process import Server
+from common.http import server as below
+from common.http.server import Server
 from tests.common.tiny import Tiny
 
 SOON = 0.3
@@ -82,7 +83,7 @@ async def test_a_head_that_does_not_come_closes_the_connection(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fails when only the first head of a connection is watched, or only one that was begun.
-    monkeypatch.setattr(process, "HEAD_SECONDS", SOON)
+    monkeypatch.setattr(below, "HEAD_SECONDS", SOON)
     app = FastAPI()
     app.get("/quick")(lambda: None)
 
@@ -94,7 +95,7 @@ async def test_a_head_that_does_not_come_closes_the_connection(
 
 async def test_an_answer_may_take_longer_than_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
     # Fails when the clock of the head goes on after the head is there.
-    monkeypatch.setattr(process, "HEAD_SECONDS", SOON)
+    monkeypatch.setattr(below, "HEAD_SECONDS", SOON)
     app, go_on = FastAPI(), asyncio.Event()
 
     @app.get("/long")

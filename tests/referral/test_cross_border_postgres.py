@@ -11,7 +11,7 @@ from sqlalchemy import select
 from common.contracts.referral import PackageReceived
 from common.db.caller import CALLER, NOBODY, SERVICE, Caller
 from common.federation.custody import verify
-from common.process import Introducing
+from common.http.introducing import Introducing
 from common.tables import SubjectKey
 from referral.models import Letter
 from tests.conftest import PostgresUrls

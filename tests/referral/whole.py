@@ -17,7 +17,7 @@ from sqlalchemy import select
 from common.audit import Sealer
 from common.bus import LocalBus
 from common.clock import new_id
-from common.process import Introducing
+from common.http.introducing import Introducing
 from common.relay import Relay
 from common.runtime import open_runtime
 from common.settings import ServiceName

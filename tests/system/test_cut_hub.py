@@ -27,7 +27,7 @@ from common.clock import monotonic
 from common.contracts.referral import CrossBorderChanged
 from common.db.base import unit_of
 from common.db.caller import SERVICE
-from common.process import Introducing
+from common.http.introducing import Introducing
 from common.relay import Relay
 from common.tables import OutboxMessage
 from referral.commands.cross_border import draft_cross_border, submit_cross_border

@@ -17,7 +17,7 @@ from common.bus import open_bus
 from common.clock import monotonic
 from common.crash import crash
 from common.db import OUTAGE
-from common.process import Server
+from common.http.server import Server
 from common.runtime import Runtime, open_runtime
 from common.settings import ServiceName
 from common.tables import OutboxMessage

@@ -6,31 +6,26 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from functools import cache, partial
-from typing import Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
-import uvicorn
 import uvloop
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from common import garbage, logs, recovery
-from common.auth import Principal
-from common.authz import Authorisation
 from common.clock import Telling
 from common.codelists import codes
 from common.consumer import topics_of, with_audit_heads
 from common.db import OUTAGE
-from common.db.caller import CALLER, NOBODY, SERVICE, Caller
+from common.db.caller import CALLER, SERVICE
 from common.db.head import head_of
 from common.db.opening import is_sqlite
 from common.db.tls import server_of
 from common.federation.peers import check_own_keys
-from common.http.body import ARRIVED
 from common.http.health import worker_metrics
+from common.http.introducing import Introducing
+from common.http.server import Server
 from common.inbox import Handlers
 from common.key_mark import check_country, check_master_key
 from common.ports import AddressError, PortError, listen
@@ -51,153 +46,6 @@ Begin = Callable[[Runtime], Awaitable[None]]
 
 GRACE_SECONDS = 15
 """How long requests under way may take after the end was asked for."""
-
-
-HEAD_SECONDS = 30
-"""How long a connection may take until a request's head is there; then it is closed."""
-
-
-class _Joining:
-    """A transport that sends an answer's head with its body: to send costs more than to build both."""
-
-    __slots__ = ("_call_soon", "_held", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._call_soon = loop.call_soon
-        self._held = b""
-
-    def write(self, data: bytes) -> None:
-        if self._held:
-            self._transport.write(self._held + data)
-            self._held = b""
-        else:
-            self._held = data
-            self._call_soon(self._flush)  # the body may be long in coming
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._transport.write(self._held)
-            self._held = b""
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._transport, name)
-
-
-class _Connection(HttpToolsProtocol):
-    """Closes itself unless the head of a request comes in time; uvicorn would wait for ever."""
-
-    _waiting: asyncio.TimerHandle | None = None
-    _lacks_head = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Joining(transport, self.loop)))
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._lacks_head:  # most heads come in one piece, and need no timer
-            self._wait()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._lacks_head = True
-
-    def on_headers_complete(self) -> None:
-        self._lacks_head = False
-        self._go_on()
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self.scope[ARRIVED] = True  # type: ignore[literal-required]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._go_on()
-        super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        if self._waiting is None:
-            self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _go_on(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-
-
-class Server(uvicorn.Server):
-    """Serves one application; the signals are left to the process, which may have more to end."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        host: str = "127.0.0.1",
-        port: int,
-        grace_seconds: int,
-        most: int | None = None,
-    ) -> None:
-        """At most `most` connections are served at a time; further ones are told 503."""
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                http=_Connection,
-                ws="none",
-                access_log=False,
-                server_header=False,
-                log_config=None,
-                limit_concurrency=most,
-                timeout_graceful_shutdown=grace_seconds,
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        """Take no more requests, finish those under way, then return from `serve`."""
-        self.should_exit = True
-
-
-class Introducing:
-    """Tell the database for whom each request asks, as soon as the edge has found it out.
-
-    Outside everything else, so that no operation can be added that does without.
-    """
-
-    def __init__(self, app: ASGIApp, authorisation: Authorisation) -> None:
-        self._app = app
-
-        @cache
-        def oversees(role: str) -> bool:
-            rows = [name for name in authorisation.operations if not authorisation.is_public(name)]
-            return any("all" in authorisation.granted(name, role) for name in rows)
-
-        self._oversees = oversees
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The edge keeps the caller here; what is made now is shared with every copy of the scope.
-        state: MutableMapping[str, Any] = scope.setdefault("state", {})
-        before = CALLER.set(lambda: self._caller(state.get("principal")))
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            CALLER.reset(before)
-
-    def _caller(self, principal: Principal | None) -> Caller:
-        if principal is None:
-            return NOBODY
-        if "all" in principal.relations:
-            return Caller(principal.organisation_id, "all")
-        return Caller(principal.organisation_id, "facts" if self._oversees(principal.role) else "")
 
 
 def serve_forever(

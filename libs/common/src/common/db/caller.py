@@ -1,7 +1,7 @@
 """For whom the database is asked: what row-level security on PostgreSQL decides by.
 
 Nobody unless it was said, and to nobody no row is shown that is somebody's. It is said per task, not per
-call, so that no query can forget it: see common.process.
+call, so that no query can forget it: see common.http.introducing.
 """
 
 from collections.abc import Callable

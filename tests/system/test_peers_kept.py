@@ -1,12 +1,15 @@
 """What a country keeps of its peers and of its own keys: nothing is turned back, nothing starts without."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from common.clock import utcnow
-from common.federation.peers import Descriptor, read_descriptor, read_peers
+from common.federation.peers import Descriptor, read_descriptor, read_own_keys, read_peers
 from prag import peer
+from prag.cli import main
 from prag.instance import Instance
 from prag.manifest import Layout, TroubleError
 from prag.up import up
@@ -71,3 +74,123 @@ def test_a_country_is_not_started_without_a_file_of_its_keys(place: Path, servic
 
     with Instance(place / "RS", "RS", 8001) as instance:  # and nothing holds it
         assert instance.country == "RS"
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `prag peer` of a country; return how it ended and what it said."""
+
+    def act(country: str, *arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setenv("PRAG_HOME", str(place / country))
+        code = main(["peer", *map(str, arguments)])
+        return (code, *capsys.readouterr())
+
+    return act
+
+
+def shown(run: Run, folder: Path, country: str, *of: str) -> Path:
+    """Write down what a country shows of a descriptor."""
+    code, out, _ = run(country, "show", *of)
+    assert code == 0
+    file = folder / f"shown-{country}{''.join(of)}.json"
+    file.write_text(out)
+    return file
+
+
+def put_back(place: Path, kept: Path | None = None) -> Path:
+    """Copy the keys of XK away, or put a copy back; return the copy."""
+    files = Layout(place / "XK")
+    for folder in (files.keys, files.peers):
+        if kept is None:
+            shutil.copytree(folder, place / "kept" / folder.name)
+        else:
+            shutil.rmtree(folder)
+            shutil.copytree(kept / folder.name, folder)
+    return place / "kept"
+
+
+def test_after_an_older_backup_of_the_keys_a_stolen_key_is_still_ended_at_the_peers(
+    place: Path, run: Run
+) -> None:
+    # Fails when the chain of the backup is gone on from: the peers refuse whatever comes of it, and a
+    # stolen key counts there until its end.
+    root, kept = place / "XK.root", put_back(place)
+    assert run("XK", "rotate", "--root", root)[0] == 0
+    assert run("RS", "add", shown(run, place, "XK"))[0] == 0
+    put_back(place, kept)
+    assert run("XK", "revoke", "--root", root)[0] == 0
+    code, _, said = run("RS", "add", shown(run, place, "XK"))
+    assert code == 1
+    assert "prag peer show XK, and there prag peer restore" in said
+
+    held = shown(run, place, "RS", "XK")
+    code, _, said = run("XK", "restore", held, "--root", root)
+    assert code == 1
+    assert "two chains" in said
+    put_back(place, kept)
+    code, out, said = run("XK", "restore", held, "--root", root)
+    assert code == 0
+    assert sorted(line.split()[1] for line in out.splitlines() if "lost: " in line) == [
+        "package", "seal", "sign",
+    ]  # fmt: skip
+    assert "Run prag peer revoke at once" in said
+    here = peer.place_of(place / "XK")
+    with pytest.raises(TroubleError, match="run prag peer revoke"):
+        peer.require_own_keys(here)  # as at a start
+    assert "run prag peer revoke" in run("XK", "rotate", "--root", root)[2]
+
+    assert run("XK", "revoke", "--root", root)[0] == 0
+    peer.require_own_keys(here)
+    assert run("RS", "add", shown(run, place, "XK"))[0] == 0
+    directory, now = read_peers(Layout(place / "RS").peers).directory, utcnow()
+    referral = read_own_keys(here.own_keys("referral"), here.master, "referral")
+    sealing = directory.sealing_key("XK", now)
+    assert sealing is not None
+    assert sealing.kid in referral.opening
+    assert directory.signing_kid("XK", now) in referral.signing
+    assert run("XK", "rotate", "--root", root)[0] == 0
+    assert run("RS", "add", shown(run, place, "XK"))[0] == 0
+
+
+def test_only_what_goes_on_from_here_and_from_this_root_is_restored(place: Path, run: Run) -> None:
+    # Fails when any descriptor that holds is taken for this country's own, or an older one.
+    root, other = place / "XK.root", place / "RS.root"
+    own = Layout(place / "XK").peers / "own.json"
+    shown(run, place, "XK").rename(place / "older.json")
+    assert run("XK", "rotate", "--root", root)[0] == 0
+    newer, before = shown(run, place, "XK"), own.read_bytes()
+    own.unlink()
+    forged = peer.init(peer.place_of(place / "XK"), place / "another.root")
+    (place / "forged.json").write_bytes(forged.to_bytes())
+    own.write_bytes(before)
+    refused = {
+        ("RS.json", other): "is the descriptor of RS",
+        ("older.json", root): "is older than what is here",
+        ("forged.json", root): "is not signed by the root in",
+        ("forged.json", place / "another.root"): "another root than the one known here",
+    }
+
+    for (file, by), said in refused.items():
+        code, _, told = run("XK", "restore", place / file, "--root", by)
+        assert code == 1
+        assert said in told
+        assert own.read_bytes() == before
+
+    assert run("XK", "restore", newer, "--root", root)[0] == 0
+
+
+def test_a_backup_from_before_the_keys_were_made_takes_them_back(place: Path, run: Run) -> None:
+    # Fails when only `init` is left, whose second root no peer takes for this country's.
+    held = shown(run, place, "RS", "XK")
+    shutil.rmtree(Layout(place / "XK").peers)
+    for service in ("intake", "referral"):
+        peer.place_of(place / "XK").own_keys(service).unlink()
+
+    assert run("XK", "restore", held, "--root", place / "XK.root")[0] == 0
+    assert run("XK", "revoke", "--root", place / "XK.root")[0] == 0
+
+    assert run("RS", "add", shown(run, place, "XK"))[0] == 0
+    peer.require_own_keys(peer.place_of(place / "XK"))

@@ -62,7 +62,23 @@ def add_federation(commands: "argparse._SubParsersAction[argparse.ArgumentParser
             help="on a medium that is taken away",
         )
         made.set_defaults(command=act, parser=made)
+    restored = acts.add_parser(
+        "restore",
+        help="after an older backup of the keys was put back: take this country's descriptor from a peer",
+    )
+    restored.add_argument(
+        "file", type=Path, metavar="FILE", help="what prag peer show CC prints at the peer"
+    )
+    restored.add_argument("--root", type=Path, required=True, metavar="FILE", help="as of rotate")
+    restored.set_defaults(command=_restore, parser=restored)
     show = acts.add_parser("show", help="print this country's descriptor, to be given to others")
+    show.add_argument(
+        "country",
+        type=str.upper,
+        nargs="?",
+        metavar="CC",
+        help="what is held of this peer instead, for it to restore",
+    )
     show.set_defaults(command=_show, parser=show)
     listed = acts.add_parser("list", help="who this country exchanges with, and until when")
     listed.set_defaults(command=_list, parser=listed)
@@ -145,10 +161,33 @@ def _revoke(options: argparse.Namespace) -> int:
     return 0
 
 
+def _restore(options: argparse.Namespace) -> int:
+    from prag import peer  # noqa: PLC0415
+    from prag.peer_restore import restore  # noqa: PLC0415
+
+    place = _place(options)
+    lost = restore(place, options.file, options.root)
+    _tell(peer.own_descriptor(place))
+    for each in lost:
+        print(
+            f"lost: {each.use} {each.kid}, used from {each.not_before:%Y-%m-%d} "
+            f"until {each.not_after:%Y-%m-%d}"
+        )
+    if lost:
+        print(
+            "What is sealed to a lost key cannot be opened, and the services start with none that is "
+            "in use. Run prag peer revoke at once, and bring the new descriptor to every peer today.",
+            file=sys.stderr,
+        )
+    return 0
+
+
 def _show(options: argparse.Namespace) -> int:
     from prag import peer  # noqa: PLC0415
 
-    descriptor = peer.own_descriptor(_place(options))
+    place, country = _place(options), options.country
+    is_own = country in {None, place.country}
+    descriptor = peer.own_descriptor(place) if is_own else peer.peer_descriptor(place, country)
     print(descriptor.to_bytes().decode())
     print(f"fingerprint {descriptor.fingerprint}", file=sys.stderr)
     return 0

@@ -117,6 +117,7 @@ def rotate(place: Place, root_file: Path, *, days: int = LEAD_DAYS) -> Descripto
     destroyed by the next rotation.
     """
     own, root = _own_root(place, root_file)
+    require_own_keys(place)  # a lost one would be used on until the new ones begin
     now = utcnow()
     begin = max(now, min(now + timedelta(days=days), ends(own)))
     return _issue(place, root, list(own.entries), begin=begin)
@@ -152,13 +153,7 @@ def add(place: Place, file: Path, fingerprint: str | None) -> Descriptor:
     TroubleError, and nothing changed, for one that does not hold, that another root signed, or that
     is older than what is known.
     """
-    try:
-        descriptor = read_descriptor(file.read_bytes())
-    except OSError as error:
-        raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
-    except DirectoryError as error:
-        words = _REFUSALS.get(error.reason, error.reason)
-        raise TroubleError(f"{file} is not taken: {words}.") from None
+    descriptor = read_given(file)
     country = descriptor.country
     if country == place.country:
         raise TroubleError(f"{file} is this country's own descriptor.")
@@ -169,9 +164,11 @@ def add(place: Place, file: Path, fingerprint: str | None) -> Descriptor:
     is_same = seen is not None and seen.root == descriptor.root
     if seen and is_same and descriptor.entries[: len(seen.entries)] != seen.entries:
         raise TroubleError(
-            f"{file} is older than what is known of {country}, or another chain. Nothing was changed."
+            f"{file} is older than what is known of {country}, or another chain. Nothing was changed. "
+            f"Where {country} put an older backup of its keys back, it needs what is known here: "
+            f"prag peer show {country}, and there prag peer restore"
         )
-    _write_descriptor(place, _file_of(country), descriptor)
+    write_descriptor(place, _file_of(country), descriptor)
     removed.unlink(missing_ok=True)
     return descriptor
 
@@ -194,6 +191,14 @@ def own_descriptor(place: Place) -> Descriptor:
     if not (place.peers / OWN).exists():
         raise TroubleError("This country has no keys for others yet. Make them: prag peer init")
     return _read(place.peers / OWN)
+
+
+def peer_descriptor(place: Place, country: str) -> Descriptor:
+    """Return what is known of a peer, for it too, should it have lost its own."""
+    known = _known(place, country)
+    if known is None:
+        raise TroubleError(f"{country} is no peer of this country.")
+    return known
 
 
 def list_peers(place: Place) -> list[Descriptor]:
@@ -237,6 +242,17 @@ def require_own_keys(place: Place) -> None:
 # --- pieces
 
 
+def read_given(file: Path) -> Descriptor:
+    """Return the descriptor in a file somebody brought; TroubleError says why it is not taken."""
+    try:
+        return read_descriptor(file.read_bytes())
+    except OSError as error:
+        raise TroubleError(f"{file} cannot be read: {error.strerror}.") from None
+    except DirectoryError as error:
+        words = _REFUSALS.get(error.reason, error.reason)
+        raise TroubleError(f"{file} is not taken: {words}.") from None
+
+
 def _issue(
     place: Place, root: SigningKey, chain: list[SignedEntry], *, begin: datetime
 ) -> Descriptor:
@@ -256,7 +272,7 @@ def _issue(
         root=base64.b64encode(root.public.raw).decode(),
         entries=tuple(chain),
     )
-    _write_descriptor(place, OWN, descriptor)
+    write_descriptor(place, OWN, descriptor)
     return descriptor
 
 
@@ -307,13 +323,14 @@ def _keep(
 
 
 def _own_root(place: Place, root_file: Path) -> tuple[Descriptor, SigningKey]:
-    own, root = own_descriptor(place), _root(root_file)
+    own, root = own_descriptor(place), read_root(root_file)
     if base64.b64encode(root.public.raw).decode() != own.root:
         raise TroubleError(f"{root_file} is not the root of this country.")
     return own, root
 
 
-def _root(file: Path) -> SigningKey:
+def read_root(file: Path) -> SigningKey:
+    """Return the root that a file holds; TroubleError where there is none, or others may read it."""
     try:
         if not is_private(file):
             raise TroubleError(f"Others may read {file}. Run: chmod 600 {file}")
@@ -354,7 +371,8 @@ def _plain(fingerprint: str) -> str:
     return "".join(fingerprint.split()).lower()
 
 
-def _write_descriptor(place: Place, name: str, descriptor: Descriptor) -> None:
+def write_descriptor(place: Place, name: str, descriptor: Descriptor) -> None:
+    """Put a descriptor into the folder of them under this name, whole or not at all."""
     place.peers.mkdir(mode=FOLDER_MODE, exist_ok=True)
     write_private(place.peers / name, descriptor.to_bytes() + b"\n")
 

@@ -23,7 +23,7 @@ from common.clock import utcnow
 from common.contracts.types import Country
 from common.errors import ConflictError
 from common.events import canonical
-from common.federation.directory import Directory, DirectoryError, SignedEntry, Use
+from common.federation.directory import Directory, DirectoryError, Entry, SignedEntry, Use
 from common.federation.keys import SealingKey, SigningKey, VerifyBy, kid_of
 from common.sealing import MasterKey
 from common.settings import SettingError
@@ -211,11 +211,20 @@ def check_own_keys(folder: Path | None, file: Path | None, master: MasterKey, se
     except (DirectoryError, OSError):
         raise SettingError(f"PRAG_PEERS_FOLDER holds no {OWN} that can be read") from None
     held = _held(file, master, service)
-    if not _in_use(own, HELD[service]) <= {*held.opening, *held.signing}:
+    if keys_missing(own, held, service):
         raise SettingError(
             f"PRAG_OWN_KEYS_FILE lacks a key that {OWN} names: bring the file of the last rotation, or, "
             "if it is lost, run prag peer revoke"
         )
+
+
+def keys_missing(own: Descriptor, held: OwnKeys, service: str) -> list[Entry]:
+    """Return the keys that others use, now or soon, and whose private halves the service lacks."""
+    entries, now = [signed.entry for signed in own.entries], utcnow()
+    done = {e.kid for e in entries if e.use == "revoke"} | {*held.opening, *held.signing}
+    return [
+        e for e in entries if e.use in HELD[service] and e.not_after > now and e.kid not in done
+    ]
 
 
 def _held(file: Path, master: MasterKey, service: str) -> OwnKeys:
@@ -228,12 +237,6 @@ def _held(file: Path, master: MasterKey, service: str) -> OwnKeys:
         raise SettingError(
             "PRAG_OWN_KEYS_FILE was sealed under another PRAG_MASTER_KEY_FILE, or is damaged"
         ) from None
-
-
-def _in_use(own: Descriptor, uses: Collection[Use]) -> set[str]:
-    entries, now = [signed.entry for signed in own.entries], utcnow()
-    ended = {entry.kid for entry in entries if entry.use == "revoke"}
-    return {e.kid for e in entries if e.use in uses and e.not_after > now} - ended
 
 
 _PLACE = b"prag-own-keys-v1"

@@ -37,14 +37,17 @@ loaded have no value and do no harm."""
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 """Settings of which one that is off loses what was answered for, when the machine loses its power."""
 
+_GROWING = ("audit_entry", "audit_link", "audit_shown", "audit_head")
+
 # A role can become those it is a member of, so what they are, it is.
 _FACTS = text("""
 SELECT
   ARRAY(SELECT name || '=' || current_setting(name, true) FROM unnest(CAST(:names AS text[])) AS name
     WHERE current_setting(name, true) IS NOT NULL) AS settings,
-  EXISTS (SELECT FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
-    AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication
-      OR rolname IN ('pg_execute_server_program', 'pg_write_server_files'))) AS is_mighty,
+  (SELECT rolname FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')
+    AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolreplication OR rolname IN
+      ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
+    ORDER BY rolname <> current_user, rolname LIMIT 1) AS mighty,
   EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace
     AND pg_has_role(relowner, 'MEMBER'))
     OR EXISTS (SELECT FROM pg_database WHERE datname = current_database()
@@ -52,9 +55,18 @@ SELECT
   has_schema_privilege('public', 'CREATE') AS may_create,
   coalesce(has_table_privilege(to_regclass('public.alembic_version'), 'SELECT'), false) AS may_read,
   EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    AND relname IN ('audit_entry', 'audit_link', 'audit_shown', 'audit_head')
+    AND relname = ANY(CAST(:growing AS text[]))
     AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE')
-      OR has_any_column_privilege(oid, 'UPDATE'))) AS may_rewrite
+      OR has_any_column_privilege(oid, 'UPDATE'))) AS may_rewrite,
+  ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    AND NOT relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid)
+    ORDER BY 1) AS unhidden,
+  ARRAY(SELECT name FROM unnest(CAST(:growing AS text[])) AS name WHERE NOT EXISTS (
+      SELECT FROM pg_trigger WHERE tgrelid = to_regclass('public.' || name)
+      AND tgname = 'only_grows' AND tgenabled = 'A')
+    UNION SELECT relname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+      WHERE relnamespace = 'public'::regnamespace AND tgenabled IN ('D', 'R')
+    ORDER BY 1) AS unguarded
 """)
 # The server's own view: a tunnel that ends on its machine has encrypted what comes from it.
 _IS_IN_THE_CLEAR = text("""
@@ -145,7 +157,9 @@ async def _check(connection: AsyncConnection, service: str, head: str | None) ->
         f"`prag run country.ini {service}.migrate` (in containers `docker compose up "
         f"{service}-migrate`)"
     )
-    [facts] = await connection.execute(_FACTS, {"names": [*QUIET, *DURABLE]})
+    [facts] = await connection.execute(
+        _FACTS, {"names": [*QUIET, *DURABLE], "growing": [*_GROWING]}
+    )
     _check_login(facts)
     settings = dict(each.split("=", 1) for each in facts.settings)
     _check_log(settings)
@@ -161,13 +175,14 @@ async def _check(connection: AsyncConnection, service: str, head: str | None) ->
             f"The database is at migration {revision} and this release needs {head}: run "
             f"{migrate} of this release, or start the release that database is of."
         )
+    _check_tables(facts)  # a database of no release yet has none
 
 
 def _check_login(facts: Any) -> None:  # noqa: ANN401  a row
-    if facts.is_mighty:
+    if facts.mighty:
         raise DatabaseRefusedError(
             "The login of PRAG_DATABASE_URL is a superuser or could make itself one, or passes by "
-            "row-level security: log in as the role deploy/postgres/databases.sql made for it."
+            f"row-level security ({facts.mighty}): log in as the role deploy/postgres/databases.sql made for it."
         )
     if facts.is_owner or facts.may_create:
         raise DatabaseRefusedError(
@@ -178,6 +193,20 @@ def _check_login(facts: Any) -> None:  # noqa: ANN401  a row
         raise DatabaseRefusedError(
             "The login of PRAG_DATABASE_URL may change the audit trail: revoke what was granted "
             "by hand, or run migrate again, which does it."
+        )
+
+
+def _check_tables(facts: Any) -> None:  # noqa: ANN401  a row
+    if facts.unhidden:
+        raise DatabaseRefusedError(
+            f"Row-level security is off on {', '.join(facts.unhidden)}, whose rows anybody sees: as "
+            "the owner, ALTER TABLE … ENABLE ROW LEVEL SECURITY."
+        )
+    if facts.unguarded:
+        raise DatabaseRefusedError(
+            "The triggers by which what was written stays are missing or off on "
+            f"{', '.join(facts.unguarded)}: make them again as the migrations do, and run "
+            "`prag verify-audit`."
         )
 
 

@@ -167,6 +167,34 @@ async def test_another_version_of_what_is_handled_waits_for_the_release_that_kno
     assert await trails(database) == {VICTIM: ["1", "2", "3"], OTHER: ["1"]}
 
 
+async def test_what_another_consumer_parked_in_the_same_database_is_left_to_it(
+    database: Database, box: ServiceBox
+) -> None:
+    # Fails when a restart takes up what is parked on every topic: letters of a peer, parked by the
+    # consumer of letters, would count as applied by the one of events, which has no handler for them.
+    letters, events = Scene(database, box, on_moved), Scene(database, box, on_moved)
+    broken = True
+
+    async def on_letter(unit: Unit, event: Event) -> None:
+        if broken:
+            raise KeyError
+        await on_thing(unit, event)
+
+    handlers = {ThingMoved.type: on_letter}
+    letters.consumer._handlers = letters.consumer._alone._handlers = handlers
+    others = {"intake.other.moved.v1": on_moved}
+    events.consumer._handlers = events.consumer._alone._handlers = others
+    await letters.consumer.accept_all(delivered(steps_of(VICTIM, 2)))
+
+    await events.consumer.retry_all_parked()
+
+    [parked] = await database.fetch(select(InboxAggregate).where(InboxAggregate.subject == VICTIM))
+    assert (parked.last_seq, parked.parked_reason) == (0, "KeyError")
+    broken = False
+    await letters.consumer.retry_all_parked()
+    assert await trails(database) == {VICTIM: ["1", "2"]}
+
+
 @pytest.mark.parametrize(
     "name", ["intake.thing.moved.Ana", "intake.thing.moved.v1.v2x", "intake.thing.v1"]
 )

@@ -169,6 +169,16 @@ async def test_later_heads_beside_it_show_that_the_database_is_older(
     assert ((await standing(kit)).asked is not None) == is_back
 
 
+async def test_a_peer_whose_file_is_damaged_is_waited_for_too(kit: Kit) -> None:
+    # Fails when a damaged file counts as no peer: a case that is edited there by now is edited here.
+    folder = kit.runtime.settings.peers_folder
+    assert folder is not None
+    (folder / "XK.json").write_bytes(b"{")
+
+    assert await put_back(kit) is not None
+    assert await edit(kit) == (409, "ownership.unconfirmed")
+
+
 async def test_without_an_anchor_file_or_peers_nothing_is_asked(kit: Kit, tmp_path: Path) -> None:
     await begin(kit.runtime, anchor_file=tmp_path / "missing.jsonl")
     assert (await standing(kit)).asked is None

@@ -12,7 +12,7 @@ from pathlib import Path
 from socket import create_connection
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from common.bus.base import PARTITIONS
@@ -181,17 +181,25 @@ def make_topic(broker: Broker, name: str) -> None:
         made.result()
 
 
+def delete_topic(broker: Broker, name: str) -> None:
+    """Take a topic away with all that is in it; return once nobody is told of it any more."""
+    client = admin(broker.address, broker.password_file(ADMIN).read_text())
+    for deleted in client.delete_topics([name]).values():
+        deleted.result()
+    poll(lambda: name not in client.list_topics(timeout=PATIENCE).topics)
+
+
+def fill(broker: Broker, topic: str, values: Iterable[bytes], *, partition: int = 0) -> None:
+    """Append to a partition and return when it is done; of what else waits here nothing goes on meanwhile."""
+    producer = Producer(_login(broker))
+    for value in values:
+        producer.produce(topic, value, partition=partition)
+    assert producer.flush(PATIENCE) == 0
+
+
 def read_log(broker: Broker, topic: str) -> list[bytes]:
     """Return what lies in a topic, each partition's records in their order."""
-    login = {
-        "bootstrap.servers": broker.address,
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": ADMIN,
-        "sasl.password": broker.password_file(ADMIN).read_text(),
-        "group.id": "nobody",
-    }
-    reader, values = Consumer(login), list[bytes]()
+    reader, values = Consumer({**_login(broker), "group.id": "nobody"}), list[bytes]()
     try:
         for number in range(PARTITIONS):
             part = TopicPartition(topic, number, 0)
@@ -204,6 +212,16 @@ def read_log(broker: Broker, topic: str) -> list[bytes]:
     finally:
         reader.close()
     return values
+
+
+def _login(broker: Broker) -> dict[str, str]:
+    return {
+        "bootstrap.servers": broker.address,
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": ADMIN,
+        "sasl.password": broker.password_file(ADMIN).read_text(),
+    }
 
 
 def _end(reader: Consumer, part: TopicPartition) -> int:

@@ -62,7 +62,8 @@ def seeded(home: Path, *statements: str) -> Path:
     copy = shutil.copytree(folder("referral"), home / "migrations")
     last = max(copy.glob("versions/0*.py"))
     first, found, rest = last.read_text().partition("def upgrade() -> None:\n")
-    asked = "".join(f"    op.execute({each!r})\n" for each in statements)
+    asked = "    from alembic import op\n\n"  # the step itself may leave all to common
+    asked += "".join(f"    op.execute({each!r})\n" for each in statements)
     last.write_text(f"{first}{found}{asked}{rest}")
     return copy
 

@@ -5,16 +5,35 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from common.bus import Bus, BusError, Delivery, LocalBus, Record, Subscription, Waiting, open_bus
+from common.bus import (
+    Bus,
+    BusError,
+    Delivery,
+    LocalBus,
+    Log,
+    Position,
+    Record,
+    Subscription,
+    Waiting,
+    open_bus,
+)
 from common.bus import local as local_module
 from common.bus.base import PositionOf
 from common.clock import new_id
+from common.consumer import next_position
+from common.db import Database
+from common.recovery import resume
+from common.sealing import ServiceBox
+from common.tables import ConsumerPosition
+from tests.common.consuming import Scene
+from tests.common.things import new_unit
 
 if TYPE_CHECKING:
     from tests.kafka import Broker
@@ -70,6 +89,24 @@ def topic(make: Callable[[], str]) -> str:
     return make()
 
 
+@pytest.fixture
+def make_anew(
+    request: pytest.FixtureRequest, bus_url: str, tmp_path: Path
+) -> Callable[[str], None]:
+    """Takes away the log that a topic has, with all that is in it, and makes an empty one."""
+
+    def make_anew(name: str) -> None:
+        if bus_url.startswith("local:"):
+            (tmp_path / "bus.db").unlink()
+            return
+        from tests.kafka import delete_topic, make_topic  # noqa: PLC0415
+
+        delete_topic(request.getfixturevalue("broker"), name)
+        make_topic(request.getfixturevalue("broker"), name)
+
+    return make_anew
+
+
 def records(topic: str, key: str, numbers: Iterable[int]) -> list[Record]:
     return [Record(topic, key, f"{key}:{number}".encode()) for number in numbers]
 
@@ -82,8 +119,8 @@ async def subscribed(
 
 
 def at(positions: Mapping[int, int]) -> PositionOf:
-    async def position_of(_: str, partition: int) -> int:
-        return positions.get(partition, 0)
+    async def position_of(_: str, partition: int, __: Log) -> Position:
+        return Position(positions.get(partition, 0))
 
     return position_of
 
@@ -239,9 +276,10 @@ async def test_a_position_beyond_the_log_is_refused(
 
     with suppress(BusError):  # said at once, or by a gauge while other partitions go on
         assert await polled(opened, topic, beyond) == []
-    position_of = at(beyond)
+    position_of, none = at(beyond), at({})
     told = await opened.waiting(
-        [topic, other], position_of=lambda asked, n: position_of(asked, n if asked == topic else -1)
+        [topic, other],
+        position_of=lambda t, n, log: (position_of if t == topic else none)(t, n, log),
     )
     outside = [(each.count, each.first) for each in told if each.is_outside]
     inside = [(each.count, each.first) for each in told if each.count and not each.is_outside]
@@ -258,6 +296,65 @@ async def test_a_log_that_lost_everything_is_told_as_one_read_outside(
         told = await opened.waiting([topic], position_of=at({0: position}))
         outside = [(each.partition, each.count, each.first) for each in told if each.is_outside]
         assert outside == [(0, 0, None)]
+
+
+async def test_a_log_that_was_made_anew_and_filled_past_a_position_is_not_read_on_from_there(
+    opened: Bus,
+    *,
+    bus_url: str,
+    topic: str,
+    make_anew: Callable[[str], None],
+    database: Database,
+    box: ServiceBox,
+) -> None:
+    """T19. Seeded: compare the numbers alone; let a reader that was there before go on by the topic's name."""
+    scene = Scene(database, box)
+    at_once = await opened.subscribe([topic], group=scene.service, position_of=scene.consumer.claim)
+    await opened.publish(records(topic, "a", range(3)))
+    await scene.consumer.accept_all(await read(at_once, 3))
+    make_anew(topic)
+    anew = open_bus(bus_url)
+    await anew.publish(records(topic, "a", range(10)))
+    position_of = partial(next_position, database)
+
+    with suppress(BusError):  # what it has heard before is no reason to hand on what it has not
+        for _ in range(5):
+            assert await at_once.poll(seconds=1) == []
+    await at_once.close()
+    with suppress(BusError):
+        later = await anew.subscribe([topic], group=scene.service, position_of=scene.consumer.claim)
+        assert await later.poll(seconds=3) == []
+        await later.close()
+    told = await anew.waiting([topic], position_of=position_of)
+    # Of Kafka each partition that was claimed, for none is known to be read to its end.
+    assert all(each.is_outside for each in told)
+    assert sum(each.count for each in told) == 10
+    moved = await resume(database, anew, [topic], service="test")
+    assert moved == [(each.topic, each.partition) for each in told]
+
+    again = await anew.subscribe([topic], group=scene.service, position_of=scene.consumer.claim)
+    assert by_key(await read(again, 10)) == {"a": [*range(10)]}
+    assert not any(each.is_outside for each in await anew.waiting([topic], position_of=position_of))
+    await again.close()
+    await anew.close()
+
+
+async def test_a_position_of_an_earlier_release_is_of_the_log_it_is_claimed_in_if_it_lies_there(
+    opened: Bus, topic: str, database: Database, box: ServiceBox
+) -> None:
+    # Fails when such a position is never known to be of a log that is lost later, or one outside
+    # becomes one of the log that others fill past it.
+    await opened.publish(records(topic, "a", range(3)))
+    [there] = [log for log in (await opened.logs([topic])).values() if log.end]
+    for partition, offset, known in ((0, 3, there.id), (1, 4, None)):
+        unit = new_unit(database)
+        unit.put(ConsumerPosition, topic=topic, partition=partition, next_offset=offset)
+        await database.write(unit)
+
+        found = await Scene(database, box).consumer.claim(topic, partition, there)
+
+        assert found == Position(offset, known)
+        assert await next_position(database, topic, partition, there) == found
 
 
 async def polled(bus: Bus, topic: str, positions: Mapping[int, int]) -> list[bytes]:
@@ -287,8 +384,8 @@ async def test_what_waits_is_told_by_partition_without_being_read(
     await bus.publish(records(topic, "a", range(5)))
     positions: dict[int, int] = {}
 
-    async def position_of(asked: str, partition: int) -> int:
-        return positions.get(partition, 0) if asked == topic else 0
+    async def position_of(asked: str, partition: int, _: Log) -> Position:
+        return Position(positions.get(partition, 0) if asked == topic else 0)
 
     async def waiting() -> list[Waiting]:
         found = await bus.waiting([topic, empty], position_of=position_of)

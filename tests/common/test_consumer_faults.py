@@ -11,9 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from common import consumer as consumer_module
-from common.bus import Bus, BusError, Delivery, Subscription, Waiting
+from common.bus import Bus, BusError, Delivery, Log, Position, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.bus.local import LocalBus
+from common.clock import new_id
 from common.consumer import SilenceError
 from common.db import Database
 from common.inbox import Inbox, LostPartitionError
@@ -135,9 +136,11 @@ async def test_who_lost_a_partition_takes_and_moves_nothing(
     """T10. Seeded: look at the epoch in one of the two ways only; put the position without it."""
     former, later = Scene(database, box), Scene(database, box)
     first, second = delivered(steps_of(GOOD, 2))
-    await former.consumer.claim(first.topic, first.partition)
+    there = Log(new_id(), 0, 2)
+    await former.consumer.claim(first.topic, first.partition, there)
     await former.consumer.accept(first)
-    assert await later.consumer.claim(first.topic, first.partition) == first.offset + 1
+    found = await later.consumer.claim(first.topic, first.partition, there)
+    assert found == Position(first.offset + 1, there.id)
 
     alone, batch = former.consumer.accept(second), former.consumer.accept_all([second])
     asked, other = (alone, batch) if way == "alone" else (batch, alone)
@@ -180,7 +183,7 @@ class DeafBus(FewAtATime):
         enough = self.asked + times
         async with asyncio.timeout(30):
             while self.asked < enough:
-                await self.bounds([TOPIC])
+                await self.logs([TOPIC])
 
 
 async def test_a_subscription_that_falls_silent_is_begun_anew_and_at_last_ends_the_process(
@@ -208,7 +211,7 @@ async def test_what_waits_for_another_reader_of_the_group_is_no_silence(
     deaf = DeafBus(bus)
     idle = asyncio.create_task(Scene(database, box).consumer.run(deaf))
     await deaf.be_asked(1)
-    await Scene(database, box).consumer.claim(TOPIC, 0)
+    await Scene(database, box).consumer.claim(TOPIC, 0, (await bus.logs([TOPIC]))[TOPIC, 0])
 
     await bus.publish([record_of(event) for event in steps_of(GOOD, 1)])
     await deaf.be_asked(5)
@@ -225,7 +228,7 @@ async def test_what_rests_outside_its_log_is_no_silence(
     # Fails when a part of the log from which nothing can come ends the reader of all the others.
     monkeypatch.setattr(consumer_module, "SILENCE_SECONDS", 0.0)
     scene = Scene(database, box)
-    await scene.consumer.claim(TOPIC, 0)
+    await scene.consumer.claim(TOPIC, 0, (await bus.logs([TOPIC]))[TOPIC, 0])
     await scene.consumer.accept_all(delivered(steps_of(GOOD, 3)))
     deaf, lost = DeafBus(bus), LocalBus(tmp_path / "new.db")
     await bus.publish([record_of(event) for event in steps_of(GOOD, 3)])
@@ -253,8 +256,8 @@ async def test_who_was_never_given_a_share_while_records_wait_is_silent_too(
         ) -> Subscription:
             return await super().subscribe(topics, group=group, position_of=the_beginning)
 
-    async def the_beginning(_: str, __: int) -> int:
-        return 0
+    async def the_beginning(_: str, __: int, ___: Log) -> Position:
+        return Position(0)
 
     monkeypatch.setattr(consumer_module, "SILENCE_SECONDS", 0.0)
     await bus.publish([record_of(event) for event in steps_of(GOOD, 1)])

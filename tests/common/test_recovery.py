@@ -29,7 +29,7 @@ async def consumed(scene: Scene, bus: Bus, applied: int) -> None:
     running = asyncio.create_task(scene.consumer.run(bus))
     async with asyncio.timeout(30):
         while counted(scene.service).get("applied", 0) < applied:
-            await bus.bounds([TOPIC])
+            await bus.logs([TOPIC])
     running.cancel()
 
 

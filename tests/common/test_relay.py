@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from common import relay as relay_module
-from common.bus import Bus, BusError, Record
+from common.bus import Bus, BusError, Log, Position, Record
 from common.clock import utcnow
 from common.db import Database
 from common.relay import Relay
@@ -70,8 +70,8 @@ async def test_an_event_leaves_when_its_commit_wakes_the_relay(
     monkeypatch.setattr(relay_module, "_IDLE_SECONDS", 60.0)
     running = asyncio.create_task(Relay(database, bus).run())
 
-    async def from_the_start(_: str, __: int) -> int:
-        return 0
+    async def from_the_start(_: str, __: int, ___: Log) -> Position:
+        return Position(0)
 
     subscription = await bus.subscribe(["intake.thing"], group="reader", position_of=from_the_start)
     for number in range(1, 4):

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
-from common.bus import Bus, Delivery, Record, Subscription, Waiting
+from common.bus import Bus, Delivery, Log, Position, Record, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.clock import utcnow
 from common.columns import COLUMN_TYPES, Sealed, new_metadata
@@ -151,8 +151,8 @@ async def outbox(store: Store) -> list[Event]:
 async def on_bus(bus: Bus, topic: str = TOPIC) -> list[Event]:
     """Read a topic from its beginning to its present end."""
 
-    async def from_the_start(_: str, __: int) -> int:
-        return 0
+    async def from_the_start(_: str, __: int, ___: Log) -> Position:
+        return Position(0)
 
     subscription = await bus.subscribe([topic], group="reader", position_of=from_the_start)
     events: list[Event] = []
@@ -220,8 +220,8 @@ class BusAround:
     ) -> Sequence[Waiting]:
         return await self.inner.waiting(topics, position_of=position_of)
 
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        return await self.inner.bounds(topics)
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
+        return await self.inner.logs(topics)
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         await self.inner.check(reads=reads, writes=writes)

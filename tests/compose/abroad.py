@@ -21,7 +21,7 @@ HUB_PORT = 9094
 _READ = f"""
 import asyncio, base64, os, tempfile
 from pathlib import Path
-from common.bus import open_bus
+from common.bus import Position, open_bus
 from common.federation.mail import topic_to
 
 async def read():
@@ -30,8 +30,8 @@ async def read():
     password.chmod(0o600)
     user, country = os.environ["HUB_USER"], os.environ["HUB_READS"]
     bus = open_bus(f"kafka://{{user}}@hub:{HUB_PORT}/?password_file={{password}}&ca_file=/run/secrets/hub_ca.pem")
-    async def begin(topic, partition):
-        return 0
+    async def begin(topic, partition, log):
+        return Position(0)
     found, more, topics = [], [], [topic_to(country)]
     await bus.check(reads=topics, writes=[])
     opened = await bus.subscribe(topics, group=user, position_of=begin)

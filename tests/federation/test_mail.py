@@ -1,12 +1,13 @@
 """Letters as the inbox gets them: opened, in their sender's order, and nothing else as an event."""
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.bus import Delivery, LocalBus, Record
+from common.bus import Delivery, LocalBus, Log, Position, Record
 from common.events import Event
 from common.federation.custody import RECEIPT, SignedStatement
 from common.federation.envelope import Letter, seal
@@ -19,8 +20,12 @@ PEERS = Peers(frozenset({"RS"}), directory_of(SERBIA, KOSOVO))
 TOPIC = topic_to("XK")
 
 
-async def _position(position: int, _topic: str, _partition: int) -> int:
-    return position
+async def _position(position: int, _topic: str, _partition: int, _log: Log) -> Position:
+    return Position(position)
+
+
+async def _nothing(_topics: Collection[str]) -> None:
+    """There is no row to be moved here."""
 
 
 class Postbox:
@@ -38,7 +43,7 @@ class Postbox:
         async def on_letter(letter: Letter) -> None:
             self.heard.append(letter)
 
-        mail = Mail(self.bus, "XK", lambda: KOSOVO.own_keys, lambda: PEERS, on_letter)
+        mail = Mail(self.bus, "XK", lambda: KOSOVO.own_keys, lambda: PEERS, on_letter, _nothing)
         reading = await mail.subscribe(
             [TOPIC], group="referral", position_of=partial(_position, position)
         )

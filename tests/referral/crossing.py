@@ -81,7 +81,6 @@ class Country:
         """Take what the hub holds for this country; return how many records that were."""
         runtime = self.kit.runtime
         postbox = postbox_of(runtime, pause=_no_pause)
-        await read_on(runtime, self.hub, postbox.topics)
         mail = mail_of(runtime, self.hub, courier_of(runtime, self.hub))
         reading = await mail.subscribe(
             postbox.topics, group=runtime.name, position_of=postbox.claim

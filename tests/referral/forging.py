@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from common.bus import Delivery, Record
+from common.bus import Delivery, Log, Position, Record
 from common.federation.custody import GENESIS, SignedStatement, Statement, digest_of
 from common.federation.envelope import Letter, seal
 from common.federation.mail import topic_to
@@ -17,8 +17,8 @@ from tests.referral.crossing import (
 )
 
 
-async def _from_the_start(_topic: str, _partition: int) -> int:
-    return 0
+async def _from_the_start(_topic: str, _partition: int, _log: Log) -> Position:
+    return Position(0)
 
 
 async def on_hub(crossing: Crossing, country: Country) -> list[Delivery]:

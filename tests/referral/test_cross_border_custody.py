@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.bus import LocalBus
+from common.bus import LocalBus, Log, Position
 from common.events import topic_of
 from common.federation.custody import (
     RECEIPT,
@@ -155,8 +155,8 @@ async def test_what_was_said_is_signed_by_the_key_of_that_day(crossing: Crossing
 # --- the worker
 
 
-async def _from_the_start(_topic: str, _partition: int) -> int:
-    return 0
+async def _from_the_start(_topic: str, _partition: int, _log: Log) -> Position:
+    return Position(0)
 
 
 async def _next(bus: LocalBus, topic: str) -> Any:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from common.bus import BusError, LocalBus
+from common.bus import BusError, LocalBus, Log
 from common.contracts.intake import ConsentGranted
 from common.contracts.referral import PackageReceived
 from common.federation.custody import SignedStatement, verify
@@ -140,8 +140,8 @@ class _Meanwhile(LocalBus):
         self._story = (case, crossing, consent)
         self._is_over = False
 
-    async def bounds(self, topics: Any) -> Mapping[tuple[str, int], tuple[int, int]]:
-        found = await super().bounds(topics)
+    async def logs(self, topics: Any) -> Mapping[tuple[str, int], Log]:
+        found = await super().logs(topics)
         if not self._is_over:
             self._is_over = True
             case, crossing, consent = self._story

@@ -72,7 +72,7 @@ async def three(tmp_path: Path) -> AsyncIterator[Three]:
 
 
 async def count_on(hub: LocalBus, topic: str) -> int:
-    return (await hub.bounds([topic]))[topic, 0][1]
+    return (await hub.logs([topic]))[topic, 0].end
 
 
 @pytest.mark.parametrize("shows", [True, False])

@@ -99,7 +99,6 @@ class Whole:
     async def collect(self) -> int:
         runtime = self.referral.runtime
         postbox = postbox_of(runtime)
-        await read_on(runtime, self.hub, postbox.topics)
         mail = mail_of(runtime, self.hub, self.courier)
         reading = await mail.subscribe(
             postbox.topics, group=runtime.name, position_of=postbox.claim

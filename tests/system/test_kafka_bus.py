@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import TopicPartition
 
-from common.bus import BusError, Delivery, Record
+from common.bus import BusError, Delivery, Log, Position, Record
 from common.bus import kafka as kafka_module
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
 from common.clock import new_id
 from prag.kafka import ADMIN
-from tests.kafka import Broker, make_topic
+from tests.kafka import Broker, delete_topic, fill, make_topic
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka]
 
@@ -38,8 +38,8 @@ async def bus(broker: Broker) -> AsyncIterator[KafkaBus]:
     await made.close()
 
 
-async def the_beginning(_: str, __: int) -> int:
-    return 0
+async def the_beginning(_: str, __: int, ___: Log) -> Position:
+    return Position(0)
 
 
 async def test_the_broker_can_tell_what_a_producer_sends_twice(
@@ -64,8 +64,8 @@ async def test_a_partition_outside_its_log_rests_and_the_others_go_on(
     others = sorted(each.value for each in before if each.partition != lost)
     assert others
 
-    async def position_of(_: str, partition: int) -> int:
-        return 1000 if partition == lost else 0
+    async def position_of(_: str, partition: int, __: Log) -> Position:
+        return Position(1000 if partition == lost else 0)
 
     group = f"test-{new_id()}"
     subscription = await bus.subscribe([topic], group=group, position_of=position_of)
@@ -82,6 +82,31 @@ async def test_a_partition_outside_its_log_rests_and_the_others_go_on(
     told = await bus.waiting([topic], position_of=position_of)
     assert [each.partition for each in told if each.is_outside] == [lost]
     assert sum(each.count for each in told) == 2 * len(KEYS)
+
+
+async def test_a_reader_hands_on_nothing_of_a_log_that_was_made_anew_behind_its_back(
+    bus: KafkaBus, broker: Broker, topic: str
+) -> None:
+    """T19. Seeded: hand on what came without asking of which log: the client goes by the topic's name."""
+    fill(broker, topic, [b"1", b"2", b"3"])
+    reading = await bus.subscribe([topic], group=f"test-{new_id()}", position_of=the_beginning)
+    found: list[Delivery] = []
+    async with asyncio.timeout(30):
+        while len(found) < 3:
+            found += await reading.poll()
+
+    # The client hears of nothing of this before it is done, and its place is in the new log too.
+    delete_topic(broker, topic)
+    make_topic(broker, topic)
+    fill(broker, topic, [b"a", b"b", b"c", b"d", b"e"])
+
+    async def hear_nothing() -> None:
+        while True:
+            assert await reading.poll() == []
+
+    with pytest.raises(BusError):
+        await asyncio.wait_for(hear_nothing(), 30)
+    await reading.close()
 
 
 async def read(bus: KafkaBus, topic: str, count: int) -> list[Delivery]:
@@ -107,7 +132,7 @@ async def test_a_partition_is_given_up_only_when_what_was_handed_out_is_taken(
 
     held = {TopicPartition(topic, found[0].partition)}
     revoking = asyncio.create_task(subscription.listener.on_partitions_revoked(held))
-    await bus.bounds([topic])  # a question to the broker and its answer: it could have ended
+    await bus.logs([topic])  # a question to the broker and its answer: it could have ended
     assert not revoking.done()
     await subscription.poll(seconds=0)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
-from common.bus import Record, open_bus
+from common.bus import Log, Position, Record, open_bus
 from common.clock import new_id
 from common.events import Event
 from tests.conftest import PostgresUrls
@@ -111,8 +111,8 @@ def test_what_a_producer_packed_is_unpacked_and_measured_before_it_is_taken(
 async def read(cluster: Broker, count: int) -> list[bytes]:
     """Read so many records as a service does."""
 
-    async def from_the_start(_topic: str, _partition: int) -> int:
-        return 0
+    async def from_the_start(_topic: str, _partition: int, _log: Log) -> Position:
+        return Position(0)
 
     bus = open_bus(cluster.url())
     reading = await bus.subscribe([TOPIC], group="reader", position_of=from_the_start)

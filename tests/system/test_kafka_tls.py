@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.bus.base import Bus, BusRefusedError, Record
+from common.bus.base import Bus, BusRefusedError, Log, Position, Record
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
 from common.settings import EX_CONFIG
@@ -149,8 +149,8 @@ async def test_a_cluster_that_leads_to_another_machine_is_not_followed_in_the_cl
     tmp_path: Path, country: Parts
 ) -> None:
     # Fails when the first address is looked at alone: a client goes where the cluster sends it.
-    async def nowhere(_: str, __: int) -> int:
-        return 0
+    async def nowhere(_: str, __: int, ___: Log) -> Position:
+        return Position(0)
 
     broker = Broker(tmp_path / "kafka")
     broker.advertised = f"{ELSEWHERE}:9092"

@@ -15,7 +15,7 @@ from sqlalchemy import and_, func, select
 
 from common.bus import Bus
 from common.clock import utcnow
-from common.consumer import next_offset
+from common.consumer import next_position
 from common.db.base import OUTAGE, Database
 from common.tables import DeadLetter, InboxAggregate, InboxPending, OutboxMessage
 from common.telemetry import (
@@ -87,7 +87,7 @@ async def _measure_bus(database: Database, bus: Bus, topics: Collection[str], se
     counts = dict.fromkeys(topics, 0)
     ages = dict.fromkeys(topics, 0.0)
     async with asyncio.timeout(BUS_SECONDS):
-        found = await bus.waiting(topics, position_of=partial(next_offset, database))
+        found = await bus.waiting(topics, position_of=partial(next_position, database))
     for waiting in found:
         topic = waiting.topic
         BUS_OUTSIDE_LOG.labels(service, topic, waiting.partition).set(waiting.is_outside)

@@ -7,6 +7,7 @@ fifty deliveries at a time; one that fails leaves the batch and is tried alone. 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -16,7 +17,16 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.audit import on_head_sealed
-from common.bus import Bus, BusError, BusRefusedError, Delivery, Subscription, Waiting
+from common.bus import (
+    Bus,
+    BusError,
+    BusRefusedError,
+    Delivery,
+    Log,
+    Position,
+    Subscription,
+    Waiting,
+)
 from common.clock import monotonic, utcnow
 from common.contracts.audit import HEAD_SEALED
 from common.crash import crash
@@ -65,10 +75,10 @@ def topics_of(handlers: Handlers) -> list[str]:
     return sorted({topic_of(event_type) for event_type in handlers})
 
 
-async def next_offset(database: Database, topic: str, partition: int) -> int:
-    """Return the next offset a service wants of a partition; 0 at the very start."""
+async def next_position(database: Database, topic: str, partition: int, _: Log) -> Position:
+    """Return where a service stands in a partition; at the very start of whatever log it is, at first."""
     rows = await database.fetch(POSITION, {"topic": topic, "partition": partition})
-    return rows[0].next_offset if rows else 0
+    return Position(rows[0].next_offset, rows[0].log_id) if rows else Position(0)
 
 
 class Consumer:
@@ -160,7 +170,7 @@ class Consumer:
                     is_suspect = await self._has_waiting(bus)
 
     async def _has_waiting(self, bus: Bus) -> bool:
-        position_of = partial(next_offset, self._database)
+        position_of = partial(next_position, self._database)
         waiting = await bus.waiting(self.topics, position_of=position_of)
         # What lies outside its log rests: nothing comes from there, however well it listens.
         return any(
@@ -179,27 +189,35 @@ class Consumer:
         rows = await self._database.fetch(POSITION, place)
         return bool(rows) and rows[0].owner_epoch == epoch
 
-    async def claim(self, topic: str, partition: int) -> int:
-        """Become the reader of a partition, fence off who was it before; return where to read on."""
-        return await self._patiently(lambda: self._claim(topic, partition))
+    async def claim(self, topic: str, partition: int, log: Log) -> Position:
+        """Become the reader of a partition, fence off who was it before; return where to read on.
 
-    async def _claim(self, topic: str, partition: int) -> int:
+        A position that lies in this log, and of which it was not known in which it was counted, is
+        kept as one of this log.
+        """
+        return await self._patiently(lambda: self._claim(topic, partition, log))
+
+    async def _claim(self, topic: str, partition: int, log: Log) -> Position:
         place = {"topic": topic, "partition": partition}
         while True:
             unit = unit_of(self._database, source=f"/{self._service}", operation="claim")
             row = await unit.find(POSITION, **place)
+            position = Position(row.next_offset, row.log_id) if row else Position(0)
+            if log.holds(position):
+                position = replace(position, log_id=log.id)
+            now = {"owner_epoch": row.owner_epoch + 1 if row else 1, "log_id": position.log_id}
             if row is None:
-                unit.add(ConsumerPosition, **place, next_offset=0, owner_epoch=1)
+                unit.add(ConsumerPosition, **place, next_offset=0, **now)
             else:
                 # The position too: the former reader may have moved it since it was read.
                 seen = {**place, "owner_epoch": row.owner_epoch, "next_offset": row.next_offset}
-                unit.update(ConsumerPosition, seen, expect=1, owner_epoch=row.owner_epoch + 1)
+                unit.update(ConsumerPosition, seen, expect=1, **now)
             try:
                 await self._database.write(unit)
             except (StaleError, DuplicateError):
                 continue
             self._epochs[topic, partition] = row.owner_epoch + 1 if row else 1
-            return row.next_offset if row else 0
+            return position
 
     async def catch_up(self) -> None:
         """Apply what waits although its turn has come: a crash came between two transactions."""

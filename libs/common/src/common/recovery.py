@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
-from common.bus import Bus, Record
+from common.bus import Bus, Position, Record
 from common.db.base import Database, unit_of
 from common.tables import ConsumerPosition, OutboxMessage
 
@@ -38,7 +38,7 @@ async def replay(database: Database, bus: Bus) -> int:
 async def resume(
     database: Database, bus: Bus, topics: Collection[str], *, service: str
 ) -> list[tuple[str, int]]:
-    """Read on from the beginning of each partition whose position lies outside its log.
+    """Read on from the beginning of each partition whose position lies outside its log, or in another.
 
     Returns them. What the log no longer holds is missed unless its service sends it again.
     """
@@ -46,16 +46,17 @@ async def resume(
     known = {
         (row.topic, row.partition): row for row in await database.fetch(select(ConsumerPosition))
     }
-    for (topic, partition), (begin, end) in (await bus.bounds(topics)).items():
+    for (topic, partition), log in (await bus.logs(topics)).items():
         row = known.get((topic, partition))
-        if begin <= (row.next_offset if row else 0) <= end:
+        if log.holds(Position(row.next_offset, row.log_id) if row else Position(0)):
             continue
         unit = unit_of(database, source=f"/{service}", operation="resume")
         unit.put(
             ConsumerPosition,
             topic=topic,
             partition=partition,
-            next_offset=begin,
+            next_offset=log.begin,
+            log_id=log.id,
             owner_epoch=row.owner_epoch + 1 if row else 1,
         )
         unit.audit("resume", ConsumerPosition.__tablename__, [f"{topic}/{partition}"])

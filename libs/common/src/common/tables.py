@@ -119,6 +119,8 @@ class InboxPending(CommonBase):
 class ConsumerPosition(CommonBase):
     """Where this service stands in each partition; the bus is asked for nothing else.
 
+    `log_id` is of the log that `next_offset` counts in: in one that was made anew the number is
+    meaningless, however far that log has come. It is NULL until it is known.
     `owner_epoch` rises when a worker is given the partition; one that had it before, and has not
     heard yet, can move nothing.
     """
@@ -129,6 +131,7 @@ class ConsumerPosition(CommonBase):
     partition: Mapped[int] = mapped_column(primary_key=True)
     next_offset: Mapped[int] = mapped_column(Counter)
     owner_epoch: Mapped[int] = mapped_column(server_default="0")
+    log_id: Mapped[UUID | None]
 
 
 class DeadLetter(CommonBase):

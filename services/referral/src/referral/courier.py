@@ -216,7 +216,7 @@ class Courier:
     async def _require_hub(self) -> None:
         """Return if the hub answers, whatever it does not let us do; else BusError."""
         with suppress(BusRefusedError):
-            await self._hub.bounds([topic_to(self._country)])
+            await self._hub.logs([topic_to(self._country)])
 
     async def _require_served(self, country: str) -> None:
         """Return if the hub would take letters to a peer; BusRefusedError says what it lacks.

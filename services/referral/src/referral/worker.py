@@ -139,7 +139,6 @@ async def exchange(runtime: Runtime) -> None:
     async def take(hub: Bus) -> None:
         postbox = postbox_of(runtime)
         await hub.check(reads=postbox.topics, writes=())
-        await read_on(runtime, hub, postbox.topics)
         await postbox.run(mail_of(runtime, hub, courier_of(runtime, hub)))
 
     async with asyncio.TaskGroup() as tasks:
@@ -189,6 +188,7 @@ def mail_of(runtime: Runtime, hub: Bus, courier: Courier) -> Mail:
         partial(read_own_keys, settings.own_keys_file, runtime.master, runtime.name),
         partial(read_peers, settings.peers_folder),
         courier.look_at,
+        partial(read_on, runtime, hub),
     )
 
 

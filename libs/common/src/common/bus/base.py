@@ -3,14 +3,12 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from common.settings import SettingError
 
 PARTITIONS = 6
 """Of every topic, fixed when it is made: another number would send a key to another partition."""
-
-PositionOf = Callable[[str, int], Awaitable[int]]
-"""(topic, partition) → the next offset the consumer's own database wants."""
 
 
 class BusError(OSError):
@@ -22,6 +20,36 @@ class BusRefusedError(BusError, SettingError):
 
     def __init__(self, setting: str, what: str) -> None:
         super().__init__(f"{setting} {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The next offset a consumer wants, and the log it counted in; None where that is not known."""
+
+    offset: int
+    log_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a partition holds: the first offset, and the one after its last.
+
+    A log that is lost and made anew has another `id`: an offset of the former says nothing in it,
+    however many records it was filled with since.
+    """
+
+    id: UUID
+    begin: int
+    end: int
+
+    def holds(self, position: Position) -> bool:
+        """Tell whether it can be read on from there without missing anything."""
+        is_here = position.log_id in {None, self.id}
+        return is_here and self.begin <= position.offset <= self.end
+
+
+PositionOf = Callable[[str, int, Log], Awaitable[Position]]
+"""(topic, partition, what is there now) → where the consumer's own database stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +117,8 @@ class Bus(Protocol):
         """Tell what a consumer at these positions has not read yet, without reading it for them."""
         ...
 
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        """Return (topic, partition) → the first offset the log holds, and the one after its last."""
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
+        """Return (topic, partition) → what is there."""
         ...
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import structlog
 from aiokafka import (
@@ -34,11 +35,13 @@ from common.bus.base import (
     BusError,
     BusRefusedError,
     Delivery,
+    Log,
     PositionOf,
     Record,
     Waiting,
 )
 from common.bus.kafka_login import REQUEST_MS, KafkaLogin
+from common.bus.kafka_logs import LogIds
 from common.bus.kafka_rights import check_rights, hosts_of, lacks
 from common.clock import monotonic
 from common.settings import is_here
@@ -69,6 +72,7 @@ class KafkaBus:
         self._publishing = asyncio.Lock()
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
+        self._ids = LogIds(self._connect)
         self._subscriptions: list[KafkaSubscription] = []
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -92,8 +96,9 @@ class KafkaBus:
     ) -> "KafkaSubscription":
         """Join the group; what it assigns is read on from the consumer's positions.
 
-        A position that lies outside the log (it was cut by its retention, or lost) is not read on
-        from: that partition rests and the log says so, for what was skipped would be missed unseen.
+        A position that lies outside the log (it was cut by its retention, or lost, and perhaps filled
+        again) is not read on from: that partition rests and the log says so, for what was skipped
+        would be missed unseen.
         """
         consumer = AIOKafkaConsumer(
             group_id=group,
@@ -105,16 +110,19 @@ class KafkaBus:
             max_partition_fetch_bytes=_MOST_BYTES,
             **await self._options(),
         )
-        subscription = KafkaSubscription(consumer, position_of, group)
+        ids = LogIds(self._connect)
+        subscription = KafkaSubscription(consumer, position_of, ids)
         self._subscriptions = [each for each in self._subscriptions if not each.is_closed]
         self._subscriptions.append(subscription)
         try:
             with _failures():
+                await ids.open()
                 await consumer.start()
                 consumer.subscribe(topics, listener=subscription.listener)
         except BaseException:
             # Tried again for as long as the broker is away; none of these may stay behind.
             subscription.is_closed = True
+            ids.close()
             self._end(consumer)
             raise
         return subscription
@@ -125,9 +133,9 @@ class KafkaBus:
         async with self._looking():
             return await self._waiting(topics, position_of)
 
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
         async with self._looking():
-            return await _bounds(await self._open_reader(), topics)
+            return await _logs(await self._open_reader(), self._ids, _parts(topics))
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         """Refuse to start with a setting that cannot work; BusError while no broker answers."""
@@ -143,6 +151,7 @@ class KafkaBus:
             if client is not None:
                 self._end(client)
         self._producer = self._reader = None
+        self._ids.close()
         await asyncio.gather(*self._ending, *(each.close() for each in self._subscriptions))
 
     async def _options(self) -> dict[str, Any]:
@@ -185,13 +194,14 @@ class KafkaBus:
     async def _waiting(self, topics: Collection[str], position_of: PositionOf) -> list[Waiting]:
         reader = await self._open_reader()
         found, starts = [], dict[TopicPartition, int]()
-        for (topic, partition), (begin, end) in (await _bounds(reader, topics)).items():
-            position = await position_of(topic, partition)
-            is_outside = not begin <= position <= end
-            start = begin if is_outside else position
-            if end > start:
+        logs = await _logs(reader, self._ids, _parts(topics))
+        for (topic, partition), log in logs.items():
+            position = await position_of(topic, partition, log)
+            is_outside = not log.holds(position)
+            start = log.begin if is_outside else position.offset
+            if log.end > start:
                 starts[TopicPartition(topic, partition)] = start
-            found.append(Waiting(topic, partition, end - start, None, is_outside))
+            found.append(Waiting(topic, partition, log.end - start, None, is_outside))
         firsts = await _firsts(reader, starts)
         return [
             replace(each, first=firsts.get(TopicPartition(each.topic, each.partition)))
@@ -235,10 +245,12 @@ class KafkaBus:
 class KafkaSubscription:
     """One member of a group. Its partitions may change under it; positions are the database's."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, position_of: PositionOf, group: str) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, position_of: PositionOf, ids: LogIds) -> None:
         self._consumer = consumer
         self._position_of = position_of
-        self._group = group
+        self._ids = ids
+        self._reads: dict[TopicPartition, UUID] = {}
+        """Which log each partition is read in."""
         self._failure: Exception | None = None
         self._at_rest = asyncio.Event()
         self.listener = _Listener(self)
@@ -258,6 +270,8 @@ class KafkaSubscription:
             self._at_rest.clear()
         if self._failure is not None:
             raise self._failure
+        if found:
+            await self._check_logs(found)
         return [
             Delivery(each.topic, each.partition, each.offset, each.value or b"")
             for records in found.values()
@@ -267,6 +281,15 @@ class KafkaSubscription:
     async def close(self) -> None:
         self.is_closed = True
         await _stop(self._consumer)
+        self._ids.close()  # the last, for until its end the client may ask where to read on
+
+    async def _check_logs(self, found: Collection[TopicPartition]) -> None:
+        """Take nothing of a log that was made anew since: asked after it came, or it could be later."""
+        with _failures():
+            ids = await self._ids.of({part.topic for part in found})
+        for part in found:
+            if ids[part.topic] != self._reads.get(part):
+                raise BusError(f"{part.topic}: another log")
 
     async def rest(self) -> None:
         """Wait until what was handed out is taken to its end; a while only, for others wait too."""
@@ -283,17 +306,18 @@ class KafkaSubscription:
             self._failure = error
 
     async def _seek(self, parts: Collection[TopicPartition]) -> None:
-        begins = await self._consumer.beginning_offsets(list(parts)) if parts else {}
-        ends = await self._consumer.end_offsets(list(parts)) if parts else {}
+        if not parts:
+            return
+        logs = await _logs(self._consumer, self._ids, parts)
         for part in parts:
-            position = await self._position_of(part.topic, part.partition)
-            outside = not begins[part] <= position <= ends[part]
-            self._consumer.seek(part, position)
-            if outside:
+            log = logs[part.topic, part.partition]
+            position = await self._position_of(part.topic, part.partition, log)
+            self._reads[part] = log.id
+            self._consumer.seek(part, position.offset)
+            if not log.holds(position):
                 self._consumer.pause(part)
-                logger.error(
-                    "bus.outside_log", topic=part.topic, partition=part.partition, count=position
-                )
+                place = {"topic": part.topic, "partition": part.partition}
+                logger.error("bus.outside_log", **place, count=position.offset)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -349,13 +373,21 @@ async def _firsts(
     return firsts
 
 
-async def _bounds(
-    reader: AIOKafkaConsumer, topics: Collection[str]
-) -> dict[tuple[str, int], tuple[int, int]]:
-    parts = [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
-    begins = await reader.beginning_offsets(parts)
-    ends = await reader.end_offsets(parts)
-    return {(part.topic, part.partition): (begins[part], ends[part]) for part in parts}
+def _parts(topics: Collection[str]) -> list[TopicPartition]:
+    return [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
+
+
+async def _logs(
+    reader: AIOKafkaConsumer, ids: LogIds, parts: Collection[TopicPartition]
+) -> dict[tuple[str, int], Log]:
+    # The ids first: of one made anew meanwhile the former id is told, and its records are refused.
+    named = await ids.of({part.topic for part in parts})
+    begins = await reader.beginning_offsets(list(parts))
+    ends = await reader.end_offsets(list(parts))
+    return {
+        (part.topic, part.partition): Log(named[part.topic], begins[part], ends[part])
+        for part in parts
+    }
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from common.bus.base import BusError, Delivery, PositionOf, Record, Waiting
+from common.bus.base import (
+    BusError,
+    Delivery,
+    Log,
+    Position,
+    PositionOf,
+    Record,
+    Waiting,
+)
+from common.clock import new_id
 from common.crash import crash
 
 R = TypeVar("R")
@@ -19,6 +28,9 @@ CREATE TABLE IF NOT EXISTS record (
     PRIMARY KEY (topic, "offset")
 ) WITHOUT ROWID
 """
+_NAME = "CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY CHECK (number = 1), id TEXT NOT NULL)"
+"""Which log this is; that of an earlier release is named when it is first opened."""
+_ID = "SELECT id FROM log"
 _POLL_SECONDS = 0.25
 
 
@@ -45,23 +57,24 @@ class LocalBus:
     ) -> "LocalSubscription":
         """Read on from the consumer's positions.
 
-        BusError where one lies beyond the log: the log was lost or put back, and what is published
+        BusError where one lies outside the log: the log was lost or put back, and what is published
         next would be skipped unseen.
         """
-        positions = {topic: await position_of(topic, 0) for topic in topics}
-        waiting = await self._run(lambda log: _waiting(log, positions))
-        if any(each.is_outside for each in waiting):
-            raise BusError("position beyond the end of the log")
-        return LocalSubscription(self, positions)
+        positions = await self._positions(topics, position_of)
+        if any(not log.holds(position) for log, position in positions.values()):
+            raise BusError("position outside the log")
+        return LocalSubscription(self, {topic: at.offset for topic, (_, at) in positions.items()})
 
     async def waiting(
         self, topics: Collection[str], *, position_of: PositionOf
     ) -> Sequence[Waiting]:
-        positions = {topic: await position_of(topic, 0) for topic in topics}
-        return await self._run(lambda log: _waiting(log, positions))
+        positions = await self._positions(topics, position_of)
+        return await self._run(lambda file: _waiting(file, positions))
 
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        return await self._run(lambda log: {(topic, 0): (0, _end(log, topic)) for topic in topics})
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
+        return await self._run(
+            lambda file: {(each, 0): Log(_id(file), 0, _end(file, each)) for each in topics}
+        )
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         """Whoever may open the file may read and write all of it."""
@@ -84,6 +97,12 @@ class LocalBus:
         values = (record.value, record.topic, record.key, place, record.value)
         await self._run(lambda log: log.execute(query, values))
         self._replaced.add(event_id)
+
+    async def _positions(
+        self, topics: Collection[str], position_of: PositionOf
+    ) -> dict[str, tuple[Log, Position]]:
+        logs = await self.logs(topics)
+        return {topic: (log, await position_of(topic, 0, log)) for (topic, _), log in logs.items()}
 
     async def read(self, positions: dict[str, int], limit: int) -> list[Delivery]:
         return await self._run(lambda log: _read(log, positions, limit))
@@ -147,10 +166,18 @@ def _open(path: Path) -> sqlite3.Connection:
         ):
             log.execute(f"PRAGMA {pragma}")
         log.execute(_SCHEMA)
+        log.execute(_NAME)
+        if log.execute(_ID).fetchone() is None:
+            # Another process may name it at the same time; then the first name stays.
+            log.execute("INSERT OR IGNORE INTO log VALUES (1, ?)", (str(new_id()),))
     except BaseException:
         log.close()
         raise
     return log
+
+
+def _id(log: sqlite3.Connection) -> UUID:
+    return UUID(log.execute(_ID).fetchone()[0])
 
 
 def _end(log: sqlite3.Connection, topic: str) -> int:
@@ -159,13 +186,15 @@ def _end(log: sqlite3.Connection, topic: str) -> int:
     return end
 
 
-def _waiting(log: sqlite3.Connection, positions: dict[str, int]) -> list[Waiting]:
+def _waiting(
+    file: sqlite3.Connection, positions: Mapping[str, tuple[Log, Position]]
+) -> list[Waiting]:
     found = []
-    for topic, position in positions.items():
-        end = _end(log, topic)
-        is_outside = position > end
-        start = 0 if is_outside else position
-        first = _read(log, {topic: start}, 1)
+    for topic, (log, position) in positions.items():
+        end = _end(file, topic)
+        is_outside = not log.holds(position)
+        start = 0 if is_outside else position.offset
+        first = _read(file, {topic: start}, 1)
         found.append(Waiting(topic, 0, end - start, first[0].value if first else None, is_outside))
     return found
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from common.bus.base import Bus, PositionOf, Record, Subscription, Waiting
+from common.bus.base import Bus, Log, PositionOf, Record, Subscription, Waiting
 from common.bus.local import LocalBus
 
 
@@ -50,8 +50,8 @@ class _Kafka:
     ) -> Sequence[Waiting]:
         return await self._bus.waiting(topics, position_of=position_of)
 
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        return await self._bus.bounds(topics)
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
+        return await self._bus.logs(topics)
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         await self._bus.check(reads=reads, writes=writes)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from common.bus import Bus, Delivery, Record, Subscription, Waiting
+from common.bus import Bus, Delivery, Log, Position, Record, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.events import Event
 from common.federation.custody import OUTSIDE
@@ -80,6 +80,7 @@ _LONGEST = 400 * 1024
 class Mail:
     """The hub's bus as one country reads it. `keys` and `peers` are asked anew for every letter.
 
+    `read_on` moves the positions that lie outside the hub's log, before it is read.
     `on_letter` is told of each letter that opens before it is handed on, first time or not, and may
     say that it is none of those that follow: see OnLetter.
     """
@@ -89,6 +90,7 @@ class Mail:
     keys: Callable[[], OwnKeys]
     peers: Callable[[], Peers]
     on_letter: OnLetter
+    read_on: Callable[[Collection[str]], Awaitable[None]]
 
     async def publish(self, records: Sequence[Record]) -> None:
         await self.bus.publish(records)
@@ -105,12 +107,11 @@ class Mail:
         A hub that lost its log, or the part of it that follows, is read from the beginning of what it
         has: senders send again what was not heard.
         """
-        bounds = await self.bus.bounds(topics)
+        await self.read_on(topics)
 
-        async def within(topic: str, partition: int) -> int:
-            position = await position_of(topic, partition)
-            begin, end = bounds.get((topic, partition), (position, position))
-            return position if begin <= position <= end else begin
+        async def within(topic: str, partition: int, log: Log) -> Position:
+            position = await position_of(topic, partition, log)
+            return position if log.holds(position) else Position(log.begin, log.id)
 
         mine = reader_of(self.country)
         inner = await self.bus.subscribe(topics, group=mine, position_of=within)
@@ -121,8 +122,8 @@ class Mail:
     ) -> Sequence[Waiting]:
         return await self.bus.waiting(topics, position_of=position_of)
 
-    async def bounds(self, topics: Collection[str]) -> Mapping[tuple[str, int], tuple[int, int]]:
-        return await self.bus.bounds(topics)
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
+        return await self.bus.logs(topics)
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         await self.bus.check(reads=reads, writes=writes)

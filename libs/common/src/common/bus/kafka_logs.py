@@ -1,0 +1,46 @@
+"""Which log a topic is, asked of the cluster again and again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from uuid import UUID
+
+from aiokafka.conn import AIOKafkaConnection
+
+from common.bus.kafka_rights import ids_of
+
+
+class LogIds:
+    """Asks over a connection of its own, opened when needed and thrown away when it failed.
+
+    aiokafka's requests go by a topic's name, so that its clients would read on in a log that was
+    made anew meanwhile.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[AIOKafkaConnection]]) -> None:
+        self._connect = connect
+        self._broker: AIOKafkaConnection | None = None
+        self._asking = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect ahead of the first question, whose answer a reader may wait for."""
+        async with self._asking:
+            await self._open()
+
+    async def of(self, topics: Collection[str]) -> dict[str, UUID]:
+        """Return topic → the id of its log, as the cluster tells it after this was called."""
+        async with self._asking:
+            try:
+                return await ids_of(await self._open(), topics)
+            except BaseException:
+                self.close()
+                raise
+
+    async def _open(self) -> AIOKafkaConnection:
+        if self._broker is None or not self._broker.connected():
+            self._broker = await self._connect()
+        return self._broker
+
+    def close(self) -> None:
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None

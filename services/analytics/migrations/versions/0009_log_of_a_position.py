@@ -1,0 +1,14 @@
+"""log of a position."""
+
+from common.migrations import tables_0007
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    tables_0007.create()
+
+
+def downgrade() -> None:
+    tables_0007.drop()

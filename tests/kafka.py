@@ -197,6 +197,15 @@ def fill(broker: Broker, topic: str, values: Iterable[bytes], *, partition: int 
     assert producer.flush(PATIENCE) == 0
 
 
+def ends_of(broker: Broker, topic: str) -> dict[int, int]:
+    """Return where each partition of a topic ends."""
+    reader = Consumer({**_login(broker), "group.id": "nobody"})
+    try:
+        return {n: _end(reader, TopicPartition(topic, n, 0)) for n in range(PARTITIONS)}
+    finally:
+        reader.close()
+
+
 def read_log(broker: Broker, topic: str) -> list[bytes]:
     """Return what lies in a topic, each partition's records in their order."""
     reader, values = Consumer({**_login(broker), "group.id": "nobody"}), list[bytes]()

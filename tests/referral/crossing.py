@@ -29,7 +29,7 @@ from common.federation.package import seal_package
 from common.tables import DeadLetter
 from referral.models import CrossBorderReferral, Letter
 from referral.queries.letters import list_custody
-from referral.worker import courier_of, mail_of, postbox_of, read_on
+from referral.worker import courier_of, mail_of, postbox_of
 from tests.federation.countries import Land, land
 from tests.kit import HOME, Kit, if_match, open_service
 from tests.referral.story import TODAY, Case, granted, opened, register

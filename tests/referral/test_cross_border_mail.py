@@ -13,8 +13,8 @@ from common.bus import BusError, LocalBus
 from common.consumer import Consumer
 from common.db.base import unit_of
 from common.federation.envelope import open_envelope
-from common.federation.mail import event_of
-from common.tables import InboxAggregate, InboxPending, SubjectKey
+from common.federation.mail import event_of, topic_to
+from common.tables import AuditEntry, InboxAggregate, InboxPending, SubjectKey
 from common.unit import AnySelect
 from referral.models import Letter as Waiting
 from referral.worker import courier_of, forget_words, postbox_of
@@ -179,6 +179,27 @@ async def test_what_was_not_heard_is_sent_again_after_six_hours_then_every_day(
     assert all(each.heard_at for each in await crossing.s.letters(second))
     now_is(sent + timedelta(days=30))
     assert await crossing.s.send() == 0
+
+
+async def test_a_hub_that_was_made_anew_and_filled_past_a_position_is_read_from_its_beginning(
+    crossing: Crossing, tmp_path: Path
+) -> None:
+    """Seeded: go by the numbers alone, or let the position be of the former log: a letter is passed over."""
+    case, _ = await crossing.ready()
+    await crossing.sent(case)  # one letter, so that the receiver has a position behind it
+    for country in (crossing.s, crossing.r):
+        await country.hub.close()
+        country.hub = LocalBus(tmp_path / "anew.db")
+    later = [await crossing.drafted(case) for _ in range(2)]
+    for referral_id in later:
+        await crossing.s.do(referral_id, "submit")
+    assert await crossing.s.send() == 2
+
+    assert [await crossing.r.collect() for _ in range(2)] == [2, 0]
+
+    assert [await crossing.r.status(each) for each in later] == ["SUBMITTED", "SUBMITTED"]
+    [moved] = await crossing.r.kit.rows(select(AuditEntry).where(AuditEntry.action == "resume"))
+    assert moved.object_ids == [f"{topic_to(crossing.r.code)}/0"]
 
 
 async def test_a_receipt_that_was_lost_is_sent_again(crossing: Crossing) -> None:

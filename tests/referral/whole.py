@@ -31,7 +31,7 @@ from prag.parts import PARTS
 from prag.verify_custody import report
 from referral.courier import Courier
 from referral.models import CrossBorderReferral, Custody
-from referral.worker import courier_of, mail_of, postbox_of, read_on, take_up_held
+from referral.worker import courier_of, mail_of, postbox_of, take_up_held
 from tests.intake.bodies import CASE
 from tests.kit import HOME, Kit, handlers_of, if_match
 from tests.referral.crossing import REFUGE, URL

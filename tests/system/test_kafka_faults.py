@@ -1,6 +1,7 @@
 """What a country on Kafka and PostgreSQL does when the broker, a worker or a right goes missing."""
 
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +22,12 @@ from confluent_kafka.admin import (
 from common.bus.base import PARTITIONS
 from common.bus.kafka import SEND_SECONDS
 from common.clock import monotonic
+from common.consumer import SILENCE_SECONDS
 from prag.kafka import admin
 from tests.conftest import PostgresUrls
-from tests.kafka import Broker
+from tests.kafka import Broker, ends_of
 from tests.system.parts import Parts, is_drained
-from tests.system.processes import poll
+from tests.system.processes import SERVICES, poll
 from tests.system.writing import Writer, arrived, away, first_and_others, write_down
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres, pytest.mark.kafka, pytest.mark.slow]
@@ -181,6 +183,45 @@ def test_a_log_cut_before_it_was_read_is_told_and_nothing_is_skipped(
     country.start("analytics", "worker")
     poll(lambda: arrived(country, writer))
     poll(lambda: metric(country, "analytics", "prag_consumer_outside_log") == 0)
+
+
+def test_a_log_that_was_lost_and_filled_again_rests_until_an_operator_goes_on(
+    country: Parts, cluster: Broker
+) -> None:
+    """T19. Seeded: compare positions by their numbers alone: they lie within what others wrote since."""
+    country.start_all()
+    with Writer(country) as writer:
+        poll(lambda: len(writer.ids) > 5 * PARTITIONS)
+    poll(lambda: arrived(country, writer) and is_drained(country))
+    before = dict(_positions(country))
+    cluster.kill()
+    shutil.rmtree(cluster.data)
+    cluster.start()
+    cluster.provision()
+    with Writer(country) as more:
+        poll(lambda: _are_passed(before, ends_of(cluster, "intake.case")), patience=120)
+    away(SILENCE_SECONDS + 10)  # by then it was looked whether a reader has fallen silent
+    with Writer(country) as still:
+        poll(lambda: len(still.ids) > PARTITIONS)
+    poll(lambda: is_published(country))
+
+    assert dict(_positions(country)) == before
+    assert "bus.outside_log" in country.log("analytics", "worker")
+    for service in SERVICES:
+        [(parts,)] = country.rows(service, "SELECT count(*) FROM consumer_position")
+        assert metric(country, service, "prag_consumer_outside_log") == parts > 0
+        country.end_one(service, "worker")
+    for option in ("--resume", "--replay"):
+        assert [country.once(service, "worker", option) for service in SERVICES] == [0] * 4
+    for service in SERVICES:
+        country.start(service, "worker")
+    still.ids += more.ids + writer.ids
+    poll(lambda: arrived(country, still) and is_drained(country), patience=120)
+    assert [metric(country, s, "prag_consumer_outside_log") for s in SERVICES] == [0] * 4
+
+
+def _are_passed(positions: dict[int, int], ends: dict[int, int]) -> bool:
+    return all(ends[partition] > position for partition, position in positions.items())
 
 
 def _positions(country: Parts) -> list[tuple[Any, ...]]:

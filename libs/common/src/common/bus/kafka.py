@@ -70,6 +70,9 @@ class KafkaBus:
         self._login = login
         self._producer: AIOKafkaProducer | None = None
         self._publishing = asyncio.Lock()
+        self._written = LogIds(self._connect, "WRITE")
+        self._writes: dict[str, UUID] = {}
+        """Which log each topic was when it was last written."""
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
         self._ids = LogIds(self._connect)
@@ -78,6 +81,7 @@ class KafkaBus:
 
     async def publish(self, records: Sequence[Record]) -> None:
         async with self._publishing:
+            await self._leave_lost_logs({each.topic for each in records})
             producer = await self._open_producer()
             try:
                 async with asyncio.timeout(SEND_SECONDS):
@@ -151,7 +155,8 @@ class KafkaBus:
             if client is not None:
                 self._end(client)
         self._producer = self._reader = None
-        self._ids.close()
+        for ids in (self._ids, self._written):
+            ids.close()
         await asyncio.gather(*self._ending, *(each.close() for each in self._subscriptions))
 
     async def _options(self) -> dict[str, Any]:
@@ -171,6 +176,22 @@ class KafkaBus:
                 broker.close()
                 raise
         return broker
+
+    async def _leave_lost_logs(self, topics: Collection[str]) -> None:
+        """Let go of a producer that wrote to a log which is gone.
+
+        A cluster that was made anew gives its number to another, and takes what either sends for
+        what the other has sent before: refused at best, acknowledged and not kept at worst.
+        """
+        with _failures():
+            async with asyncio.timeout(SEND_SECONDS):
+                ids = await self._written.of(topics)
+        is_lost = any(self._writes.get(topic, log_id) != log_id for topic, log_id in ids.items())
+        if is_lost and self._producer is not None:
+            PRODUCER_REBUILDS.labels(self._login.user).inc()
+            self._end(self._producer)
+            self._producer = None
+        self._writes = ids if is_lost else self._writes | ids
 
     async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:

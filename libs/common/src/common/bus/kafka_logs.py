@@ -16,8 +16,12 @@ class LogIds:
     made anew meanwhile.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[AIOKafkaConnection]]) -> None:
+    def __init__(
+        self, connect: Callable[[], Awaitable[AIOKafkaConnection]], right: str = "READ"
+    ) -> None:
+        """`right` is what a topic is wanted for, and named where it may not be seen."""
         self._connect = connect
+        self._right = right
         self._broker: AIOKafkaConnection | None = None
         self._asking = asyncio.Lock()
 
@@ -30,7 +34,7 @@ class LogIds:
         """Return topic → the id of its log, as the cluster tells it after this was called."""
         async with self._asking:
             try:
-                return await ids_of(await self._open(), topics)
+                return await ids_of(await self._open(), topics, self._right)
             except BaseException:
                 self.close()
                 raise

@@ -138,16 +138,19 @@ async def hosts_of(broker: AIOKafkaConnection) -> list[str]:
     return [each["host"] for each in answer.to_object()["brokers"]]
 
 
-async def ids_of(broker: AIOKafkaConnection, topics: Collection[str]) -> dict[str, UUID]:
+async def ids_of(
+    broker: AIOKafkaConnection, topics: Collection[str], right: str
+) -> dict[str, UUID]:
     """Return topic → which log it is: a topic that is made anew has another id, whatever it holds.
 
-    BusRefusedError for one that this user may not see; BusError for one that is not there.
+    BusRefusedError, which names this right, for one that the user may not see; BusError for one
+    that is not there.
     """
     answer = await broker.send(_Metadata(topics))
     found: dict[str, UUID] = {}
     for each in answer.to_object()["topics"]:
         if each["error_code"] == _TOPIC_REFUSED:
-            raise lacks("READ", "topic", [each["topic"]])
+            raise lacks(right, "topic", [each["topic"]])
         if each["topic_id"] == _NO_ID:
             raise BusError(f"{each['topic']}: {each['error_code']}")
         found[each["topic"]] = each["topic_id"]

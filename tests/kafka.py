@@ -175,10 +175,11 @@ def running(home: Path) -> Iterator[Broker]:
 
 
 def make_topic(broker: Broker, name: str) -> None:
-    """Make a topic of a test's own, as `prag kafka` makes those of the product."""
+    """Make a topic of a test's own, as `prag kafka` makes those of the product; return once it is told."""
     client = admin(broker.address, broker.password_file(ADMIN).read_text())
     for made in client.create_topics([NewTopic(name, PARTITIONS, 1)]).values():
         made.result()
+    poll(lambda: name in client.list_topics(timeout=PATIENCE).topics)
 
 
 def delete_topic(broker: Broker, name: str) -> None:

@@ -1,9 +1,8 @@
 """What every bus keeps, written once; the implementations are the parameters of `bus_url`."""
 
 import asyncio
-import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
@@ -16,16 +15,12 @@ from common.bus import (
     Bus,
     BusError,
     Delivery,
-    LocalBus,
     Log,
     Position,
     Record,
-    Subscription,
     Waiting,
     open_bus,
 )
-from common.bus import local as local_module
-from common.bus.base import PositionOf
 from common.clock import new_id
 from common.consumer import next_position
 from common.db import Database
@@ -33,6 +28,7 @@ from common.recovery import resume
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition
 from tests.common.consuming import Scene
+from tests.common.reading import at, by_key, polled, read, records, subscribed
 from tests.common.things import new_unit
 
 if TYPE_CHECKING:
@@ -105,39 +101,6 @@ def make_anew(
         make_topic(request.getfixturevalue("broker"), name)
 
     return make_anew
-
-
-def records(topic: str, key: str, numbers: Iterable[int]) -> list[Record]:
-    return [Record(topic, key, f"{key}:{number}".encode()) for number in numbers]
-
-
-async def subscribed(
-    bus: Bus, *topics: str, positions: Mapping[int, int] | None = None
-) -> Subscription:
-    """Subscribe in a group of one's own, at these positions of the partitions or at the beginning."""
-    return await bus.subscribe(topics, group=f"test-{new_id()}", position_of=at(positions or {}))
-
-
-def at(positions: Mapping[int, int]) -> PositionOf:
-    async def position_of(_: str, partition: int, __: Log) -> Position:
-        return Position(positions.get(partition, 0))
-
-    return position_of
-
-
-async def read(subscription: Subscription, count: int) -> list[Delivery]:
-    """Poll until `count` records have come; fails after half a minute."""
-    found: list[Delivery] = []
-    async with asyncio.timeout(30):
-        while len(found) < count:
-            found += await subscription.poll(seconds=5)
-    return found
-
-
-def by_key(found: Sequence[Delivery]) -> dict[str, list[int]]:
-    pairs = [delivery.value.decode().split(":") for delivery in found]
-    keys = dict.fromkeys(key for key, _ in pairs)
-    return {key: [int(number) for k, number in pairs if k == key] for key in keys}
 
 
 async def test_records_of_one_key_come_back_in_their_order_and_byte_for_byte(
@@ -357,18 +320,6 @@ async def test_a_position_of_an_earlier_release_is_of_the_log_it_is_claimed_in_i
         assert await next_position(database, topic, partition, there) == found
 
 
-async def polled(bus: Bus, topic: str, positions: Mapping[int, int]) -> list[bytes]:
-    """Return what comes from these positions on until nothing more does."""
-    subscription = await subscribed(bus, topic, positions=positions)
-    values: list[bytes] = []
-    try:
-        while found := await subscription.poll(seconds=3):
-            values += [delivery.value for delivery in found]
-    finally:
-        await subscription.close()
-    return values
-
-
 def test_a_bus_of_another_kind_is_refused_at_the_start() -> None:
     # Fails when a misspelt URL opens something else.
     with pytest.raises(ValueError, match="PRAG_BUS_URL"):
@@ -402,78 +353,4 @@ async def test_what_waits_is_told_by_partition_without_being_read(
     assert (before.count, before.first) == (5, b"a:0")
     assert (behind.count, behind.first, behind.partition) == (3, b"a:2", seen.partition)
     assert await waiting() == []
-    await bus.close()
-
-
-# --- the embedded log alone
-
-TOPIC = "test.local"
-
-
-async def test_a_reader_is_woken_by_the_append_itself(
-    bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Fails when a waiting reader only looks again after its pause, here a minute.
-    monkeypatch.setattr(local_module, "_POLL_SECONDS", 60.0)
-    subscription = await subscribed(bus, TOPIC)
-
-    for number in range(10):
-        waiting = asyncio.create_task(subscription.poll(seconds=60))
-        # Answered after the poll's own look at the log, which found nothing: now it waits.
-        await (await subscribed(bus, TOPIC, positions={0: number})).poll(seconds=0)
-        await bus.publish(records(TOPIC, "a", [number]))
-        found = await asyncio.wait_for(waiting, 30)
-        assert [delivery.value for delivery in found] == [f"a:{number}".encode()]
-
-
-async def test_a_batch_is_in_the_log_whole_or_not_at_all(tmp_path: Path) -> None:
-    # Fails when records are appended one transaction each, or a failed one is left open.
-    bus = LocalBus(tmp_path / "bus.db")
-    await bus.publish(records(TOPIC, "a", [0]))
-    await bus._run(lambda log: log.execute("PRAGMA max_page_count=4"))
-
-    with pytest.raises(BusError):
-        await bus.publish([*records(TOPIC, "a", [1]), Record(TOPIC, "a", bytes(100_000))])
-
-    await bus._run(lambda log: log.execute("PRAGMA max_page_count=100000"))
-    assert by_key(await read(await subscribed(bus, TOPIC), 1)) == {"a": [0]}
-    await bus.publish(records(TOPIC, "a", [1]))
-    assert by_key(await read(await subscribed(bus, TOPIC), 2)) == {"a": [0, 1]}
-    await bus.close()
-
-
-async def test_a_log_that_cannot_be_opened_is_an_outage_and_then_is_opened(tmp_path: Path) -> None:
-    # Fails when the error of opening is not a BusError: it would end the worker.
-    bus = LocalBus(tmp_path / "later" / "bus.db")
-    with pytest.raises(BusError):
-        await bus.publish(records(TOPIC, "a", [0]))
-    (tmp_path / "later").mkdir()
-    (tmp_path / "later" / "bus.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(BusError):
-        await bus.publish(records(TOPIC, "a", [0]))
-    (tmp_path / "later" / "bus.db").unlink()
-
-    await bus.publish(records(TOPIC, "a", [0]))
-
-    assert by_key(await read(await subscribed(bus, TOPIC), 1)) == {"a": [0]}
-    await bus.close()
-
-
-async def test_a_log_another_process_holds_is_an_outage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Fails when "database is locked" is not a BusError.
-    bus = LocalBus(tmp_path / "bus.db")
-    await bus.publish(records(TOPIC, "a", [0]))
-    await bus._run(lambda log: log.execute("PRAGMA busy_timeout=1"))
-    other = sqlite3.connect(tmp_path / "bus.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-
-    with pytest.raises(BusError):
-        await bus.publish(records(TOPIC, "a", [1]))
-
-    other.execute("ROLLBACK")
-    await bus.publish(records(TOPIC, "a", [1]))
-    assert by_key(await read(await subscribed(bus, TOPIC), 2)) == {"a": [0, 1]}
-    other.close()
     await bus.close()

@@ -6,51 +6,29 @@ transactions: what is sent twice is dropped by the consumers' inboxes.
 """
 
 import asyncio
-import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import structlog
-from aiokafka import (
-    AIOKafkaConsumer,
-    AIOKafkaProducer,
-    ConsumerRebalanceListener,
-    TopicPartition,
-)
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import (
-    GroupAuthorizationFailedError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
-from common.bus.base import (
-    PARTITIONS,
-    BusError,
-    BusRefusedError,
-    Delivery,
-    Log,
-    PositionOf,
-    Record,
-    Waiting,
-)
-from common.bus.kafka_login import REQUEST_MS, KafkaLogin
-from common.bus.kafka_logs import LogIds
-from common.bus.kafka_rights import check_rights, hosts_of, lacks
+from common.bus.base import PARTITIONS, BusRefusedError, Log, PositionOf, Record, Waiting
+from common.bus.kafka_failures import error_of, failures, stop
+from common.bus.kafka_login import KafkaLogin
+from common.bus.kafka_logs import LogIds, logs_of, parts_of
+from common.bus.kafka_reading import KafkaSubscription
+from common.bus.kafka_rights import check_rights, hosts_of
 from common.clock import monotonic
 from common.settings import is_here
 from common.telemetry import PRODUCER_REBUILDS
 
-logger = structlog.get_logger(__name__)
-
 SEND_SECONDS = 15.0
-_CLOSE_SECONDS = 5.0
 _FIRST_SECONDS = 1.0
 """How long the first record of what waits is awaited, of all partitions together."""
 _MOST_BYTES = 1024 * 1024
@@ -59,8 +37,6 @@ _BATCH_BYTES = 256 * 1024
 _ALL = range(PARTITIONS)
 _partition = DefaultPartitioner()
 """By the key alone, and to the partition to which every Kafka client sends that key."""
-_NAME = re.compile(r"'([a-z][a-z.-]*)'")
-"""A topic or a group, as it stands in what an error was made of."""
 
 
 class KafkaBus:
@@ -92,7 +68,7 @@ class KafkaBus:
                 PRODUCER_REBUILDS.labels(self._login.user).inc()
                 self._end(producer)
                 if isinstance(error, (KafkaError, TimeoutError)):
-                    raise _error_of(error, "WRITE") from error
+                    raise error_of(error, "WRITE") from error
                 raise
 
     async def subscribe(
@@ -119,7 +95,7 @@ class KafkaBus:
         self._subscriptions = [each for each in self._subscriptions if not each.is_closed]
         self._subscriptions.append(subscription)
         try:
-            with _failures():
+            with failures():
                 await ids.open()
                 await consumer.start()
                 consumer.subscribe(topics, listener=subscription.listener)
@@ -139,13 +115,13 @@ class KafkaBus:
 
     async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
         async with self._looking():
-            return await _logs(await self._open_reader(), self._ids, _parts(topics))
+            return await logs_of(await self._open_reader(), self._ids, parts_of(topics))
 
     async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
         """Refuse to start with a setting that cannot work; BusError while no broker answers."""
         broker = await self._connect()
         try:
-            with _failures():
+            with failures():
                 await check_rights(broker, user=self._login.user, reads=reads, writes=writes)
         finally:
             broker.close()
@@ -170,7 +146,7 @@ class KafkaBus:
         broker = await self._login.reach()
         if self._login.ca_file is None:
             try:
-                with _failures():
+                with failures():
                     await _check_near(broker)
             except BaseException:
                 broker.close()
@@ -183,7 +159,7 @@ class KafkaBus:
         A cluster that was made anew gives its number to another, and takes what either sends for
         what the other has sent before: refused at best, acknowledged and not kept at worst.
         """
-        with _failures():
+        with failures():
             async with asyncio.timeout(SEND_SECONDS):
                 ids = await self._written.of(topics)
         is_lost = any(self._writes.get(topic, log_id) != log_id for topic, log_id in ids.items())
@@ -204,7 +180,7 @@ class KafkaBus:
                 **await self._options(),
             )
             try:
-                with _failures():
+                with failures():
                     await producer.start()
             except BaseException:
                 self._end(producer)
@@ -215,7 +191,7 @@ class KafkaBus:
     async def _waiting(self, topics: Collection[str], position_of: PositionOf) -> list[Waiting]:
         reader = await self._open_reader()
         found, starts = [], dict[TopicPartition, int]()
-        logs = await _logs(reader, self._ids, _parts(topics))
+        logs = await logs_of(reader, self._ids, parts_of(topics))
         for (topic, partition), log in logs.items():
             position = await position_of(topic, partition, log)
             is_outside = not log.holds(position)
@@ -234,7 +210,7 @@ class KafkaBus:
         """Look at the log, one at a time; a client that failed may be stuck for good, and goes."""
         async with self._reading:
             try:
-                with _failures():
+                with failures():
                     yield
             except BaseException:
                 if self._reader is not None:
@@ -258,99 +234,9 @@ class KafkaBus:
 
     def _end(self, client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
         """Let go of a client beside what goes on: to stop one can take as long as it likes."""
-        task = asyncio.create_task(_stop(client))
+        task = asyncio.create_task(stop(client))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-
-
-class KafkaSubscription:
-    """One member of a group. Its partitions may change under it; positions are the database's."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, position_of: PositionOf, ids: LogIds) -> None:
-        self._consumer = consumer
-        self._position_of = position_of
-        self._ids = ids
-        self._reads: dict[TopicPartition, UUID] = {}
-        """Which log each partition is read in."""
-        self._failure: Exception | None = None
-        self._at_rest = asyncio.Event()
-        self.listener = _Listener(self)
-        self.is_closed = False
-
-    async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
-        self._at_rest.set()
-        try:
-            with _failures():
-                async with asyncio.timeout(seconds + REQUEST_MS / 1000):
-                    found = await self._consumer.getmany(
-                        timeout_ms=int(seconds * 1000), max_records=limit
-                    )
-        except NoOffsetForPartitionError:
-            found = {}  # assigned a moment ago: `begin` is about to say where to read on
-        finally:
-            self._at_rest.clear()
-        if self._failure is not None:
-            raise self._failure
-        if found:
-            await self._check_logs(found)
-        return [
-            Delivery(each.topic, each.partition, each.offset, each.value or b"")
-            for records in found.values()
-            for each in records
-        ]
-
-    async def close(self) -> None:
-        self.is_closed = True
-        await _stop(self._consumer)
-        self._ids.close()  # the last, for until its end the client may ask where to read on
-
-    async def _check_logs(self, found: Collection[TopicPartition]) -> None:
-        """Take nothing of a log that was made anew since: asked after it came, or it could be later."""
-        with _failures():
-            ids = await self._ids.of({part.topic for part in found})
-        for part in found:
-            if ids[part.topic] != self._reads.get(part):
-                raise BusError(f"{part.topic}: another log")
-
-    async def rest(self) -> None:
-        """Wait until what was handed out is taken to its end; a while only, for others wait too."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REQUEST_MS / 1000):
-                await self._at_rest.wait()
-
-    async def begin(self, parts: Collection[TopicPartition]) -> None:
-        """Read on from where the database stands."""
-        try:
-            with _failures():
-                await self._seek(parts)
-        except Exception as error:  # noqa: BLE001  aiokafka would only log it; the reader must know
-            self._failure = error
-
-    async def _seek(self, parts: Collection[TopicPartition]) -> None:
-        if not parts:
-            return
-        logs = await _logs(self._consumer, self._ids, parts)
-        for part in parts:
-            log = logs[part.topic, part.partition]
-            position = await self._position_of(part.topic, part.partition, log)
-            self._reads[part] = log.id
-            self._consumer.seek(part, position.offset)
-            if not log.holds(position):
-                self._consumer.pause(part)
-                place = {"topic": part.topic, "partition": part.partition}
-                logger.error("bus.outside_log", **place, count=position.offset)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, subscription: KafkaSubscription) -> None:
-        self._subscription = subscription
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        if revoked:
-            await self._subscription.rest()
-
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        await self._subscription.begin(assigned)
 
 
 async def _check_near(broker: AIOKafkaConnection) -> None:
@@ -392,44 +278,3 @@ async def _firsts(
         if found.get(part):
             firsts[part] = found[part][0].value
     return firsts
-
-
-def _parts(topics: Collection[str]) -> list[TopicPartition]:
-    return [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
-
-
-async def _logs(
-    reader: AIOKafkaConsumer, ids: LogIds, parts: Collection[TopicPartition]
-) -> dict[tuple[str, int], Log]:
-    # The ids first: of one made anew meanwhile the former id is told, and its records are refused.
-    named = await ids.of({part.topic for part in parts})
-    begins = await reader.beginning_offsets(list(parts))
-    ends = await reader.end_offsets(list(parts))
-    return {
-        (part.topic, part.partition): Log(named[part.topic], begins[part], ends[part])
-        for part in parts
-    }
-
-
-async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    with suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await client.stop()
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except NoOffsetForPartitionError:
-        raise
-    except (KafkaError, TimeoutError) as error:
-        raise _error_of(error, "READ") from error
-
-
-def _error_of(error: Exception, right: str) -> BusError:
-    """Keep the kind, and of a right its name: the text of an error may hold what was sent."""
-    if isinstance(error, TopicAuthorizationFailedError | GroupAuthorizationFailedError):
-        kind = "topic" if isinstance(error, TopicAuthorizationFailedError) else "group"
-        return lacks(right, kind, sorted(set(_NAME.findall(str(error.args)))))
-    return BusError(type(error).__name__)

@@ -1,11 +1,13 @@
-"""Which log a topic is, asked of the cluster again and again."""
+"""Which log a topic is, asked of the cluster again and again, and what its partitions hold."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from uuid import UUID
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.conn import AIOKafkaConnection
 
+from common.bus.base import PARTITIONS, Log
 from common.bus.kafka_rights import ids_of
 
 
@@ -48,3 +50,20 @@ class LogIds:
         if self._broker is not None:
             self._broker.close()
             self._broker = None
+
+
+def parts_of(topics: Collection[str]) -> list[TopicPartition]:
+    return [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
+
+
+async def logs_of(
+    reader: AIOKafkaConsumer, ids: LogIds, parts: Collection[TopicPartition]
+) -> dict[tuple[str, int], Log]:
+    # The ids first: of one made anew meanwhile the former id is told, and its records are refused.
+    named = await ids.of({part.topic for part in parts})
+    begins = await reader.beginning_offsets(list(parts))
+    ends = await reader.end_offsets(list(parts))
+    return {
+        (part.topic, part.partition): Log(named[part.topic], begins[part], ends[part])
+        for part in parts
+    }

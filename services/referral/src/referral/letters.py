@@ -1,20 +1,19 @@
 """One function for what each kind of letter from another country does here."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from uuid import UUID
 
-from common.clock import utcnow
+import structlog
+from pydantic import ValidationError
+
+from common.bus import Delivery
 from common.contracts.referral import (
-    CONSENT_WITHDRAWN,
     CrossBorderChanged,
-    OwnershipHeard,
-    PackageReceived,
 )
+from common.dead_letters import Graveyard
 from common.errors import ConflictError, NotYetError
-from common.events import Event, EventData, topic_of
+from common.events import Event, topic_of
 from common.federation.custody import (
     GENESIS,
     GIVEN_BACK,
@@ -30,6 +29,7 @@ from common.federation.mail import AGAIN, FORK, topic_to, type_of
 from common.inbox import Handler
 from common.unit import Unit
 from referral.commands.crossing import answer_receipt, change
+from referral.commands.effect import effect_of
 from referral.commands.letters import (
     keep,
     require_peer_heard,
@@ -49,7 +49,6 @@ from referral.domain.cross_border import (
     Direction,
     Kind,
     status_after,
-    status_after_taken,
 )
 from referral.domain.referral import RESPONSE_POLICY, Urgency, respond_by
 from referral.models import CrossBorderReferral, KnownCase
@@ -57,38 +56,32 @@ from referral.queries.cross_border import find_cross_border
 from referral.queries.letters import list_links
 from referral.schemas.letters import (
     BODIES,
-    Accepted,
     Answer,
-    Arrived,
     Body,
     Offer,
     OwnershipWord,
-    Package,
-    Planned,
-    Reasoned,
     Roll,
 )
 
+logger = structlog.get_logger(__name__)
 
-@dataclass(slots=True)
-class Effect:
-    """What a letter changes: columns, events besides that of the step, and a letter in answer."""
-
-    status: CrossBorderStatus
-    columns: dict[str, Any]
-    told: list[EventData] = field(default_factory=list)
-    answer: Kind | None = None
-    reason: str | None = None
+UNREADABLE = "letter.unreadable"
+"""Of a form that a later release may read: it waits for that one, with all that follow it, and is
+confirmed to nobody. What breaks a rule of today, or of who has a say, is refused for good."""
+UNKNOWN_KIND = "letter.unknown_kind"
 
 
 class Letters(Mapping[str, Handler]):
     """The handlers of the letters to one country, also of kinds that a newer release may write."""
 
-    def __init__(self, calendar: Calendar, signer: FindSigner) -> None:
-        """`signer` finds the key by which a country signed, this one too."""
+    def __init__(self, calendar: Calendar, signer: FindSigner, graveyard: Graveyard) -> None:
+        """`signer` finds the key by which a country signed, this one too.
+
+        `graveyard` keeps the words of letters that nobody here can read yet.
+        """
         country = calendar.country
         self._topic = topic_to(country)
-        self._unknown = partial(on_unknown_letter, calendar=calendar)
+        self._unknown = partial(on_unknown_letter, calendar=calendar, graveyard=graveyard)
         self._known: dict[str, Handler] = {
             type_of(RECEIPT, country): on_receipt,
             type_of(AGAIN, country): on_letter_again,
@@ -112,12 +105,26 @@ class Letters(Mapping[str, Handler]):
         return len(self._known)
 
 
-async def on_unknown_letter(unit: Unit, event: Event, *, calendar: Calendar) -> None:
-    """Take a letter of a kind that this release does not know: it changes nothing but the chain."""
+async def on_unknown_letter(
+    unit: Unit, event: Event, *, calendar: Calendar, graveyard: Graveyard
+) -> None:
+    """Take a letter of a kind that this release does not know: it changes nothing but the chain.
+
+    Its sender sends what is confirmed never again, so its words are kept with the dead letters, or,
+    where these have no room, it waits. It waits, too, where a referral begins with it.
+    """
     signed = SignedStatement.model_validate(event.data["said"])
+    if await find_cross_border(unit, signed.statement.referral_id) is None:
+        await require_peer_heard(unit, signed.statement.author)
+        _require_first(signed.statement)
+        raise NotYetError(UNREADABLE)
     row = await _known(unit, signed.statement)
     await _require_takeable(unit, row, signed.statement)
     columns = await take(unit, row, signed)
+    words = Delivery(topic_of(event.type), -1, -1, event.to_bytes())
+    if not await graveyard.bury(unit, words, UNKNOWN_KIND):
+        raise NotYetError(UNREADABLE)
+    logger.error(UNKNOWN_KIND, subject=str(row.id))
     row = await answer_receipt(unit, row, signed.statement, own=calendar.country, columns=columns)
     await go_on(unit, row, calendar)
 
@@ -160,19 +167,21 @@ async def on_answer(unit: Unit, event: Event, *, calendar: Calendar, signer: Fin
 async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calendar) -> None:
     signed = SignedStatement.model_validate(event.data["said"])
     said = signed.statement
-    body = _words(kind, event.data["body"])
     row = await find_cross_border(unit, said.referral_id)
     if row is None and kind is Kind.OFFER:
-        await _receive(unit, signed, body, calendar)
+        _require_first(said)
+        await _receive(unit, signed, _words(kind, event.data["body"]), calendar)
         return
     row = await _known(unit, said)
     await _require_takeable(unit, row, said)
     status = status_after(row.direction, kind, row.status)
     columns = await take(unit, row, signed)
+    # Its form comes last: what has no place in the chain waits for no later release.
+    body = None if status is None else _words(kind, event.data["body"])
     if status is None or body is None:
         row = await answer_receipt(unit, row, said, own=calendar.country, columns=columns)
     else:
-        effect = _effect(row, kind, body, status, calendar)
+        effect = effect_of(row, kind, body, status, calendar)
         if isinstance(body, Offer):
             effect.columns = _offered(body, said, calendar)
         if isinstance(body, OwnershipWord):
@@ -197,10 +206,24 @@ async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calend
 
 
 def _words(kind: Kind, body: object) -> Body | None:
-    """Return a letter's words, None where its author has taken back what they said of the person."""
+    """Return a letter's words, None where its author has taken back what they said of the person.
+
+    NotYetError `letter.unreadable` for a form that this release does not know.
+    """
     if body is None and kind in OF_THE_PERSON:
         return None
-    return BODIES[kind].model_validate(body)
+    try:
+        return BODIES[kind].model_validate(body)
+    except ValidationError:
+        raise NotYetError(UNREADABLE) from None
+
+
+def _require_first(said: Statement) -> None:
+    """Refuse what no referral can begin with."""
+    try:
+        require_next(said, number=0, previous=GENESIS)
+    except CustodyError:
+        raise ConflictError("custody.broken") from None
 
 
 def _note_answer(unit: Unit, row: CrossBorderReferral, answer: OwnershipWord) -> None:
@@ -248,10 +271,6 @@ async def _receive(
     Also of one whose words were taken back: the letter that calls it off comes next.
     """
     said = signed.statement
-    try:
-        require_next(said, number=0, previous=GENESIS)
-    except CustodyError:
-        raise ConflictError("custody.broken") from None
     await unit.new_box(said.referral_id)
     columns = _offered(body if isinstance(body, Offer) else None, said, calendar)
     told = CrossBorderChanged(
@@ -297,89 +316,3 @@ def _offered(offer: Offer | None, said: Statement, calendar: Calendar) -> dict[s
         "respond_by": deadline,
         "policy_version": RESPONSE_POLICY.version,
     }
-
-
-def _effect(
-    row: CrossBorderReferral,
-    kind: Kind,
-    body: Body,
-    status: CrossBorderStatus,
-    calendar: Calendar,
-) -> Effect:
-    effect = Effect(status, _columns(kind, body, calendar), reason=_reason(row, kind, body, status))
-    if isinstance(body, Package):
-        effect.told.append(_package(row, body))
-    elif isinstance(body, OwnershipWord):
-        effect.told.append(_heard(row, body))
-        if row.direction is Direction.SENT and body.word == TAKEN:
-            effect.status = status_after_taken(row.status)
-    if kind in {Kind.WITHDRAWN, Kind.CANCELLED}:
-        _forget(row, kind, effect, calendar)
-    return effect
-
-
-def _columns(kind: Kind, body: Body, calendar: Calendar) -> dict[str, Any]:
-    match body:
-        case Package():
-            return {
-                "purpose": body.purpose,
-                "data_groups": list(body.data_groups),
-                "packaged_at": utcnow(),
-            }
-        case Accepted():
-            return {
-                "recipient_organisation_id": body.organisation_id,
-                "recipient_kind": body.recipient_kind,
-            }
-        case Planned():
-            return {"planned_on": body.planned_on}
-        case Arrived():
-            return {"arrived_on": body.on}
-    days: dict[Kind, dict[str, Any]] = {
-        Kind.ACKNOWLEDGED: {"acknowledged_at": utcnow()},
-        Kind.ERASED: {"erased_on": calendar.today},
-    }
-    return days.get(kind, {})
-
-
-def _reason(
-    row: CrossBorderReferral, kind: Kind, body: Body, status: CrossBorderStatus
-) -> str | None:
-    """Return the reason of the step; why a sender calls off stays with the sender."""
-    if isinstance(body, Reasoned):
-        return None if kind is Kind.CANCELLED else body.reason
-    return row.reason if status is row.status or kind is Kind.ERASED else None
-
-
-def _forget(row: CrossBorderReferral, kind: Kind, effect: Effect, calendar: Calendar) -> None:
-    """Say at once that nothing is left where no data of the person came; else intake says so."""
-    if kind is Kind.WITHDRAWN and effect.status is not row.status:
-        effect.columns["consent_withdrawn_on"] = calendar.today
-        effect.reason = CONSENT_WITHDRAWN
-    if row.packaged_at is None or row.erased_on is not None:
-        effect.columns["erased_on"] = calendar.today
-        effect.answer = Kind.ERASED
-
-
-def _package(row: CrossBorderReferral, body: Package) -> PackageReceived:
-    return PackageReceived(
-        referral_id=row.id,
-        sender_country=row.peer_country,
-        organisation_id=_party(row),
-        purpose=body.purpose,
-        data_groups=body.data_groups,
-        urgency=row.urgency,
-        package=body.package,
-    )
-
-
-def _heard(row: CrossBorderReferral, body: OwnershipWord) -> OwnershipHeard:
-    return OwnershipHeard(
-        referral_id=row.id, organisation_id=_party(row), word=body.word, epoch=body.epoch
-    )
-
-
-def _party(row: CrossBorderReferral) -> UUID:
-    if row.organisation_id is None:  # it was never accepted
-        raise ConflictError("letter.out_of_place")
-    return row.organisation_id

@@ -18,6 +18,7 @@ from common.clock import utcnow
 from common.consumer import Consumer
 from common.db import OUTAGE
 from common.db.base import unit_of
+from common.dead_letters import Graveyard
 from common.events import Event
 from common.federation.keys import VerifyBy
 from common.federation.mail import Mail, reader_of
@@ -220,7 +221,7 @@ def letters_of(runtime: Runtime) -> Letters:
     def find_signer(country: str, kid: str, at: datetime) -> VerifyBy | None:
         return read_peers(settings.peers_folder).directory.signer(country, kid, at)
 
-    return Letters(calendar, find_signer)
+    return Letters(calendar, find_signer, Graveyard(runtime.box))
 
 
 if __name__ == "__main__":

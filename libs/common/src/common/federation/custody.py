@@ -14,10 +14,17 @@ import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from common.clock import utcnow
 from common.contracts.types import Code, Country, Epoch
@@ -45,6 +52,8 @@ FindSigner = Callable[[str, str, datetime], VerifyBy | None]
 
 _MOST = 2**31 - 1
 """What the columns hold; nobody says as much of one referral."""
+_LONGEST = 2048
+"""Bytes of a statement, thrice what this release writes: an answer to a roll carries sixty."""
 
 
 class CustodyError(Exception):
@@ -58,7 +67,7 @@ class CustodyError(Exception):
 class Owning(BaseModel):
     """What a statement says of who may edit the case: GIVEN, RECALLED, TAKEN or REFUSED."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     word: Code
     epoch: Epoch
@@ -74,7 +83,9 @@ class Statement(BaseModel):
     which of its organisations takes the person in.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What a newer release says besides is signed with the rest: it is kept with it, or the chain
+    # could be verified by nobody.
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     v: Literal[1] = 1
     referral_id: UUID
@@ -91,8 +102,18 @@ class Statement(BaseModel):
     about: Hash | None = None
     organisation_id: UUID | None = None
 
+    @model_validator(mode="after")
+    def _require_short(self) -> Self:
+        if self.model_extra and len(self.message()) > _LONGEST:
+            raise ValueError("the statement is too long")
+        return self
+
     def message(self) -> bytes:
-        return b"prag-statement-v1|" + canonical(self.model_dump(mode="json", exclude_none=True))
+        """Return what is signed: all that is said, without what is null.
+
+        So a release that has a field more signs the same where it does not use that.
+        """
+        return b"prag-statement-v1|" + canonical(_without_nulls(self.model_dump(mode="json")))
 
     @property
     def hash(self) -> str:
@@ -102,7 +123,7 @@ class Statement(BaseModel):
 class SignedStatement(BaseModel):
     """A statement with its author's signature and the id of the key that made it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     statement: Statement
     kid: Kid
@@ -122,6 +143,12 @@ class SignedStatement(BaseModel):
         except (ValueError, binascii.Error):
             return False
         return key is not None and key.holds(signature, said.message())
+
+
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401  JSON
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def new_salt() -> str:

@@ -40,10 +40,11 @@ class Letter(BaseModel):
 
     Sent again, a letter has another `id` and `sent_at` around the same statement and the same words.
     `body` is None where its author has taken the words back: the statement keeps its place in the
-    chain. `salt` is what the digest of the words was made with.
+    chain. `salt` is what the digest of the words was made with. What a newer release writes besides
+    is passed over: the signature inside is over the bytes that were sealed, and was verified.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     v: Literal[1] = 1
     id: UUID = Field(default_factory=new_id)
@@ -63,6 +64,8 @@ class Letter(BaseModel):
 class _Outer(BaseModel):
     """What a carrier sees: whose letter it is, for whom, under which keys."""
 
+    # Nothing besides, of no release: all that stands here the hub can read, and a receiver that
+    # passed some of it over would let one letter come in many forms. A change of it is another `v`.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     v: Literal[1] = 1

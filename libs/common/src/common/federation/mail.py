@@ -64,7 +64,11 @@ def event_of(letter: Letter, *, aside: str | None = None) -> Event:
         else line_of(letter.sender, said.referral_id),
         time=said.said_at,
         seq=1 if stands_alone else said.number,
-        data={"said": letter.said.model_dump(mode="json"), "body": letter.body},
+        # Without nulls: a sender that was updated writes one more, and it is the same letter.
+        data={
+            "said": letter.said.model_dump(mode="json", exclude_none=True),
+            "body": letter.body,
+        },
     )
 
 

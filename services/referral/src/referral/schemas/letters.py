@@ -13,9 +13,12 @@ from referral.domain.cross_border import Kind
 
 
 class Body(BaseModel):
-    """Base of every letter's words: nothing besides what is named."""
+    """Base of every letter's words. What a newer release says besides is passed over.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The digest that is signed is over the words as they came, never over what is read of them here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Offer(Body):

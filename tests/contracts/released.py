@@ -1,7 +1,7 @@
 """What releases have told, kept as files; and a service that tells and hears as an older one does.
 
 `releases/<number>/schemas.json` holds the form of each of its events, `events.jsonl` golden
-events: the very bytes that its own code wrote. Release 1 is what the four services told first,
+events: the very bytes that its own code wrote; of its letters see tests.contracts.letters. Release 1 is what the four services told first,
 release 2 what they tell now. `python -m tests.contracts.released 3` keeps this code's as release 3;
 it refuses where an older release could not be understood any more. As long as no country has the
 newest, its folder may be deleted and written again.
@@ -23,6 +23,7 @@ from common.events import Event, canonical
 from common.inbox import Handler, Handlers
 from common.unit import Unit
 from tests.common.things import BusAround
+from tests.contracts import letters
 from tests.contracts.payloads import story
 from tests.contracts.snapshot import Schema, event_classes, incompatible, schema_of
 
@@ -133,6 +134,8 @@ def write(number: int) -> int:
     now = schemas_now()
     earlier = releases() if RELEASES.exists() else []
     faults = [fault for each in earlier for fault in departures(each.schemas, now)]
+    forms = letters.forms_now()
+    faults += [f for each in letters.releases() for f in letters.departures(each.forms, forms)]
     if any(each.number >= number for each in earlier):
         faults.append(f"there is a release {earlier[-1].number} already: what was told stays told")
     if faults:
@@ -144,6 +147,7 @@ def write(number: int) -> int:
     (folder / "schemas.json").write_text(text + "\n", encoding="utf-8")
     lines = [line for kind in sorted(now) for line in _golden(kind, now)]
     (folder / "events.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    letters.write_release(folder)
     return 0
 
 

@@ -69,7 +69,11 @@ def event_classes() -> dict[str, type[EventData]]:
 
 def schema_of(event: type[EventData]) -> dict[str, Any]:
     """Return the JSON Schema without titles and descriptions: words may change, the form may not."""
-    stripped = _without_words(event.model_json_schema())
+    return without_words(event.model_json_schema())
+
+
+def without_words(schema: Schema) -> dict[str, Any]:
+    stripped = _without_words(schema)
     assert isinstance(stripped, dict)
     return stripped
 

@@ -20,6 +20,7 @@ from common.federation.custody import (
 )
 from common.tables import InboxAggregate
 from referral.models import Fork, Letter
+from referral.worker import courier_of
 from tests.conftest import fixed_id
 from tests.federation.countries import Land
 from tests.referral.crossing import Crossing, known_land, open_crossing
@@ -194,3 +195,33 @@ async def test_two_words_under_one_number_that_come_at_once_are_both_kept(
     [kept] = await crossing.r.kit.rows(select(Fork))
     assert kept.hash == second.hash
     assert (await crossing.r.row(referral_id)).forked_at is not None
+
+
+async def test_what_it_answered_then_is_not_answered_anew_while_it_is_taken_back(
+    crossing: Crossing,
+) -> None:
+    # Fails when a letter that calls a referral off is answered anew although the answer it had is
+    # to be taken back: it waits for that answer, which waits for it.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.sent(case)
+    await crossing.s.do(referral_id, "cancel", {"reason": "OTHER"})
+    await courier_of(crossing.s.kit.runtime, crossing.s.hub).sign_waiting()
+    [off] = [
+        s.statement
+        for s in await crossing.s.custody(referral_id)
+        if s.statement.kind == "cancelled"
+    ]
+    fields = {"kind": "erased", "digest": digest_of({}), "owning": None}
+    said = await own_words(crossing, referral_id, **fields)
+    answer = said.model_copy(update={"heard": off.number, "heard_hash": off.hash})
+    signed = SignedStatement.of(answer, crossing.r.land.signing)
+    assert await give_back(crossing, crossing.s.land, referral_id, signed) == []
+    assert (await crossing.r.row(referral_id)).said == 0
+
+    await crossing.s.send()
+    await crossing.r.collect()
+
+    row = await crossing.r.row(referral_id)
+    assert (row.status, row.said, row.said_hash) == ("CANCELLED", 1, answer.hash)
+    parked = select(InboxAggregate.parked_reason).where(InboxAggregate.parked_at.is_not(None))
+    assert await crossing.r.kit.rows(parked) == []

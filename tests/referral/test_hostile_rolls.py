@@ -1,0 +1,91 @@
+"""What a roll is answered with: to the country of each referral, and all that it has forgotten (T23)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from common.federation.custody import GENESIS, GIVEN_BACK, ROLL, Statement, digest_of
+from referral.models import Letter, Slip
+from tests.conftest import fixed_id
+from tests.federation.countries import Land
+from tests.referral.crossing import Crossing, known_land, open_crossing
+from tests.referral.forging import state, write_as
+from tests.referral.story import NOW, now_is
+
+BOSNIA = known_land("BA")
+
+
+@pytest.fixture
+async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
+    now_is(NOW)
+    async with open_crossing(tmp_path) as opened:
+        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
+        yield opened
+
+
+async def roll_of(crossing: Crossing, by: Land, referral_id: UUID, **progress: Any) -> list[Any]:
+    """Let a country tell the receiver how far it is with a referral; return what it is given back."""
+    progress = {"said": 0, "said_hash": GENESIS, "heard": 0} | progress
+    named = {"referral_id": str(referral_id), **progress}
+    body = {"asked": str(fixed_id(5)), "after": None, "upto": None, "referrals": [named]}
+    slip = Statement(
+        referral_id=fixed_id(4),
+        author=by.code,
+        peer=crossing.r.code,
+        number=0,
+        kind=ROLL,
+        digest=digest_of(body),
+        previous=GENESIS,
+    )
+    await write_as(crossing, by, slip, body)
+    assert await crossing.r.collect() == 1
+    assert await crossing.r.dead() == []
+    answers = select(Slip.body).where(Slip.kind == GIVEN_BACK, Slip.peer == by.code)
+    rows = await crossing.r.kit.rows(answers)
+    assert any(row.body["is_last"] for row in rows)
+    return [each for row in rows for each in row.body["referrals"]]
+
+
+async def test_a_roll_of_a_referral_of_two_others_is_answered_with_nothing_of_it(
+    crossing: Crossing,
+) -> None:
+    # Fails when whoever names a referral is given back what another country said of it.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    before = await state(crossing, referral_id)
+    unsent = select(Letter.id).where(Letter.sent_at.is_(None))
+
+    given = await roll_of(crossing, BOSNIA, referral_id)
+
+    assert given == []
+    assert await state(crossing, referral_id) == before
+    assert await crossing.r.kit.rows(unsent) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "is_alike", "given"),
+    [(1, True, [2]), (1, False, [1, 2]), (2, False, [1, 2]), (0, True, [1, 2])],
+)
+async def test_a_country_is_given_back_what_it_said_from_where_its_chain_is_another(
+    crossing: Crossing, said: int, *, is_alike: bool, given: list[int]
+) -> None:
+    # Fails when a country that went on from an old backup is given back only what lies behind its
+    # newest statement: what that follows was never said here, and its chain holds nowhere.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.sent(case)
+    await crossing.s.do(referral_id, "cancel", {"reason": "OTHER"})
+    await crossing.post()
+    known = {
+        each.statement.number: each.statement.hash
+        for each in await crossing.r.custody(referral_id)
+        if each.statement.author == "RS" and each.statement.kind != "receipt"
+    }
+    hash_ = ({0: GENESIS} | known)[said] if is_alike else "a" * 64
+
+    [answer] = await roll_of(crossing, crossing.s.land, referral_id, said=said, said_hash=hash_)
+
+    assert [each["statement"]["number"] for each in answer["statements"]] == given

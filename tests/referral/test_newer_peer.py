@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from common.contracts.referral import OwnershipHeard
 from common.contracts.types import Code
 from common.federation.custody import SignedStatement, Statement, digest_of, verify
 from common.federation.envelope import Letter, seal
 from common.tables import InboxAggregate, InboxPending
-from referral import worker
+from referral import letters, worker
 from referral.domain.cross_border import Kind
 from referral.models import Letter as Sent
 from referral.schemas.letters import BODIES, Offer
@@ -288,6 +289,30 @@ async def test_an_unreadable_word_outside_the_chains_keeps_nobody_waiting(
     assert await crossing.r.dead() == ["payload_invalid"]
     assert await waiting(crossing.r) == []
     assert await crossing.r.status(REFERRAL) == "SUBMITTED"
+
+
+async def test_a_word_on_who_may_edit_that_nobody_here_knows_waits_with_what_follows(
+    crossing: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when such a word is passed over: those that follow it are then taken as if it had not
+    # been said, and two countries edit one case, or none does.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.arrived(case)
+    row = await crossing.r.row(referral_id)
+    fields: dict[str, Any] = {"referral_id": referral_id, "kind": "ownership"}
+    lent = await said_in_r(crossing, {"word": "LENT", "epoch": 2}, **fields, number=row.heard + 1)
+    number: dict[str, Any] = {"number": lent.number + 1, "previous": lent.hash}
+    await said_in_r(crossing, {"word": "GIVEN", "epoch": 4}, **fields, **number)
+
+    await crossing.r.collect()
+
+    assert await crossing.r.told(referral_id, OwnershipHeard) == []
+    assert [seq for seq, _ in await waiting(crossing.r)] == [lent.number, lent.number + 1]
+    known = letters.OWNING_WORDS | {"LENT"}  # type: ignore[attr-defined]
+    monkeypatch.setattr(letters, "OWNING_WORDS", known)
+    await updated(crossing.r)
+    heard = await crossing.r.told(referral_id, OwnershipHeard)
+    assert [(each.word, each.epoch) for each in heard] == [("LENT", 2), ("GIVEN", 4)]
 
 
 # --- kinds that this release does not know

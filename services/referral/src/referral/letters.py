@@ -43,6 +43,7 @@ from referral.commands.roll import answer_roll
 from referral.domain.calendar import Calendar
 from referral.domain.cross_border import (
     OF_THE_PERSON,
+    OWNING_WORDS,
     REFUSED,
     TAKEN,
     CrossBorderStatus,
@@ -208,14 +209,18 @@ async def _take_letter(unit: Unit, event: Event, *, kind: Kind, calendar: Calend
 def _words(kind: Kind, body: object) -> Body | None:
     """Return a letter's words, None where its author has taken back what they said of the person.
 
-    NotYetError `letter.unreadable` for a form that this release does not know.
+    NotYetError `letter.unreadable` for a form that this release does not know, and for a word on who
+    may edit a case: what follows it means nothing to whoever has passed it over.
     """
     if body is None and kind in OF_THE_PERSON:
         return None
     try:
-        return BODIES[kind].model_validate(body)
+        words = BODIES[kind].model_validate(body)
     except ValidationError:
         raise NotYetError(UNREADABLE) from None
+    if isinstance(words, OwnershipWord) and words.word not in OWNING_WORDS:
+        raise NotYetError(UNREADABLE)
+    return words
 
 
 def _require_first(said: Statement) -> None:

@@ -341,9 +341,12 @@ def status_after(
 
 GIVEN: Final = "GIVEN"
 """What a register says of a case that it lets go of."""
+RECALLED: Final = "RECALLED"
+"""What it says to have it back, if it was not taken yet."""
 TAKEN: Final = "TAKEN"
 REFUSED: Final = "REFUSED"
 """What a register answers to a case it is given."""
+OWNING_WORDS: Final = frozenset({GIVEN, RECALLED, TAKEN, REFUSED})
 
 _HANDED_OVER_FROM: Final = frozenset({_S.ARRIVED, _S.CONSENT_WITHDRAWN})
 

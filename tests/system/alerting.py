@@ -18,7 +18,7 @@ RULES: dict[str, str] = {
 ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
 """What one service measures; the others all do."""
 
-BY_COUNTRY = {"prag_letters_wait_seconds", "prag_own_key_days"}
+BY_COUNTRY = {"prag_letters_wait_seconds", "prag_letters_unheard_seconds", "prag_own_key_days"}
 """What is told only of countries, or keys, of which there is something to tell."""
 
 

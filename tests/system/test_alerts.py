@@ -317,6 +317,31 @@ async def test_words_to_a_peer_that_do_not_leave_are_seen_until_they_have(watche
     assert (waits, await watched.firing(kit)) == ({"LettersDoNotLeave"}, set())
 
 
+async def test_letters_that_left_and_that_nobody_confirms_are_seen_until_they_are(
+    watched: Watched,
+) -> None:
+    # Fails when a letter is forgotten once it left: a peer that cannot read it never says so.
+    kit, letter, receipt = watched.referral, new_id(), new_id()
+    of = {"referral_id": new_id(), "recipient": "BA", "written_at": NOW}
+    sent = {"sent_at": NOW, "times_sent": 1}
+    said = {"number": 1, "kind": "offer"}
+    await _write(kit, lambda unit: unit.add(Letter, id=letter, **of, **said, **sent))
+    answered = {"number": 0, "receipt_of": 1, "kind": "receipt"}
+    await _write(kit, lambda unit: unit.add(Letter, id=receipt, **of, **answered, **sent))
+    later(days=2)
+    at_first = await watched.firing(kit)
+    later(days=2, minutes=1)
+    overdue = await watched.firing(kit)
+    # To be sent once more it waits again, and is no less unconfirmed.
+    again = {"sent_at": None, "times_sent": 5}
+    await _write(kit, lambda unit: unit.update(Letter, {"id": letter}, **again))
+    waits = await watched.firing(kit)
+    await _write(kit, lambda unit: unit.update(Letter, {"id": letter}, sent_at=NOW, heard_at=NOW))
+
+    assert (at_first, overdue) == (set(), {"LettersUnheard"})
+    assert (waits, await watched.firing(kit)) == ({"LettersUnheard", "LettersDoNotLeave"}, set())
+
+
 async def test_keys_that_end_soon_are_seen_and_named(watched: Watched) -> None:
     # Fails when only `prag up` says it at its start: a worker runs for a hundred days, and then is mute.
     runtime = watched.referral.runtime
@@ -362,7 +387,7 @@ def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
         for name in ("test_alerts.py", "test_process_told.py")
     )
 
-    assert len(RULES) == 15
+    assert len(RULES) == 16
     assert [name for name in RULES if f'"{name}"' not in source] == []
     for group in yaml.safe_load(ALERTS.read_text())["groups"]:
         assert all(rule["annotations"]["action"] for rule in group["rules"])

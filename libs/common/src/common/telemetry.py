@@ -97,6 +97,12 @@ LETTERS_WAIT_SECONDS = Gauge(
     "Age of the oldest word to a peer country that has not left yet; none where nothing waits",
     ["service", "country"],
 )
+LETTERS_UNHEARD_SECONDS = Gauge(
+    "prag_letters_unheard_seconds",
+    "Age of the oldest letter that left for a peer country and that it has not confirmed; none where "
+    "it has confirmed all",
+    ["service", "country"],
+)
 OWN_KEY_DAYS = Gauge(
     "prag_own_key_days",
     "Days until this country has no key any more of a use: seal, package or sign; none where it has none",

@@ -1,6 +1,6 @@
 """How far this country and its peers are with each other, and whom it waits to hear."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -12,7 +12,13 @@ from common.db.base import Store
 from common.federation.peers import read_peers
 from common.runtime import Runtime
 from common.tables import InboxAggregate, InboxMessage, InboxPending
-from common.telemetry import CUSTODY_FORKS, LETTERS_WAIT_SECONDS, OWN_KEY_DAYS, PEERS_TO_HEAR
+from common.telemetry import (
+    CUSTODY_FORKS,
+    LETTERS_UNHEARD_SECONDS,
+    LETTERS_WAIT_SECONDS,
+    OWN_KEY_DAYS,
+    PEERS_TO_HEAR,
+)
 from common.unit import Unit
 from referral.domain.cross_border import CrossBorderStatus
 from referral.models import (
@@ -93,6 +99,12 @@ _UNSENT = (
     .where(STILL_DUE, Letter.sent_at.is_(None))  # both, for the index to be used
     .group_by(Letter.recipient)
 )
+_UNHEARD = (
+    select(Letter.recipient.label("country"), func.min(Letter.written_at).label("since"))
+    # A receipt is confirmed by nobody. STILL_DUE besides, for the index to be used.
+    .where(STILL_DUE, Letter.receipt_of == 0, Letter.heard_at.is_(None), Letter.times_sent > 0)
+    .group_by(Letter.recipient)
+)
 _SLIPS = select(Slip.peer.label("country"), func.min(Slip.written_at).label("since")).group_by(
     Slip.peer
 )
@@ -104,17 +116,25 @@ async def measure(runtime: Runtime) -> None:
     CUSTODY_FORKS.labels(runtime.name).set((await database.fetch(_FORKED))[0].number)
     PEERS_TO_HEAR.labels(runtime.name).set((await database.fetch(_TO_HEAR))[0].number)
     waiting = [*await database.fetch(_UNSENT), *await database.fetch(_SLIPS)]
-    now, ages = utcnow(), dict[str, float]()
-    for row in waiting:
-        age = max((now - row.since).total_seconds(), 0.0)
-        ages[row.country] = max(age, ages.get(row.country, 0.0))
-    LETTERS_WAIT_SECONDS.clear()  # of those to whom nothing waits any more nothing is told
-    for country, age in ages.items():
-        LETTERS_WAIT_SECONDS.labels(runtime.name, country).set(age)
+    now = utcnow()
+    unheard = await database.fetch(_UNHEARD)
+    for gauge, rows in ((LETTERS_WAIT_SECONDS, waiting), (LETTERS_UNHEARD_SECONDS, unheard)):
+        gauge.clear()  # of those to whom nothing waits any more nothing is told
+        for country, age in _ages(rows, now).items():
+            gauge.labels(runtime.name, country).set(age)
     OWN_KEY_DAYS.clear()
     ends = read_peers(runtime.settings.peers_folder).directory.ends(runtime.settings.country)
     for use, end in ends.items():
         OWN_KEY_DAYS.labels(runtime.name, use).set((end - now) / timedelta(days=1))
+
+
+def _ages(waiting: Iterable[Any], now: datetime) -> dict[str, float]:
+    """Return how old the oldest is for each country."""
+    ages = dict[str, float]()
+    for row in waiting:
+        age = max((now - row.since).total_seconds(), 0.0)
+        ages[row.country] = max(age, ages.get(row.country, 0.0))
+    return ages
 
 
 async def list_slips(store: Store, peer: str, limit: int) -> Sequence[Any]:

@@ -181,7 +181,13 @@ def _words(kind: str) -> dict[str, Any]:
         Kind.ARRIVED: {"on": "2026-05-12"},
         Kind.OWNERSHIP: {"word": "GIVEN", "epoch": 2},
         ROLL: {"asked": _CASE, "after": None, "upto": _SHELTER, "referrals": [_PROGRESS]},
-        GIVEN_BACK: {"asked": None, "is_last": False, "referrals": [given_back]},
+        GIVEN_BACK: {
+            "asked": _CASE,
+            "after": None,
+            "part": 0,
+            "parts": 1,
+            "referrals": [given_back],
+        },
     }
     reasoned = {Kind.CANCELLED, Kind.RETURNED, Kind.DECLINED, Kind.FAILED}
     return words.get(kind, _REASON if kind in reasoned else {})

@@ -130,7 +130,7 @@ def test_a_link_of_a_chain_that_says_more_is_given_back_whole() -> None:
     referral = {"referral_id": str(statement.referral_id), "heard": 1, "statements": [signed]}
 
     answer = FORMS["given_back"].model_validate(
-        {"asked": None, "is_last": False, "referrals": [referral]}
+        {"asked": None, "after": None, "part": 0, "parts": 1, "referrals": [referral]}
     )
 
     told = answer.model_dump(mode="json")["referrals"][0]["statements"][0]

@@ -1,6 +1,9 @@
 """What a country keeps of its peers and of its own keys: nothing is turned back, nothing starts without."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from prag.instance import Instance
 from prag.manifest import Layout, TroubleError
 from prag.up import up
 from tests.referral.world import make
-from tests.system.processes import free_ports
+from tests.system.processes import PATIENCE, free_ports
 
 
 @pytest.fixture
@@ -194,3 +197,22 @@ def test_a_backup_from_before_the_keys_were_made_takes_them_back(place: Path, ru
 
     assert run("RS", "add", shown(run, place, "XK"))[0] == 0
     peer.require_own_keys(peer.place_of(place / "XK"))
+
+
+def test_a_reader_who_has_enough_ends_a_command_without_a_word(place: Path) -> None:
+    # Fails when `prag peer show XK | head -1` ends in a traceback.
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [sys.executable, "-m", "prag.cli", "peer", "show", "XK"],
+        env=os.environ | {"PRAG_HOME": str(place / "RS")},  # noqa: TID251  the child's
+        stdout=writes,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.close(writes)
+
+    assert done.returncode == 1
+    assert "Error" not in done.stderr

@@ -17,7 +17,10 @@ from confluent_kafka.admin import NewTopic
 
 from common.bus.base import PARTITIONS
 from common.clock import monotonic
-from prag.kafka import ADMIN, BROKER, admin, hub_rights, password_file, provision
+from common.federation.mail import reader_of
+from prag.kafka import ADMIN, BROKER, admin, password_file, provision
+from prag.kafka_wanted import hub_rights
+from prag.manifest import TIME_ZONES
 from tests.system.processes import PATIENCE, free_ports, poll
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "kafka"
@@ -123,10 +126,15 @@ class Broker:
             )
         self._wait_until_up()
 
-    def provision(self, hub_of: Iterable[str] = ()) -> None:
+    def provision(self, hub_of: Iterable[str] = (), *, leaving: Iterable[str] = TIME_ZONES) -> None:
         """Make it ready for a country's services, or as the hub of these countries."""
-        wanted = hub_rights(hub_of) if hub_of else None
-        provision(self.address, self.passwords, wanted=wanted, ca_file=self.ca_file)
+        provision(
+            self.address,
+            self.passwords,
+            wanted=hub_rights(hub_of) if hub_of else None,
+            leaving=[*map(reader_of, leaving)],
+            ca_file=self.ca_file,
+        )
 
     @property
     def process(self) -> psutil.Process:

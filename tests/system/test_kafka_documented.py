@@ -11,7 +11,7 @@ from common.bus.base import BusError
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
 from common.federation.mail import reader_of, topic_to
-from prag.kafka import rights
+from prag.kafka_wanted import rights
 from prag.serve import environment
 from tests.house import ROOT
 from tests.kafka import Broker, missing

@@ -130,6 +130,11 @@ def _parser() -> argparse.ArgumentParser:
         help="the cluster is the hub of these countries and no others; their users are rs-referral "
         "and so on",
     )
+    kafka.add_argument(
+        "--remove",
+        metavar="CC,CC",
+        help="the countries that leave this hub: their users, passwords and rights are taken away",
+    )
     kafka.add_argument("--ca-file", type=Path, help="PEM of who issued the brokers' certificates")
     kafka.add_argument("--replication", type=int, default=1, metavar="N", help="copies (1)")
     kafka.set_defaults(command=_kafka, parser=kafka)
@@ -236,12 +241,15 @@ def _or_setting(act: Callable[[], int]) -> int:
 
 
 def _kafka(options: argparse.Namespace) -> int:
-    from prag.kafka import hub_rights, provision  # noqa: PLC0415
+    from common.federation.mail import reader_of  # noqa: PLC0415
+    from prag.kafka import provision  # noqa: PLC0415
+    from prag.kafka_wanted import hub_rights  # noqa: PLC0415
 
     made = provision(
         options.bootstrap,
         options.passwords,
         wanted=hub_rights(_countries(options.hub)) if options.hub else None,
+        leaving=[*map(reader_of, _countries(options.remove or ""))],
         ca_file=options.ca_file,
         replication=options.replication,
     )
@@ -250,7 +258,7 @@ def _kafka(options: argparse.Namespace) -> int:
 
 
 def _countries(text: str) -> list[str]:
-    found = [country.strip().upper() for country in text.split(",")]
+    found = [country.strip().upper() for country in text.split(",") if country.strip()]
     unknown = sorted(set(found) - TIME_ZONES.keys())
     if unknown:
         raise TroubleError(

@@ -9,11 +9,8 @@ the order of its events; no topic is ever deleted.
 import asyncio
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,17 +34,13 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from common import contracts
 from common.bus.base import PARTITIONS, BusError, BusRefusedError
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
 from common.clock import Telling, monotonic
-from common.consumer import topics_of, with_audit_heads
-from common.contracts.referral import PackageReceived
-from common.events import topic_of
-from common.federation.mail import reader_of, topic_to
 from prag.files import write_private
-from prag.manifest import SERVICES, TIME_ZONES, TroubleError
+from prag.kafka_wanted import Rights, retention_of, rights, topic_settings
+from prag.manifest import TroubleError
 
 ADMIN = "admin"
 BROKER = "broker"
@@ -57,19 +50,6 @@ _UP_SECONDS = 60.0
 _TRY_SECONDS = 0.5
 _KNOWN_SECONDS = 60.0
 """What a broker may take to hear of its users and their rights."""
-_ENOUGH = 3
-"""Copies of which one may be away while two still hold every event."""
-_TOPIC_SETTINGS = {
-    "cleanup.policy": "delete",
-    "max.message.bytes": str(1024 * 1024),
-    "message.timestamp.type": "LogAppendTime",
-    "compression.type": "uncompressed",  # the broker measures what was packed: no bomb gets in
-}
-
-_DAYS, _REFERRAL_DAYS = 30, 14
-"""For so long a topic keeps what it was told; shorter where sealed packages of a person's data lie
-beside who can open them. No letter opens that is older."""
-
 _OPTIONS = {
     "PRAG_KAFKA_CA_FILE": "--ca-file",
     "PRAG_KAFKA_BOOTSTRAP": "--bootstrap",
@@ -90,48 +70,12 @@ EVERY_RIGHT = AclBindingFilter(
 """What finds each right of each user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
-    """Which topics a user writes, and which it reads; its consumer group is called as it is.
-
-    A user who has none is taken away.
-    """
-
-    writes: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-
-
-def rights() -> Mapping[str, Rights]:
-    """Return what each service needs of its country's cluster, and nothing more."""
-    written = sorted({topic_of(kind) for kind in contracts.kinds()})
-    found = {}
-    for name in SERVICES:
-        handlers = with_audit_heads(name, import_module(f"{name}.consumers").HANDLERS)
-        mine = tuple(topic for topic in written if topic.startswith(f"{name}."))
-        found[name] = Rights(mine, tuple(topics_of(handlers)))
-    return found
-
-
-def hub_rights(countries: Iterable[str]) -> Mapping[str, Rights]:
-    """Return what each country needs of the hub's cluster: it reads what is for it, and no other.
-
-    A country that is not named has no rights.
-    """
-    nobody = {reader_of(country): Rights() for country in TIME_ZONES}
-    topics = {country: topic_to(country) for country in sorted(countries)}
-    return nobody | {
-        reader_of(country): Rights(
-            tuple(topic for other, topic in topics.items() if other != country), (mine,)
-        )
-        for country, mine in topics.items()
-    }
-
-
 def provision(
     bootstrap: str,
     passwords: Path,
     *,
     wanted: Mapping[str, Rights] | None = None,
+    leaving: Collection[str] = (),
     ca_file: Path | None = None,
     replication: int = 1,
     patience: float = _UP_SECONDS,
@@ -141,10 +85,12 @@ def provision(
     `passwords` is a folder with a file for each user, `kafka_admin` and so on. A new user's is made
     there, with mode 0600, and deleted with the user. TroubleError where a service's is missing that
     the cluster knows: to make it anew would shut the service out. `wanted` are the users with their
-    rights; those of a country's services, where it is not given. Whoever is
-    not among them, someone's monitoring for example, keeps what they have. At the return each broker
-    that is named lets them in: a service that starts now is not refused. While none answers that is
-    said on standard error, and for `patience` seconds it is tried again.
+    rights; those of a country's services, where it is not given. One that the cluster knows and that
+    has no rights any more is ended only when it is named in `leaving`; else TroubleError, and nothing
+    is changed: a country that was forgotten would be shut out at once. Whoever is not among them,
+    someone's monitoring for example, keeps what they have. At the return each broker that is named
+    lets them in: a service that starts now is not refused. While none answers that is said on standard
+    error, and for `patience` seconds it is tried again.
     """
     is_country = wanted is None
     wanted = rights() if wanted is None else wanted
@@ -152,20 +98,22 @@ def provision(
     own = KafkaLogin(bootstrap, ADMIN, password_file(passwords, ADMIN), ca_file)
     asyncio.run(_reach(own, patience))
     client = admin(",".join(own.servers()), password, ca_file=ca_file)
+    ended = {name for name, right in wanted.items() if right == Rights()}
     try:
+        known = all_users(client)
         if is_country:
-            _refuse_strange(all_users(client) & set(wanted), passwords)
+            _refuse_strange(known & set(wanted), passwords)
+        _refuse_to_end(known & ended - set(leaving))
         done = _make_topics(client, wanted, replication)
-        done += _make_users(client, {n for n, r in wanted.items() if r != Rights()}, passwords)
+        done += _make_users(client, set(wanted) - ended, passwords)
         done += _allow(client, wanted)
-        done += _end_users(client, {n for n, r in wanted.items() if r == Rights()}, passwords)
+        done += _end_users(client, ended, passwords)
     except KafkaException as error:
         raise TroubleError(f"The cluster at {bootstrap} refuses: {_words(error)}") from None
     for server in own.servers():
-        for name, right in wanted.items():
-            if right != Rights():
-                login = KafkaLogin(server, name, password_file(passwords, name), ca_file)
-                asyncio.run(_wait_until_known(login, right))
+        for name in set(wanted) - ended:
+            login = KafkaLogin(server, name, password_file(passwords, name), ca_file)
+            asyncio.run(_wait_until_known(login, wanted[name]))
     return done
 
 
@@ -267,22 +215,6 @@ def _make_topics(client: AdminClient, wanted: Mapping[str, Rights], replication:
     return [f"topic {topic}" for topic in new]
 
 
-def retention_of(topic: str) -> dict[str, str]:
-    """Return the setting that says for how long a topic of ours keeps what it was told."""
-    has_packages = topic == topic_of(PackageReceived.type) or topic.startswith(topic_to(""))
-    days = _REFERRAL_DAYS if has_packages else _DAYS
-    return {"retention.ms": str(timedelta(days=days) // timedelta(milliseconds=1))}
-
-
-def topic_settings(replication: int) -> dict[str, str]:
-    """Return the settings that all of our topics have.
-
-    Of three copies or more all but one must hold an event before it is acknowledged.
-    """
-    least = {"min.insync.replicas": str(replication - 1)} if replication >= _ENOUGH else {}
-    return _TOPIC_SETTINGS | least
-
-
 def _change(topic: str, settings: Mapping[str, str]) -> ConfigResource:
     change = AlterConfigOpType.SET
     entries = [
@@ -299,6 +231,15 @@ def _refuse_strange(known: Iterable[str], passwords: Path) -> None:
                 "there: is this the folder of its secrets? To give all whose file is missing a new "
                 "password, run deploy/docker/secrets on it, then this again; nothing was changed."
             )
+
+
+def _refuse_to_end(names: Collection[str]) -> None:
+    if names:
+        raise TroubleError(
+            f"The cluster knows {', '.join(sorted(names))}, and no country named after --hub is theirs: "
+            "their password and rights would be gone. Name those countries too or, if they leave, after "
+            "--remove (in containers HUB_REMOVE); nothing was changed."
+        )
 
 
 def _make_users(client: AdminClient, names: Iterable[str], passwords: Path) -> list[str]:

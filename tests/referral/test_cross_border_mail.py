@@ -181,6 +181,39 @@ async def test_what_was_not_heard_is_sent_again_after_six_hours_then_every_day(
     assert await crossing.s.send() == 0
 
 
+@pytest.mark.parametrize("days", [1, 20, 300])
+async def test_what_left_by_a_clock_that_ran_ahead_leaves_again_by_the_right_one(
+    crossing: Crossing, days: int
+) -> None:
+    # Fails when a letter whose peer refused its time is not sent again until that time has come.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    assert (await crossing.s.step(referral_id, "submit")).status_code == 200
+    now_is(NOW + timedelta(days=days))
+    assert await crossing.s.send()
+    now_is(NOW)
+
+    await crossing.post()
+
+    assert await crossing.r.status(referral_id) == "SUBMITTED"
+
+
+@pytest.mark.parametrize("days", [1, 20, 300])
+async def test_what_was_said_by_a_clock_that_ran_ahead_goes_on_by_the_right_one(
+    crossing: Crossing, days: int
+) -> None:
+    # Fails when a date of tomorrow stands in the way of all that follows it.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.sent(case)
+    now_is(NOW + timedelta(days=days))
+    await crossing.s.do(referral_id, "cancel", {"reason": "OTHER"})
+    now_is(NOW)
+
+    await crossing.post()
+
+    assert await crossing.r.status(referral_id) == "CANCELLED"
+
+
 async def test_a_hub_that_was_made_anew_and_filled_past_a_position_is_read_from_its_beginning(
     crossing: Crossing, tmp_path: Path
 ) -> None:

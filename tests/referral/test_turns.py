@@ -115,6 +115,26 @@ async def test_a_peer_that_the_hub_does_not_serve_keeps_no_other_waiting(
     await hub.close()
 
 
+async def test_a_clock_that_is_put_back_makes_no_peer_wait_until_that_time_comes(
+    three: Three, tmp_path: Path
+) -> None:
+    # Fails when a rest, or a roll, of a day that never was keeps letters until that day.
+    hub = Unserved(tmp_path / "hub.db")
+    courier = courier_of(three.crossing.s.kit.runtime, hub)
+    now_is(NOW + timedelta(days=30))
+    assert await courier.write_rolls() == 2
+    await courier.send_slips()
+    assert await count_on(hub, TO_BOSNIA) == 0
+    hub.refuses = None
+
+    now_is(NOW)
+
+    assert await courier.write_rolls() == 2
+    await courier.send_slips()
+    assert await count_on(hub, TO_BOSNIA) == 1
+    await hub.close()
+
+
 async def roll_of_a_liar(three: Three) -> None:
     """Let Kosovo say, signed, that it knows of nothing."""
     s, land = three.crossing.s, three.crossing.r.land

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 _source: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731
@@ -16,6 +16,11 @@ def set_source(source: Callable[[], datetime] | None) -> None:
     """Replace the wall clock (tests and the narrated demo); None puts the real one back."""
     global _source  # noqa: PLW0603
     _source = source or (lambda: datetime.now(UTC))
+
+
+def has_passed(span: timedelta, since: datetime) -> bool:
+    """Tell whether so long has passed since; true too where that lies ahead: the clock was put back."""
+    return not timedelta() <= utcnow() - since < span
 
 
 def monotonic() -> float:

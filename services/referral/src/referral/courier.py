@@ -19,7 +19,7 @@ from uuid import UUID
 import structlog
 
 from common.bus import Bus, BusError, BusRefusedError, Record
-from common.clock import utcnow
+from common.clock import has_passed, utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
 from common.federation.custody import (
@@ -59,7 +59,7 @@ _SLIPS = UUID(int=0)
 class Rest:
     """How long the letters to a peer rest that the hub did not take."""
 
-    until: datetime
+    since: datetime
     seconds: float
 
 
@@ -158,8 +158,8 @@ class Courier:
 
     async def write_rolls(self) -> int:
         """Write a roll to each peer whose turn it is; return to how many."""
-        now, unit = utcnow(), self._unit("roll")
-        is_due = self._called_at is None or now - self._called_at >= CALL_EVERY
+        unit = self._unit("roll")
+        is_due = self._called_at is None or has_passed(CALL_EVERY, self._called_at)
         waiting = {each.country: each for each in await rejoin.list_peers_to_hear(unit)}
         peers = [
             country
@@ -171,7 +171,7 @@ class Courier:
         if peers:
             await self._database.write(unit)
         if is_due:
-            self._called_at = now
+            self._called_at = utcnow()
         return len(peers)
 
     async def send_slips(self) -> int:
@@ -194,7 +194,7 @@ class Courier:
             return 0
         for country, key in keys.items():
             rest = self._rests.get(country)
-            if rest is not None and now < rest.until:
+            if rest is not None and not has_passed(timedelta(seconds=rest.seconds), rest.since):
                 continue
             try:
                 sent += await send(country, own, key)
@@ -207,7 +207,7 @@ class Courier:
         """Try the letters to a peer again later, and say what kept them."""
         rest = self._rests.get(country)
         seconds = min(rest.seconds * 2, _LONGEST_REST) if rest else IDLE_SECONDS
-        self._rests[country] = Rest(now + timedelta(seconds=seconds), seconds)
+        self._rests[country] = Rest(now, seconds)
         self._served.discard(country)
         is_refused = isinstance(error, BusRefusedError)
         words = told_of_hub(error) if is_refused else type(error).__name__

@@ -9,6 +9,7 @@ from sqlalchemy import Select, and_, literal, or_, select, tuple_
 
 from common.db.base import Store
 from common.federation.custody import SignedStatement, Statement
+from common.federation.envelope import MAX_AHEAD
 from common.unit import Unit
 from referral.models import STILL_DUE, CrossBorderReferral, Custody, Letter
 
@@ -145,6 +146,8 @@ def due_letters(recipient: str, now: datetime) -> Select[*tuple[Any, ...]]:
         Letter.sent_at.is_(None),
         and_(Letter.times_sent == 1, Letter.sent_at <= now - AGAIN_AFTER),
         Letter.sent_at <= now - THEN_EVERY,
+        # Sent by a clock that ran ahead: no peer took it.
+        Letter.sent_at > now + MAX_AHEAD,
     )
     return (
         select(

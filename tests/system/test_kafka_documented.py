@@ -79,6 +79,10 @@ def test_one_folder_of_secrets_serves_the_broker_its_provisioning_and_the_servic
     for service in SERVICES:
         assert is_let_in(of_the_file(broker, service), rights()[service].reads)
 
+    told = provision(broker, broker.passwords, "--hub", "RS,XK")
+    assert "holds the passwords of a country's services" in told
+    assert {file: file.read_bytes() for file in broker.passwords.glob("kafka_*")} == before
+
     # A new password, as docs/operating.md says.
     old = broker.home / "old"
     broker.password_file("intake").rename(old)
@@ -136,6 +140,12 @@ def test_a_hub_outside_of_containers_is_made_by_its_three_commands(broker: Broke
     done = provision(broker, users, "--ca-file", str(ca), "--hub", "RS,XK")
 
     assert done.endswith("ready\n"), done
+    before = {path.name for path in users.iterdir()}
+    told = provision(broker, users, "--ca-file", str(ca), "--remove", "XK")
+    assert "name those that stay after --hub" in told
+    told = provision(broker, users, "--ca-file", str(ca))
+    assert "holds the passwords of the countries of a hub" in told
+    assert {path.name for path in users.iterdir()} == before
     user = reader_of("RS")
     login = KafkaLogin(broker.address, user, users / f"kafka_{user}", ca)
     assert is_let_in(login, (topic_to("RS"),))

@@ -1,9 +1,13 @@
 """The server that deploy/docker/postgres starts: what docs/operating.md does with it."""
 
+import gzip
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.house import ROOT
 from tests.system.processes import PATIENCE, poll
 from tests.system.shipped import Shipped, shipped
 
@@ -18,10 +22,12 @@ def server() -> Iterator[Shipped]:
 
 def test_a_base_backup_is_made_and_put_back_with_what_came_after_it(server: Shipped) -> None:
     # Fails when the server lets no backup be made, forgets the operator's settings at a start, or
-    # writes to a database that is still being put back.
+    # writes to a database that is still being put back; or when what was written is not archived
+    # before it fills a file.
     kept, base = server.home / "wal", server.home / "base"
     server.run("mkdir", str(kept))
-    server.more.write_text(f"archive_mode = on\narchive_command = 'cp %p {kept}/%f'\n")
+    keep = f"{server.home}/deploy/postgres/archive %p {kept}/%f.gz"
+    server.more.write_text(f"archive_mode = on\narchive_timeout = 2\narchive_command = '{keep}'\n")
     server.start()
     server.sql("CREATE TABLE word AS SELECT 'before' AS said")
 
@@ -29,19 +35,36 @@ def test_a_base_backup_is_made_and_put_back_with_what_came_after_it(server: Ship
     server.done("pg_verifybackup", str(base))
 
     server.sql("INSERT INTO word VALUES ('after')")
-    last = server.sql("SELECT pg_walfile_name(pg_switch_wal())")
-    poll((kept / last).exists)
+    last = server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    poll((kept / f"{last}.gz").exists)
+    found = server.home / "found"  # as after the loss of the disk: a stop would archive the rest
+    server.done("cp", "-a", str(kept), str(found))
     server.stop()
 
     server.done("mv", str(server.data), str(server.home / "lost"))
     server.done("cp", "-a", str(base), str(server.data))
     server.done("touch", str(server.data / "recovery.signal"))
     with server.more.open("a") as more:
-        more.write(f"restore_command = 'cp {kept}/%f %p'\n")
+        more.write(f"restore_command = 'gunzip < {found}/%f.gz > %p'\n")
     server.start()
 
     assert server.sql("SELECT said FROM word ORDER BY 1") == "after\nbefore"
     assert server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())").startswith("00000002")
+
+
+def test_a_file_of_the_log_is_archived_once_and_no_other_in_its_place(tmp_path: Path) -> None:
+    # Fails when a server that crashed after archiving can never go on, or one overwrites another's.
+    archive, file, kept = ROOT / "deploy/postgres/archive", tmp_path / "wal", tmp_path / "wal.gz"
+
+    def is_kept(words: bytes) -> bool:
+        file.write_bytes(words)
+        return subprocess.run([archive, file, kept], check=False, timeout=PATIENCE).returncode == 0  # noqa: S603
+
+    assert is_kept(b"one")
+    assert is_kept(b"one")
+    assert not is_kept(b"another")
+    assert gzip.decompress(kept.read_bytes()) == b"one"
+    assert {path.name for path in tmp_path.iterdir()} == {"wal", "wal.gz"}
 
 
 def test_nobody_but_its_superuser_can_copy_it(server: Shipped) -> None:

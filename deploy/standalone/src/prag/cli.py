@@ -242,9 +242,12 @@ def _or_setting(act: Callable[[], int]) -> int:
 
 def _kafka(options: argparse.Namespace) -> int:
     from common.federation.mail import reader_of  # noqa: PLC0415
-    from prag.kafka import provision  # noqa: PLC0415
+    from prag.kafka import check_folder, provision  # noqa: PLC0415
     from prag.kafka_wanted import hub_rights  # noqa: PLC0415
 
+    if options.remove and not options.hub:
+        raise TroubleError("--remove takes countries from a hub: name those that stay after --hub.")
+    check_folder(options.passwords, is_hub=bool(options.hub))
     made = provision(
         options.bootstrap,
         options.passwords,

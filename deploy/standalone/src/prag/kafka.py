@@ -38,9 +38,10 @@ from common.bus.base import PARTITIONS, BusError, BusRefusedError
 from common.bus.kafka import KafkaBus
 from common.bus.kafka_login import KafkaLogin
 from common.clock import Telling, monotonic
+from common.federation.mail import reader_of
 from prag.files import write_private
 from prag.kafka_wanted import Rights, retention_of, rights, topic_settings
-from prag.manifest import TroubleError
+from prag.manifest import SERVICES, TIME_ZONES, TroubleError
 
 ADMIN = "admin"
 BROKER = "broker"
@@ -53,8 +54,8 @@ _KNOWN_SECONDS = 60.0
 _OPTIONS = {
     "PRAG_KAFKA_CA_FILE": "--ca-file",
     "PRAG_KAFKA_BOOTSTRAP": "--bootstrap",
-    "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE": f"{ADMIN} and its password",
-    "PRAG_KAFKA_PASSWORD_FILE": f"the password of {ADMIN}",
+    "PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE": f"{ADMIN} and its password, kafka_{ADMIN} in --passwords,",
+    "PRAG_KAFKA_PASSWORD_FILE": f"the password of {ADMIN}, kafka_{ADMIN} in --passwords,",
 }
 """What the command calls the settings of a service."""
 
@@ -115,6 +116,23 @@ def provision(
             login = KafkaLogin(server, name, password_file(passwords, name), ca_file)
             asyncio.run(_wait_until_known(login, wanted[name]))
     return done
+
+
+def check_folder(passwords: Path, *, is_hub: bool) -> None:
+    """TroubleError for the folder of a cluster of the other kind: what was made there would stay."""
+    names = {path.name for path in passwords.glob("kafka_*")}
+    of_hub = {password_file(passwords, reader_of(country)).name for country in TIME_ZONES}
+    of_country = {password_file(passwords, service).name for service in SERVICES}
+    if is_hub and names & of_country:
+        raise TroubleError(
+            f"{passwords} holds the passwords of a country's services, and --hub makes a hub of the "
+            "cluster: name the folder users of the hub's secrets, or leave --hub out."
+        )
+    if not is_hub and names & of_hub:
+        raise TroubleError(
+            f"{passwords} holds the passwords of the countries of a hub: name those that are to be "
+            "there after --hub, or the folder of a country's secrets."
+        )
 
 
 def password_file(passwords: Path, user: str) -> Path:

@@ -12,7 +12,7 @@ from common.federation.peers import read_peers
 from prag import hub
 from prag.demo import telling
 from prag.demo.country import StoryError
-from prag.demo.story import Story
+from prag.demo.stage import Story
 from tests.system.trying import letters_in, opened
 
 pytestmark = pytest.mark.system

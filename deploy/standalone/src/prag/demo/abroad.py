@@ -10,8 +10,8 @@ from typing import Any
 from common.clock import new_id
 from common.federation.mail import topic_to
 from prag.demo.checks import expect, search
-from prag.demo.country import Caller, Country, Hub, wait_for
-from prag.demo.story import Step, Story
+from prag.demo.country import Caller, Country, wait_for
+from prag.demo.stage import CROSSING, Step, Story
 
 GIRL = {
     "given_name": {"value": "Arta", "script": "Latn"},
@@ -22,36 +22,6 @@ GIRL = {
     "phones": ["+38344000000"],
 }
 HINTS = ("Arta", "Hoxhaj", "2009-11-03", "Gjakov", "Rruga e Lisave", "+38344000000")
-_PATH = "/v1/cross-border-referrals"
-
-
-class Abroad:
-    """The neighbouring country, the hub between the two, and who acts there."""
-
-    def __init__(self, story: Story, country: Country, hub: Hub) -> None:
-        self.country = country
-        self.hub = hub
-        self.contact = country.caller("NATIONAL_CONTACT_POINT", "ministria", "besa")
-        self.social = country.caller("SOCIAL_WORKER", "qps-gjakove", "drita")
-        self.story = story
-
-    @property
-    def referral(self) -> str:
-        return f"{_PATH}/{self.story.ids['crossing']}"
-
-    @property
-    def case(self) -> str:
-        return f"/v1/cases/{self.story.ids['crossing_case']}"
-
-    @property
-    def case_there(self) -> str:
-        return f"/v1/cases/{self.story.ids['case_abroad']}"
-
-    def status_here(self) -> str:
-        return str(self.story.social.get("referral", self.referral)["status"])
-
-    def status_there(self) -> str:
-        return str(self.contact.get("referral", self.referral)["status"])
 
 
 def neighbours(story: Story) -> str:
@@ -116,7 +86,7 @@ def unready(story: Story) -> str:
         "trm_stage": "SOP4",
     }
     path = abroad.referral
-    wait_for("the case at referral", lambda: story.social.post("referral", _PATH, draft))
+    wait_for("the case at referral", lambda: story.social.post("referral", CROSSING, draft))
     refused = story.social.post("referral", f"{path}/submit", of=path, expect=409)
     lacking = ", ".join(refused["lacking"])
     story.social.post("referral", f"{path}/cancel", {"reason": "SENT_BY_MISTAKE"}, of=path)
@@ -128,7 +98,7 @@ def unready(story: Story) -> str:
         "guardian_appointed_on": today,
         "transfer_basis": "EXPLICIT_CONSENT",
     }
-    story.social.post("referral", _PATH, draft | prepared)
+    story.social.post("referral", CROSSING, draft | prepared)
     path = abroad.referral
     refused = story.social.post("referral", f"{path}/submit", of=path, expect=403)
     expect(refused["code"] == "consent.missing", "nobody is asked without her consent")

@@ -1,21 +1,14 @@
-"""What happens in the story. Everybody in it is invented."""
+"""What happens in the story at home. Everybody in it is invented."""
 
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from common.clock import new_id
-from common.here import Here
 from prag.demo.checks import expect, search
 from prag.demo.country import Caller, Country, wait_for
-from prag.manifest import TIME_ZONES
-
-if TYPE_CHECKING:
-    from prag.demo.abroad import Abroad
+from prag.demo.stage import Step, Story
 
 GIRL = {
     "given_name": {"value": "Милица", "script": "Cyrl"},
@@ -29,50 +22,6 @@ HINTS = ("Милица", "Ђорђевић", "2010-05-14", "Улица липа"
 """What must not stand in clear anywhere on the disk."""
 PUBLIC = "Kuća Prag"
 """What does: the name of the shelter's organisation."""
-
-Step = Callable[["Story"], str]
-
-
-class Story:
-    """The people and records of the story as it goes on; each step returns what it showed."""
-
-    abroad: "Abroad"
-    """The other country; the second half of the story sets it."""
-
-    def __init__(self, country: Country) -> None:
-        self.country = country
-        self.today: date = Here(country.code, TIME_ZONES[country.code]).today
-        self.ids: dict[str, str] = {}
-        self.figures: dict[str, Any] = {}
-        who = country.caller
-        self.hotline = who("FIRST_RESPONDER", "hotline", "vesna")
-        self.social = who("SOCIAL_WORKER", "csr-beograd", "ana")
-        self.officer = who("IDENTIFICATION_OFFICER", "centar-za-zastitu", "goran")
-        self.shelter = who("NGO_CASE_MANAGER", "kuca-praga", "mira")
-        self.stranger = who("SOCIAL_WORKER", "csr-nis", "petar")
-        self.contact = who("NATIONAL_CONTACT_POINT", "ministarstvo", "jelena")
-        self.ministry = who("NATIONAL_COORDINATOR", "ministarstvo", "dragan")
-        self.officer_for_data = who("DPO", "ministarstvo", "ivana")
-
-    def path(self, record: str) -> str:
-        """Return the path of a record of the story: `case`, `referral`, `plan`, `notice`."""
-        return f"/v1/{record}s/{self.ids[record]}"
-
-    def consent(self, case: str, *, language: str = "sr-Cyrl", **terms: Any) -> None:
-        """Record that the child's guardian consents, and that she agrees."""
-        given = {
-            "given_by": "GUARDIAN",
-            "guardian": "APPOINTED",
-            "guardian_suspected": False,
-            "assent": "GIVEN",
-            "language": language,
-            "granted_on": self.today.isoformat(),
-        }
-        self.social.post("intake", f"{case}/consents", given | terms)
-
-    def persons_assisted(self) -> int:
-        total: int = self.ministry.get("analytics", "/v1/indicators/persons-assisted")["total"]
-        return total
 
 
 def directory(story: Story) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from common.clock import monotonic, utcnow
 from prag.demo import abroad
 from prag.demo.country import Country, Hub, StoryError
-from prag.demo.story import END, HOME, Story
+from prag.demo.stage import Abroad, Story
+from prag.demo.story import END, HOME
 
 NEIGHBOUR = "XK"
 STEPS = (*HOME, *abroad.STEPS, *END)
@@ -49,7 +50,7 @@ def run(home: Path, country: str) -> int:
 
 def _tell(stage: Country, there: Country, hub: Hub, report: dict[str, object]) -> None:
     story = Story(stage)
-    story.abroad = abroad.Abroad(story, there, hub)
+    story.abroad = Abroad(story, there, hub)
     told: list[dict[str, str]] = []
     report |= {"steps": told, "ids": story.ids, "figures": story.figures}
     for number, step in enumerate(STEPS, 1):

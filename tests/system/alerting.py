@@ -18,8 +18,13 @@ RULES: dict[str, str] = {
 ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
 """What one service measures; the others all do."""
 
-BY_COUNTRY = {"prag_letters_wait_seconds", "prag_letters_unheard_seconds", "prag_own_key_days"}
-"""What is told only of countries, or keys, of which there is something to tell."""
+NOT_ALWAYS = {
+    "prag_archive_fails",
+    "prag_letters_wait_seconds",
+    "prag_letters_unheard_seconds",
+    "prag_own_key_days",
+}
+"""What is told only of countries, keys, or a server, of which there is something to tell."""
 
 
 def read(text: str, service: str) -> dict[str, dict[str, float]]:
@@ -41,5 +46,5 @@ def is_true(rule: str, found: dict[str, dict[str, float]], service: str) -> bool
     metric, sign, bound = match.groups()
     if service not in ONLY_OF.get(metric, service):
         return False
-    values = (found.get(metric, {}) if metric in BY_COUNTRY else found[metric]).values()
+    values = (found.get(metric, {}) if metric in NOT_ALWAYS else found[metric]).values()
     return any(v > float(bound) if sign == ">" else v < float(bound) for v in values)

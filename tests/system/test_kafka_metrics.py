@@ -58,6 +58,7 @@ def test_what_waits_is_told_while_the_broker_hangs_and_while_it_is_dead(
     dead = told(country)
 
     assert (well["backlog_readable.database"], well["backlog_readable.bus"]) == (1, 1)
+    assert well["archive_fails"] == 0
     ages = [each["outbox_lag_seconds"] for each in (well, hanging, still, dead)]
     assert 0 < ages[0] < ages[1] < ages[2] < ages[3]
     for each in (hanging, still, dead):

@@ -1,13 +1,20 @@
 """The server that deploy/docker/postgres starts: what docs/operating.md does with it."""
 
+import asyncio
 import gzip
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
+from common import backlog
+from common.db import open_database
+from common.sealing import SubjectKeyRing
+from tests.conftest import MASTER
 from tests.house import ROOT
+from tests.system.alerting import RULES, is_true, read
 from tests.system.processes import PATIENCE, poll
 from tests.system.shipped import Shipped, shipped
 
@@ -50,6 +57,37 @@ def test_a_base_backup_is_made_and_put_back_with_what_came_after_it(server: Ship
 
     assert server.sql("SELECT said FROM word ORDER BY 1") == "after\nbefore"
     assert server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())").startswith("00000002")
+
+
+@pytest.mark.row("F90")
+def test_an_archive_that_fails_is_told_until_it_goes_on(server: Shipped) -> None:
+    # Fails when nobody hears that what is written since is in no backup.
+    place = server.home / "wal"
+    keep = f"{server.home}/deploy/postgres/archive %p {place}/%f.gz"
+    server.more.write_text(f"archive_mode = on\narchive_timeout = 1\narchive_command = '{keep}'\n")
+    server.start()
+    words = (server.secrets / "prag_intake").read_text().rpartition(":")[2].strip()
+    login = (
+        f"postgresql+asyncpg://prag_intake:{words}@127.0.0.1:{server.port}/prag_intake?ssl=require"
+    )
+
+    def is_told() -> bool:
+        asyncio.run(measure_archiver(login))
+        found = read(generate_latest().decode(), "intake")
+        return is_true(RULES["ArchiveFails"], found, "intake")
+
+    server.sql("CREATE TABLE word AS SELECT 'before' AS said")
+    poll(is_told)
+    server.run("mkdir", str(place))
+    poll(lambda: not is_told())
+
+
+async def measure_archiver(url: str) -> None:
+    database = open_database(url, SubjectKeyRing(MASTER, "intake"))
+    try:
+        await backlog.measure_archiver(database, "intake")
+    finally:
+        await database.close()
 
 
 def test_a_file_of_the_log_is_archived_once_and_no_other_in_its_place(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ from datetime import datetime
 from functools import partial
 
 import structlog
-from sqlalchemy import and_, func, select
+from sqlalchemy import DateTime, and_, column, func, or_, select, table
 
 from common.bus import Bus
 from common.clock import utcnow
 from common.consumer import next_position
 from common.db.base import OUTAGE, Database
+from common.db.opening import is_sqlite
 from common.tables import DeadLetter, InboxAggregate, InboxPending, OutboxMessage
 from common.telemetry import (
+    ARCHIVE_FAILS,
     BACKLOG_READABLE,
     BUS_OUTSIDE_LOG,
     CONSUMER_LAG_EVENTS,
@@ -54,16 +56,23 @@ _WAITS_FOR_EARLIER = (
     .outerjoin(InboxAggregate, _ITS_AGGREGATE)
     .where(InboxAggregate.parked_at.is_(None))
 )
+_FAILED, _ARCHIVED = column("last_failed_time", DateTime), column("last_archived_time", DateTime)
+_FAILS = and_(_FAILED.is_not(None), or_(_ARCHIVED.is_(None), _FAILED > _ARCHIVED))
+_ARCHIVER = select(_FAILS.label("fails")).select_from(table("pg_stat_archiver"))
 _DEAD = select(func.count().label("number")).select_from(DeadLetter)
 
 
-async def measure(database: Database, bus: Bus, topics: Collection[str], *, service: str) -> bool:
+async def measure(
+    database: Database, bus: Bus, topics: Collection[str], *, service: str, database_url: str
+) -> bool:
     """Set the gauges of what waits, and return whether the database could tell.
 
     What cannot tell says so, and its gauges keep their values. The bus tells nothing without the
     database, which has the positions; the database tells all of its own without the bus.
     """
     is_told = await _is_told("database", service, _measure_database(database, service))
+    if is_told and not is_sqlite(database_url):
+        is_told = await _is_told("database", service, measure_archiver(database, service))
     if is_told:
         await _is_told("bus", service, _measure_bus(database, bus, topics, service))
     else:
@@ -108,6 +117,11 @@ async def _measure_database(database: Database, service: str) -> None:
     GAP_SECONDS.labels(service).set(max(gap, 0.0))
     PARKED.labels(service).set((await database.fetch(_PARKED))[0].number)
     DEAD_LETTERS.labels(service).set((await database.fetch(_DEAD))[0].number)
+
+
+async def measure_archiver(database: Database, service: str) -> None:
+    [archiver] = await database.fetch(_ARCHIVER)
+    ARCHIVE_FAILS.labels(service).set(archiver.fails)
 
 
 def _age(event: bytes) -> float:

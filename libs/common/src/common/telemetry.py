@@ -108,6 +108,11 @@ OWN_KEY_DAYS = Gauge(
     "Days until this country has no key any more of a use: seal, package or sign; none where it has none",
     ["service", "use"],
 )
+ARCHIVE_FAILS = Gauge(
+    "prag_archive_fails",
+    "1 while PostgreSQL cannot archive its write-ahead log, so that what is written is in no backup",
+    ["service"],
+)
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
 
 

@@ -50,7 +50,13 @@ async def metrics(request: Request) -> Response:
         raise NotFoundError
     runtime = runtime_of(request)
     topics: list[str] = request.app.state.topics
-    is_told = await measure(runtime.database, runtime.bus, topics, service=runtime.name)
+    is_told = await measure(
+        runtime.database,
+        runtime.bus,
+        topics,
+        service=runtime.name,
+        database_url=runtime.settings.database_url,
+    )
     gauges: Gauges | None = request.app.state.gauges
     if gauges is not None and is_told:
         with suppress(*OUTAGE):  # of which `measure` has told

@@ -1,11 +1,13 @@
 """A country that was put back, and a hub that loses what it is asked, or is not there (C1, F36)."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from common.bus import Record
 from common.federation.custody import GIVEN_BACK, ROLL
@@ -14,6 +16,7 @@ from common.federation.peers import read_own_keys, read_peers
 from intake.models import Standing
 from referral.commands import roll
 from referral.models import PeerToHear
+from referral.worker import run
 from tests.conftest import fixed_id
 from tests.intake.bodies import OTHER
 from tests.referral.story import NOW, now_is
@@ -178,3 +181,23 @@ async def test_put_back_without_its_hub_a_country_edits_nothing_until_it_has_one
     await world.rest()
     assert await world.holdings() == (("NONE", 2), ("OWNER", 2))
     assert code(await world.s.edit()) == (409, "ownership.not_here")
+
+
+@pytest.mark.row("C1", "F36")
+async def test_only_who_would_ask_the_peers_says_that_there_is_no_hub(world: World) -> None:
+    # Fails when the API says it too, whose settings never name one, or the worker says nothing.
+    world.s.is_connected = False
+    copy = world.back_up_by_command(world.s)
+
+    with capture_logs() as told:
+        await world.put_back(world.s, copy)  # what the API does before it answers
+    assert [line["event"] for line in told if line["event"].startswith("rejoin.")] == []
+    assert await world.s.referral.rows(select(PeerToHear))
+
+    async with asyncio.timeout(30):
+        with capture_logs() as told:
+            worker = asyncio.ensure_future(run(world.s.referral.runtime))
+            while not any(line["event"] == "rejoin.no_hub" for line in told):
+                assert await world.s.referral.rows(select(PeerToHear))  # it stays so
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)

@@ -59,6 +59,7 @@ async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
         "take_up_held": (_HELD_SECONDS, take_up_held),
         "empty_log": (SWEEP_SECONDS, empty_log),
         "warn_of_keys": (_DAY, warn_of_keys),
+        "tell_of_no_hub": (_DAY, held.tell_of_no_hub),
     }
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(

@@ -46,7 +46,11 @@ async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
             await ask_peers(unit, peers)
 
     await put_back.at_start(runtime, Standing, ask, anchor_file=anchor_file)
-    unit = unit_of(runtime.database, source=runtime.source, operation="start")
+
+
+async def tell_of_no_hub(runtime: Runtime) -> None:
+    """Say in the log that peers are waited for which nobody asks. For the process that has the hub."""
+    unit = unit_of(runtime.database, source=runtime.source, operation="tell_of_no_hub")
     if not runtime.settings.hub and (waiting := await queries.list_peers_to_hear(unit)):
         logger.error("rejoin.no_hub", count=len(waiting))
 

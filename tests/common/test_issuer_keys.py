@@ -158,6 +158,19 @@ async def test_a_service_answers_503_until_the_provider_is_there(
     assert answers[-1].status_code == 200
 
 
+def test_a_provider_that_was_never_there_is_asked_again_within_seconds(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when the pause grows to that of a provider whose keys are known: nobody can sign in yet.
+    monkeypatch.setattr(issuer_module, "FIRST_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(issuer_module, "UNKNOWN_RETRY_SECONDS", 0.002)
+    provider.is_open = False
+    keys = IssuerKeys(provider.url, read_keys).start()
+
+    poll(lambda: len(provider.asked) > 20, patience=20)
+    keys.close()
+
+
 # --- rotation
 
 

@@ -23,6 +23,7 @@ NOT_ALWAYS = {
     "prag_letters_wait_seconds",
     "prag_letters_unheard_seconds",
     "prag_own_key_days",
+    "prag_issuer_keys_age_seconds",
 }
 """What is told only of countries, keys, or a server, of which there is something to tell."""
 

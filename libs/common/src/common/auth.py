@@ -77,6 +77,9 @@ class Keys(Protocol):
 
     def is_revoked(self, token_id: str) -> bool: ...
 
+    def age(self) -> float | None:
+        """Return for how many seconds the issuer has not confirmed them; None where nobody is asked."""
+
 
 def read_keys(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys of a JWK set that may sign, by their id; ValueError if it is none."""
@@ -122,6 +125,9 @@ class KeySet:
     def is_revoked(self, token_id: str) -> bool:
         return token_id in self._revoked
 
+    def age(self) -> float | None:
+        return None
+
 
 class TokenVerifier:
     """Verifies access tokens of one issuer for one audience."""
@@ -139,6 +145,10 @@ class TokenVerifier:
         except UnavailableError:
             return False
         return True
+
+    def keys_age(self) -> float | None:
+        """Return for how many seconds the issuer has not confirmed its keys; None if it never did."""
+        return self._keys.age()
 
     def verify(self, token: str) -> Principal:
         """Return the caller; UnauthorizedError says nothing about what was wrong.

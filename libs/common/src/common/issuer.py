@@ -29,6 +29,8 @@ REFRESH_SECONDS = 300.0
 RETRY_SECONDS = 30.0
 """While the provider is away; and how long after an unknown key id the next may ask again."""
 FIRST_RETRY_SECONDS = 1.0
+UNKNOWN_RETRY_SECONDS = 5.0
+"""At most, as long as it has never answered: nobody can sign in."""
 GOOD_SECONDS = 24 * 3600.0
 """How long keys are believed after the provider last confirmed them."""
 MAX_BYTES = 256 * 1024
@@ -141,6 +143,10 @@ class IssuerKeys:
         """Return False: providers publish no list, and their tokens live for minutes."""
         return False
 
+    def age(self) -> float | None:
+        held = self._held
+        return None if held is None else monotonic() - held.confirmed_at
+
     def _ask(self) -> bool:
         """Have the provider asked, unless that was done just now; tell whether an answer is due."""
         with self._lock:
@@ -159,7 +165,8 @@ class IssuerKeys:
             if self._fetch():
                 rest, wait = REFRESH_SECONDS, FIRST_RETRY_SECONDS
             else:
-                rest, wait = wait, min(wait * 2, RETRY_SECONDS)
+                most = RETRY_SECONDS if self._held else UNKNOWN_RETRY_SECONDS
+                rest, wait = wait, min(wait * 2, most)
             with self._lock:
                 # Asked for while the provider was already answering: that answer may be too old.
                 self._is_asked = self._wake.is_set()

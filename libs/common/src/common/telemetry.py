@@ -82,6 +82,16 @@ BACKLOG_READABLE = Gauge(
     "1 while this tells what waits, else 0; of: database, bus",
     ["service", "of"],
 )
+ISSUER_KEYS_KNOWN = Gauge(
+    "prag_issuer_keys_known",
+    "1 while the API holds keys of the issuer by which it knows callers, else 0: then it answers 503",
+    ["service"],
+)
+ISSUER_KEYS_AGE_SECONDS = Gauge(
+    "prag_issuer_keys_age_seconds",
+    "How long ago the issuer last confirmed its keys; none before it ever did, or of keys in a file",
+    ["service"],
+)
 CUSTODY_FORKS = Gauge(
     "prag_custody_forks",
     "Referrals of which a peer has signed two statements under one number",

@@ -16,6 +16,7 @@ from common.errors import NotFoundError
 from common.http.request import runtime_of
 from common.runtime import Runtime
 from common.tables import RelayLease
+from common.telemetry import ISSUER_KEYS_AGE_SECONDS, ISSUER_KEYS_KNOWN
 
 Gauges = Callable[[Runtime], Awaitable[None]]
 """Sets gauges of one service from its database, when a scraper asks."""
@@ -49,6 +50,7 @@ async def metrics(request: Request) -> Response:
     if request.client is None or request.client.host not in {"127.0.0.1", "::1", "testclient"}:
         raise NotFoundError
     runtime = runtime_of(request)
+    _measure_keys(runtime)
     topics: list[str] = request.app.state.topics
     is_told = await measure(
         runtime.database,
@@ -62,6 +64,12 @@ async def metrics(request: Request) -> Response:
         with suppress(*OUTAGE):  # of which `measure` has told
             await gauges(runtime)
     return await _counted(request)
+
+
+def _measure_keys(runtime: Runtime) -> None:
+    ISSUER_KEYS_KNOWN.labels(runtime.name).set(runtime.tokens.knows_keys())
+    if (age := runtime.tokens.keys_age()) is not None:
+        ISSUER_KEYS_AGE_SECONDS.labels(runtime.name).set(age)
 
 
 async def _counted(_: Request) -> Response:

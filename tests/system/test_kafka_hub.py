@@ -1,8 +1,10 @@
 """A hub that will not do is named by the setting to be mended, and costs the country's own work nothing."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (
@@ -26,6 +28,7 @@ from tests.conftest import PostgresUrls, fixed_id
 from tests.kafka import Broker, read_log
 from tests.system.parts import Parts
 from tests.system.processes import poll
+from tests.system.wires import certificates
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka]
 
@@ -48,6 +51,17 @@ def country(tmp_path: Path, postgres_urls: PostgresUrls, cluster: Broker) -> Ite
     peer.init(parts.place, tmp_path / "root")
     yield parts
     parts.close()
+
+
+def make_peers(country: Parts, away: Path, *codes: str) -> None:
+    """Let the country know these as peers; to each it has a roll to send at its start."""
+    for code in codes:
+        folder = away / "keys" / code
+        folder.mkdir(parents=True)
+        write_private(folder / "master.key", os.urandom(32))
+        master = MasterKey.from_file(folder / "master.key")
+        theirs = peer.init(Place(code, master, folder, folder / "peers"), away / f"{code}.root")
+        write_private(country.place.peers / f"{code}.json", theirs.to_bytes())
 
 
 def wrong_password(hub: Broker) -> None:
@@ -78,7 +92,7 @@ def other_partitions(hub: Broker) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (wrong_password, "the hub: PRAG_HUB_USER and PRAG_HUB_PASSWORD_FILE were not accepted"),
+        (wrong_password, "PRAG_HUB_USER and PRAG_HUB_PASSWORD_FILE were not accepted"),
         (missing_right, topic_to(HERE)),
         (other_partitions, f"topic {topic_to(HERE)} has 7 partitions, not 6"),
     ],
@@ -100,6 +114,35 @@ def test_what_is_wrong_with_the_hub_is_named_and_stops_nobody(
     assert country.is_running("referral", "worker")
 
 
+def test_letters_that_wait_for_a_password_name_it_each_time_and_less_and_less_often(
+    country: Parts, tmp_path: Path
+) -> None:
+    # Fails when only the first line of a log, long gone, says that a setting keeps the letters here.
+    hub = Broker(tmp_path / "hub", certificates(tmp_path / "secrets"))
+    hub.start()
+    hub.provision(hub_of=(HERE, ABROAD))
+    country.more = {
+        "PRAG_HUB_BOOTSTRAP": hub.address,
+        "PRAG_HUB_PASSWORD_FILE": str(hub.password_file(reader_of(HERE))),
+        "PRAG_HUB_CA_FILE": str(hub.ca_file),
+    }
+    make_peers(country, tmp_path, ABROAD)
+    wrong_password(hub)
+
+    country.start_all()
+
+    def told() -> list[dict[str, Any]]:
+        lines = country.log("referral", "worker").splitlines()
+        return [json.loads(line) for line in lines if '"courier.waits"' in line]
+
+    try:
+        poll(lambda: len(told()) >= 4)
+    finally:
+        hub.end()
+    assert [line["seconds"] for line in told()][:4] == [1, 2, 4, 8]
+    assert {line["setting"] for line in told()} == {"PRAG_HUB_USER and PRAG_HUB_PASSWORD_FILE"}
+
+
 def test_a_country_the_hub_does_not_serve_keeps_no_letter_to_the_others(
     country: Parts, cluster: Broker, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -107,14 +150,7 @@ def test_a_country_the_hub_does_not_serve_keeps_no_letter_to_the_others(
 
     The letters here are the rolls that each peer is sent at the start.
     """
-    away = tmp_path_factory.mktemp("away")
-    for code in (UNSERVED, ABROAD):
-        folder = away / "keys" / code
-        folder.mkdir(parents=True)
-        write_private(folder / "master.key", os.urandom(32))
-        master = MasterKey.from_file(folder / "master.key")
-        theirs = peer.init(Place(code, master, folder, folder / "peers"), away / f"{code}.root")
-        write_private(country.place.peers / f"{code}.json", theirs.to_bytes())
+    make_peers(country, tmp_path_factory.mktemp("away"), UNSERVED, ABROAD)
     before = len(read_log(cluster, topic_to(ABROAD)))
 
     country.start_all()

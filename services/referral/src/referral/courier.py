@@ -100,7 +100,12 @@ class Courier:
                 await self.sign_waiting()
                 sent = await self.send_slips() + await self.send_due()
             except (*OUTAGE, StaleError, TimeoutError) as error:
-                logger.warning("courier.waits", error=type(error).__name__, seconds=seconds)
+                logger.warning(
+                    "courier.waits",
+                    error=type(error).__name__,
+                    seconds=seconds,
+                    **setting_of_hub(error),
+                )
                 await self._pause(seconds)
                 seconds, was_cut = min(seconds * 2, _MOST_SECONDS), True
                 continue
@@ -211,12 +216,26 @@ class Courier:
         self._served.discard(country)
         is_refused = isinstance(error, BusRefusedError)
         words = told_of_hub(error) if is_refused else type(error).__name__
-        logger.error("courier.letters_rest", topic=topic_to(country), seconds=seconds, error=words)
+        logger.error(
+            "courier.letters_rest",
+            topic=topic_to(country),
+            seconds=seconds,
+            error=words,
+            **setting_of_hub(error),
+        )
 
     async def _require_hub(self) -> None:
-        """Return if the hub answers, whatever it does not let us do; else BusError."""
-        with suppress(BusRefusedError):
+        """Return if the hub lets us in, whatever it does not let us do; else BusError.
+
+        That is a BusRefusedError where a setting keeps us out.
+        """
+        try:
             await self._hub.logs([topic_to(self._country)])
+        except BusError as error:
+            # A login that will never do looks like an outage to who asks for a topic.
+            await self._hub.check(reads=(), writes=())
+            if not isinstance(error, BusRefusedError):
+                raise
 
     async def _require_served(self, country: str) -> None:
         """Return if the hub would take letters to a peer; BusRefusedError says what it lacks.
@@ -357,6 +376,13 @@ class Courier:
     def _unit(self, operation: str) -> Unit:
         source = f"/{self._country}/referral"
         return unit_of(self._database, source=source, operation=operation)
+
+
+def setting_of_hub(error: BaseException) -> dict[str, str]:
+    """Return what a line of the log says of the setting that keeps us from the hub, if one does."""
+    if not isinstance(error, BusRefusedError):
+        return {}
+    return {"setting": error.setting.replace("PRAG_KAFKA_", "PRAG_HUB_")}
 
 
 def told_of_hub(refused: BusError) -> str:

@@ -1,7 +1,6 @@
 """The background process: `python -m referral.worker`."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ from referral.commands import held
 from referral.commands.crossing_news import expire_cross_border
 from referral.commands.ending import expire_referral
 from referral.consumers import HANDLERS, handlers_of
-from referral.courier import Courier, told_of_hub
+from referral.courier import Courier, setting_of_hub, told_of_hub
 from referral.domain.calendar import Calendar
 from referral.letters import Letters
 from referral.models import Letter
@@ -158,7 +157,8 @@ async def _for_ever(runtime: Runtime, act: Callable[[Bus], Awaitable[None]]) -> 
                 with suppress(*OUTAGE):
                     await hub.close()
         except BusRefusedError as refused:
-            print(f"referral: the hub: {told_of_hub(refused)}", file=sys.stderr)  # noqa: T201
+            words, setting = told_of_hub(refused), setting_of_hub(refused)
+            logger.error("exchange.refused", error=words, seconds=_AGAIN_SECONDS, **setting)  # noqa: TRY400
         except Exception as error:  # noqa: BLE001  the country goes on without the others
             logger.error("exchange.begins_anew", error=type(error).__name__)  # noqa: TRY400  its text may hold values
         await asyncio.sleep(_AGAIN_SECONDS)

@@ -20,6 +20,7 @@ class BusRefusedError(BusError, SettingError):
 
     def __init__(self, setting: str, what: str) -> None:
         super().__init__(f"{setting} {what}")
+        self.setting = setting
 
 
 @dataclass(frozen=True, slots=True)

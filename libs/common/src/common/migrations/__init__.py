@@ -121,8 +121,7 @@ def _is_anew(settings: type[ServiceSettings], facts: Iterable[str]) -> bool:
         parser.add_argument(
             "--anew",
             action="store_true",
-            help="forget what the others told, to be told again by their workers' --replay; "
-            "the worker must not run",
+            help="forget what the others told, to be told again by their workers' --replay",
         )
     return getattr(parser.parse_args(), "anew", False)
 

@@ -1,6 +1,9 @@
 """`prag serve`: what it takes from its file, what it starts again, and when it gives up."""
 
 import json
+import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -154,6 +157,19 @@ def test_the_file_that_is_shipped_is_one_that_every_process_can_read(
             assert settings.database_url == (
                 f"postgresql+asyncpg://prag_{service}@postgres/prag_{service}"
             )
+
+
+def test_what_is_for_a_hub_holds_once_it_is_uncommented_as_the_file_says(tmp_path: Path) -> None:
+    # Fails when a line that explains begins like one of settings: the file is refused as a whole.
+    shipped = ROOT / "deploy" / "country.ini"
+    file = Path(shutil.copy(shipped, tmp_path))
+    [command] = [line for line in shipped.read_text().splitlines() if line.startswith("# sed ")]
+    subprocess.run(shlex.split(command.removeprefix("# ")), cwd=tmp_path, check=True)  # noqa: S603
+
+    found = environment(file, "referral", "worker")
+    assert found["PRAG_HUB_USER"] == "rs-referral"
+    assert found["PRAG_PEERS_FOLDER"] == "/etc/prag/secrets/peers"
+    assert "PRAG_HUB_USER" not in environment(file, "intake", "worker")
 
 
 def test_a_section_goes_before_one_that_stands_above_it(

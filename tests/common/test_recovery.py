@@ -74,6 +74,14 @@ async def test_a_reader_of_a_lost_log_goes_on_only_when_it_is_told_to(
     await lost.close()
 
 
+def test_what_was_moved_is_told_in_a_line_for_each_topic() -> None:
+    # Fails when an operator of four services reads a line for each of their 170 partitions.
+    moved = [("b.two", 5), ("a.one", 1), ("b.two", 0)]
+
+    assert recovery.told(moved) == ["a.one/1 is read on", "b.two/0,5 is read on"]
+    assert recovery.told([]) == ["nothing had to be moved"]
+
+
 async def test_a_reader_that_still_runs_while_its_position_is_moved_takes_nothing_more(
     database: Database, bus: Bus, box: ServiceBox, tmp_path: Path
 ) -> None:

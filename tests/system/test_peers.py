@@ -320,6 +320,13 @@ def test_the_commands_say_who_is_who(
     assert main(["peer", "list"]) == 0
     assert capsys.readouterr().out.startswith("XK  until ")
     assert main(["peer", "remove", "xk"]) == 0
+    capsys.readouterr()
+    assert main(["peer", "list"]) == 0
+    # Fails when a person cannot tell "none" from "nothing happened", or a program counts that line.
+    assert capsys.readouterr() == (
+        "",
+        "no peers yet: prag peer add FILE, of a country's descriptor\n",
+    )
     assert main(["peer", "add", str(place / "XK.json")]) == 1
 
 

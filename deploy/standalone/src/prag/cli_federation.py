@@ -196,8 +196,11 @@ def _show(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from prag import peer  # noqa: PLC0415
 
-    for each in peer.list_peers(_place(options)):
+    known = peer.list_peers(_place(options))
+    for each in known:
         print(f"{each.country}  until {peer.ends(each):%Y-%m-%d}  {each.fingerprint}")
+    if not known:
+        print("no peers yet: prag peer add FILE, of a country's descriptor", file=sys.stderr)
     return 0
 
 

@@ -118,8 +118,7 @@ def run_forever(
     async def resume(runtime: Runtime) -> None:
         topics = topics_of(with_audit_heads(name, handlers))
         moved = await recovery.resume(runtime.database, runtime.bus, topics, service=name)
-        lines = [f"{topic}/{partition} is read on" for topic, partition in moved]
-        print("\n".join(lines or ["nothing had to be moved"]))  # noqa: T201
+        print("\n".join(recovery.told(moved)))  # noqa: T201
 
     async def work_until_told(runtime: Runtime) -> None:
         async with _telling(runtime.settings.metrics_port):

@@ -1,6 +1,6 @@
 """What an operator does when a log lost records that a service had not read: send again, go on."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select
 
@@ -33,6 +33,18 @@ async def replay(database: Database, bus: Bus) -> int:
             return count
         await bus.publish([Record(row.topic, str(row.subject), row.payload) for row in rows])
         position, count = rows[-1].feed_position, count + len(rows)
+
+
+def told(moved: Iterable[tuple[str, int]]) -> list[str]:
+    """Return the lines for an operator of what `resume` moved: one for each topic."""
+    parts: dict[str, list[int]] = {}
+    for topic, partition in moved:
+        parts.setdefault(topic, []).append(partition)
+    lines = [
+        f"{topic}/{','.join(map(str, sorted(numbers)))} is read on"
+        for topic, numbers in sorted(parts.items())
+    ]
+    return lines or ["nothing had to be moved"]
 
 
 async def resume(

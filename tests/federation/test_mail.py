@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from common.bus import Delivery, LocalBus, Log, Position, Record
 from common.events import Event
@@ -134,3 +135,48 @@ async def test_a_hub_that_lost_its_log_is_read_from_its_beginning(tmp_path: Path
     assert len(await box.read(position=0)) == 1
     assert await box.read(position=1) == []
     assert len(await box.read(position=7)) == 1
+
+
+async def test_a_letter_of_which_no_event_can_be_made_is_buried_and_named(tmp_path: Path) -> None:
+    """Seeded: let the error out of `poll`; nobody's letters are read any more.
+
+    No letter is known that does so: `on_letter` hands this one on as what is no text.
+    """
+    bus = LocalBus(tmp_path / "hub.db")
+    put = sealed(letter(SERBIA, KOSOVO))
+    await bus.publish([Record(TOPIC, "k", put)])
+
+    async def on_letter(_: Letter) -> str:
+        return "\ud800"
+
+    mail = Mail(bus, "XK", lambda: KOSOVO.own_keys, lambda: PEERS, on_letter, _nothing)
+    reading = await mail.subscribe([TOPIC], group="t", position_of=partial(_position, 0))
+    with capture_logs() as lines:
+        [delivery] = await reading.poll(seconds=0)
+    await reading.close()
+
+    assert delivery.value == b"\0" + put
+    [line] = lines
+    place = (line["topic"], line["partition"], line["offset"], line["country"])
+    assert place == (TOPIC, delivery.partition, delivery.offset, "RS")
+    assert line["event"] == "mail.no_event"
+
+
+async def test_where_it_is_not_told_what_a_letter_is_the_log_names_the_letter(
+    tmp_path: Path,
+) -> None:
+    # Fails when an operator sees that the reading of letters begins anew, and not at which.
+    bus = LocalBus(tmp_path / "hub.db")
+    await bus.publish([Record(TOPIC, "k", sealed(letter(SERBIA, KOSOVO)))])
+
+    async def on_letter(_: Letter) -> None:
+        raise OSError
+
+    mail = Mail(bus, "XK", lambda: KOSOVO.own_keys, lambda: PEERS, on_letter, _nothing)
+    reading = await mail.subscribe([TOPIC], group="t", position_of=partial(_position, 0))
+    with capture_logs() as lines, pytest.raises(OSError):  # noqa: PT011  it has no words
+        await reading.poll(seconds=0)
+    await reading.close()
+
+    named = [(line["event"], line["topic"], line["offset"]) for line in lines]
+    assert named == [("mail.stands_at", TOPIC, 0)]

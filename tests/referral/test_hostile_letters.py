@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from common.contracts.referral import PackageReceived
 from common.events import canonical
-from common.federation.custody import SignedStatement, digest_of
+from common.federation.custody import Owning, SignedStatement, digest_of
 from common.federation.envelope import Letter, open_envelope, seal
 from common.federation.mail import reader_of, topic_to
 from common.tables import InboxMessage
@@ -143,6 +143,18 @@ def other_words(read: Letter, s: Land, r: Land) -> Iterator[bytes]:
         {"salt": "0" * 32},
         {"said": SignedStatement.of(said.statement, BOSNIA.signing)},
         {"said": said.model_copy(update={"kid": "0" * 32})},
+    ]
+    # Signed by its sender, as all else that it says.
+    signed: list[dict[str, Any]] = [
+        {"number": 0},
+        {"number": 0, "kind": "of_later"},
+        {"owning": Owning.model_validate({"word": "GIVEN", "epoch": 2, "x": "A" * 2000})},
+        {"said_at": datetime.min.replace(tzinfo=UTC)},
+        {"said_at": datetime.max.replace(tzinfo=timezone(timedelta(hours=-23, minutes=-59)))},
+    ]
+    changes += [
+        {"said": SignedStatement.of(said.statement.model_copy(update=change), s.signing)}
+        for change in signed
     ]
     for change in changes:
         yield seal(read.model_copy(update=change), by=s.signing, to=r.sealing.public)

@@ -45,6 +45,7 @@ ALLOWED = frozenset(
         "server",
         "setting",
         "partition",
+        "offset",
         "use",
         "end",
     }

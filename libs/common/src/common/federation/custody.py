@@ -14,7 +14,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -23,7 +23,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    model_validator,
 )
 
 from common.clock import utcnow
@@ -102,11 +101,14 @@ class Statement(BaseModel):
     about: Hash | None = None
     organisation_id: UUID | None = None
 
-    @model_validator(mode="after")
-    def _require_short(self) -> Self:
-        if self.model_extra and len(self.message()) > _LONGEST:
-            raise ValueError("the statement is too long")
-        return self
+    @property
+    def is_takeable(self) -> bool:
+        """Whether it may come from another country: short, and a link of a chain only with a number.
+
+        Asked of what comes and not of what is kept, which is to be read whatever was taken before.
+        """
+        has_place = self.number > 0 or self.kind in OUTSIDE
+        return has_place and len(self.message()) <= _LONGEST
 
     def message(self) -> bytes:
         """Return what is signed: all that is said, without what is null.

@@ -184,6 +184,7 @@ def _agree(letter: Letter, outer: _Outer, country: str) -> bool:
     return (
         (letter.id, letter.sender, letter.recipient) == (outer.id, outer.sender, outer.recipient)
         and (statement.author, statement.peer) == (letter.sender, letter.recipient)
+        and statement.is_takeable
         and (letter.body is None or statement.digest == digest_of(letter.body, letter.salt))
         and letter.recipient == country
         and letter.sent_at - now <= MAX_AHEAD

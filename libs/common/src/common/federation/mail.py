@@ -8,12 +8,16 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+import structlog
+
 from common.bus import Bus, Delivery, Log, Position, Record, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.events import Event
 from common.federation.custody import OUTSIDE
 from common.federation.envelope import EnvelopeError, Letter, open_envelope
 from common.federation.peers import OwnKeys, Peers
+
+logger = structlog.get_logger(__name__)
 
 _IDS = UUID("6f8f3c1e-0d1b-5c44-9a55-2f6a1e1d9c77")
 """Names that are made of what a letter says about itself, the same at each time it is sent."""
@@ -157,15 +161,42 @@ class Opened:
         try:
             letter = open_envelope(delivery.value, country=mail.country, keys=keys, signer=signer)
         except EnvelopeError:
-            # Behind a byte with which no event begins: an event that nobody sealed is none here.
-            # Of what is longer than any envelope its beginning will do.
-            unopened = b"\0" + delivery.value[:_LONGEST]
-            return Delivery(delivery.topic, delivery.partition, delivery.offset, unopened)
-        aside = await mail.on_letter(letter)
+            return _unopened(delivery)
+        try:
+            aside = await mail.on_letter(letter)
+        except Exception as error:
+            _name("mail.stands_at", delivery, letter, error)
+            raise
         said = letter.said.statement
         if said.kind not in OUTSIDE:
             # Two under one number may come in one look, before either was taken.
             first = hashes.setdefault((said.author, said.referral_id, said.number), said.hash)
             aside = aside if first == said.hash else FORK
-        value = event_of(letter, aside=aside).to_bytes()
+        try:
+            value = event_of(letter, aside=aside).to_bytes()
+        except Exception as error:  # noqa: BLE001  one letter, whatever it says, stops no other
+            _name("mail.no_event", delivery, letter, error)
+            return _unopened(delivery)
         return Delivery(delivery.topic, delivery.partition, delivery.offset, value)
+
+
+def _unopened(delivery: Delivery) -> Delivery:
+    """Return it as what the inbox buries as malformed.
+
+    Behind a byte with which no event begins: an event that nobody sealed is none here. Of what is
+    longer than any envelope its beginning will do.
+    """
+    value = b"\0" + delivery.value[:_LONGEST]
+    return Delivery(delivery.topic, delivery.partition, delivery.offset, value)
+
+
+def _name(event: str, delivery: Delivery, letter: Letter, error: Exception) -> None:
+    """Say in the log at which letter something went wrong; an error's text may hold its words."""
+    logger.error(
+        event,
+        topic=delivery.topic,
+        partition=delivery.partition,
+        offset=delivery.offset,
+        country=letter.sender,
+        error=type(error).__name__,
+    )

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from common.clock import new_id, utcnow
-from common.federation.custody import GENESIS, GIVEN_BACK, ROLL
+from common.federation.custody import GENESIS, GIVEN_BACK, ROLL, SignedStatement
 from common.federation.mail import line_of, topic_to
 from common.tables import InboxAggregate, InboxMessage, InboxPending
 from common.unit import Unit
@@ -26,6 +26,9 @@ from referral.queries.cross_border import find_cross_border
 from referral.schemas.letters import CHUNK, PAGE, Answer, GivenBack, Progress, Roll
 
 logger = structlog.get_logger(__name__)
+
+_MOST = 160 * 1024
+"""Bytes of the statements in one letter: with all that is written around them it can be sealed."""
 
 
 async def write_roll(unit: Unit, peer: str) -> None:
@@ -157,19 +160,36 @@ def write_answers(
 
 
 def _parts(answered: Sequence[GivenBack]) -> Iterator[list[GivenBack]]:
-    """Return the answers in parts of CHUNK statements and PAGE referrals at most."""
+    """Return the answers in parts of CHUNK statements, _MOST bytes and PAGE referrals at most.
+
+    A statement that is longer by itself is a part of its own, with which no other goes lost.
+    """
     part: list[GivenBack] = []
-    size = 0
+    count = size = 0
     for each in answered:
-        for start in range(0, max(len(each.statements), 1), CHUNK):
-            statements = each.statements[start : start + CHUNK]
-            if part and (size + len(statements) > CHUNK or len(part) == PAGE):
+        for piece, length in _pieces(each):
+            more = len(piece.statements)
+            if part and (count + more > CHUNK or size + length > _MOST or len(part) == PAGE):
                 yield part
-                part, size = [], 0
-            part.append(each.model_copy(update={"statements": statements}))
-            size += len(statements)
+                part, count, size = [], 0, 0
+            part.append(piece)
+            count, size = count + more, size + length
     if part:
         yield part
+
+
+def _pieces(given: GivenBack) -> Iterator[tuple[GivenBack, int]]:
+    """Return what is given back of one referral, cut alike, with the bytes of each piece."""
+    piece: list[SignedStatement] = []
+    size = 0
+    for signed in given.statements:
+        length = len(signed.model_dump_json().encode())
+        if piece and (len(piece) == CHUNK or size + length > _MOST):
+            yield given.model_copy(update={"statements": tuple(piece)}), size
+            piece, size = [], 0
+        piece.append(signed)
+        size += length
+    yield given.model_copy(update={"statements": tuple(piece)}), size
 
 
 def _write(unit: Unit, peer: str, kind: str, body: dict[str, Any], position: int) -> None:

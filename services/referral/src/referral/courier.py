@@ -2,13 +2,15 @@
 
 A letter is sealed when it is sent, so one that waited for days is fresh; the statement in it is signed
 once and stays the same at each sending. An outage of the hub waits and touches nothing else. Each peer
-has its turn, and one whose topic the hub refuses keeps none of the others waiting. Words that were taken
-back do not leave: they are looked for again once the hub has answered.
+has its turn, and one whose topic the hub refuses keeps none of the others waiting; nor does a word that
+cannot be sealed. Words that were taken back do not leave: they are looked for again once the hub has
+answered.
 
 At its start, and then daily, each peer is told how far this country is with it: see commands.roll.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,10 +20,11 @@ from uuid import UUID
 
 import structlog
 
-from common.bus import Bus, BusError, BusRefusedError, Record
+from common.bus import Bus, BusError, BusRefusedError, Delivery, Record
 from common.clock import has_passed, utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
+from common.dead_letters import Graveyard
 from common.federation.custody import (
     GENESIS,
     OUTSIDE,
@@ -36,7 +39,6 @@ from common.federation.envelope import seal
 from common.federation.keys import SealTo, SigningKey
 from common.federation.mail import AGAIN, FORK, event_of, line_of, topic_to
 from common.federation.peers import OwnKeys, Peers
-from common.sealing import SealError
 from common.unit import StaleError, Unit
 from referral.commands.letters import open_words
 from referral.commands.roll import write_roll
@@ -52,6 +54,8 @@ IDLE_SECONDS = 1.0
 _MOST_SECONDS = 30.0
 _LONGEST_REST = 300.0
 CALL_EVERY = timedelta(hours=24)
+_ASIDE = timedelta(minutes=5)
+"""So long a letter rests that could not be sealed; each time it is opened has its audit entry."""
 _SLIPS = UUID(int=0)
 
 
@@ -74,6 +78,7 @@ class Courier:
         country: str,
         keys: Callable[[], OwnKeys],
         peers: Callable[[], Peers],
+        graveyard: Graveyard,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
@@ -81,11 +86,14 @@ class Courier:
         self._country = country
         self._keys = keys
         self._peers = peers
+        self._graveyard = graveyard
         self._pause = pause
         self._called_at: datetime | None = None
         self._served: set[str] = set()
         """Peers whose letters the hub took when it was last asked to."""
         self._rests: dict[str, Rest] = {}
+        self._aside: dict[UUID, datetime] = {}
+        """Since when a letter rests that could not be sealed."""
         self._unsigned: set[UUID] = set()
         """Referrals named in the log, of which something was said that no key signs."""
         self._signed_upto: queries.Place | None = None
@@ -259,29 +267,51 @@ class Courier:
         await self._require_served(country)
         records, unit = [], self._unit("send_slips")
         for row in rows:
-            salt = new_salt()
-            said = Statement(
-                referral_id=row.id,
-                author=self._country,
-                peer=country,
-                number=0,
-                kind=row.kind,
-                digest=digest_of(row.body, salt),
-                previous=GENESIS,
-            )
-            letter = Sealable.of(SignedStatement.of(said, own), row.body, salt)
+            unit.remove(Slip, id=row.id)
+            try:
+                value = self._sealed_slip(row, own, key)
+            except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go on
+                await self._bury(unit, row, error)
+                continue
             # Under one name for all of them: the parts of a roll and of its answer come in order.
             name = str(line_of(self._country, _SLIPS))
-            records.append(Record(topic_to(country), name, seal(letter, by=own, to=key)))
-            unit.remove(Slip, id=row.id)
-        await self._publish(country, records)
+            records.append(Record(topic_to(country), name, value))
+        if records:
+            await self._publish(country, records)
         await self._database.write(unit)
         return len(records)
+
+    def _sealed_slip(self, row: Any, own: SigningKey, key: SealTo) -> bytes:  # noqa: ANN401  a row
+        salt = new_salt()
+        said = Statement(
+            referral_id=row.id,
+            author=self._country,
+            peer=row.peer,
+            number=0,
+            kind=row.kind,
+            digest=digest_of(row.body, salt),
+            previous=GENESIS,
+        )
+        letter = Sealable.of(SignedStatement.of(said, own), row.body, salt)
+        return seal(letter, by=own, to=key)
+
+    async def _bury(self, unit: Unit, row: Any, error: Exception) -> None:  # noqa: ANN401  a row
+        """Keep a slip that cannot be sealed with the dead letters.
+
+        A roll is written anew each day, and an answer that is not whole is asked for again.
+        """
+        kind, place = type(error).__name__, topic_to(row.peer)
+        logger.error("courier.slip_buried", country=row.peer, subject=str(row.id), error=kind)
+        words = Delivery(place, -1, -1, json.dumps(row.body).encode())
+        await self._graveyard.bury(unit, words, "slip.cannot_seal")
 
     async def _send_due_to(self, country: str, own: SigningKey, key: SealTo) -> int:
         # To one that was refused a single letter is tried: each that is opened has its audit entry.
         most = 1 if country in self._rests else BATCH
-        due = await queries.list_due(self._database, country, utcnow(), most)
+        now = utcnow()
+        self._aside = {id_: at for id_, at in self._aside.items() if not has_passed(_ASIDE, at)}
+        rows = await queries.list_due(self._database, country, now, most + len(self._aside))
+        due = [row for row in rows if row.id not in self._aside][:most]
         if not due:
             return 0
         await self._require_served(country)
@@ -291,9 +321,12 @@ class Courier:
             try:
                 letter = await self._open(unit, row)
                 value = seal(letter, by=own, to=key)
-            except (LookupError, ValueError, SealError) as error:
-                kind = type(error).__name__
-                logger.error("courier.cannot_seal", subject=str(row.referral_id), error=kind)  # noqa: TRY400
+            except OUTAGE:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go on
+                kind, of = type(error).__name__, str(row.referral_id)
+                logger.error("courier.cannot_seal", country=country, subject=of, error=kind)  # noqa: TRY400
+                self._aside[row.id] = now
                 continue
             # Under the name that the letters of this referral have between the two countries.
             name = str(event_of(letter).subject)

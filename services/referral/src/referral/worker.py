@@ -178,6 +178,7 @@ def courier_of(runtime: Runtime, hub: Bus) -> Courier:
         country=settings.country,
         keys=partial(read_own_keys, settings.own_keys_file, runtime.master, runtime.name),
         peers=partial(read_peers, settings.peers_folder),
+        graveyard=Graveyard(runtime.box),
     )
 
 

@@ -48,6 +48,7 @@ async def receive_package(
     InvalidError `package.unreadable` for one that is not for us, or not whole. NotYetError
     `package.key_missing` for one that may be, whose key is not at hand: the file of keys may be gone,
     or older than the last rotation, and its sender, who heard that it came, holds these words no more.
+    NotYetError `letter.unreadable` for one that opens and has a form that a later release may read.
     `is_over` tells of a key's id whether its private half is gone for good.
     """
     transfer = await queries.find_transfer(unit, told.referral_id)
@@ -91,21 +92,23 @@ def _opened(
     told: PackageReceived, keys: OwnKeys, is_over: Callable[[str], bool], here: Here
 ) -> Package:
     try:
-        return Package.model_validate(
-            open_package(
-                told.package,
-                keys=keys.opening,
-                sender=told.sender_country,
-                recipient=here.country,
-                referral_id=told.referral_id,
-            )
+        document = open_package(
+            told.package,
+            keys=keys.opening,
+            sender=told.sender_country,
+            recipient=here.country,
+            referral_id=told.referral_id,
         )
     except UnknownKeyError as unknown:
         if is_over(unknown.kid):
             raise InvalidError("package.unreadable") from None
         raise NotYetError("package.key_missing") from None
-    except (PackageError, ValidationError):  # of which nothing may be logged
+    except PackageError:
         raise InvalidError("package.unreadable") from None
+    try:
+        return Package.model_validate(document)
+    except ValidationError:  # of which nothing may be logged
+        raise NotYetError("letter.unreadable") from None
 
 
 async def _open(unit: Unit, told: PackageReceived, received: Received, here: Here) -> UUID:

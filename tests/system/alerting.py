@@ -15,7 +15,11 @@ RULES: dict[str, str] = {
     for rule in group["rules"]
 }
 
-ONLY_OF = {"prag_custody_forks": "referral", "prag_peers_to_hear": "referral"}
+ONLY_OF = {
+    "prag_custody_forks": "referral",
+    "prag_peers_to_hear": "referral",
+    "prag_exchange_begun_anew": "referral",
+}
 """What one service measures; the others all do."""
 
 NOT_ALWAYS = {
@@ -24,8 +28,9 @@ NOT_ALWAYS = {
     "prag_letters_unheard_seconds",
     "prag_own_key_days",
     "prag_issuer_keys_age_seconds",
+    "prag_exchange_begun_anew",
 }
-"""What is told only of countries, keys, or a server, of which there is something to tell."""
+"""What is told only of countries, keys, or a server, of which there is something to tell; or by a worker."""
 
 
 def read(text: str, service: str) -> dict[str, dict[str, float]]:

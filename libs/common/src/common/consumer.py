@@ -292,6 +292,11 @@ class Consumer:
                     outcomes.append(outcome)
             except HandlerFailedError:
                 logger.warning("consumer.left_batch", count=len(outcomes))
+            except (*OUTAGE, SQLAlchemyError, LostPartitionError):
+                raise
+            except Exception as error:  # which ends this consumer, and the next one as well
+                _name(deliveries[len(outcomes)], error)
+                raise
         crash("consumer.after_commit")
         self._count(outcomes)
         await self._follow(inbox)
@@ -323,3 +328,14 @@ class Consumer:
                 self._graveyard.look_again()
                 await self._pause(seconds)
                 seconds = min(seconds * 2, LONGEST_PAUSE)
+
+
+def _name(delivery: Delivery, error: Exception) -> None:
+    """Say in the log at which record reading stands."""
+    logger.error(
+        "consumer.stands_at",
+        topic=delivery.topic,
+        partition=delivery.partition,
+        offset=delivery.offset,
+        error=type(error).__name__,
+    )

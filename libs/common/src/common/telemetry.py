@@ -113,6 +113,11 @@ LETTERS_UNHEARD_SECONDS = Gauge(
     "it has confirmed all",
     ["service", "country"],
 )
+EXCHANGE_BEGUN_ANEW = Gauge(
+    "prag_exchange_begun_anew",
+    "Times in the last fifteen minutes that sending or taking letters ended and was begun anew",
+    ["service"],
+)
 OWN_KEY_DAYS = Gauge(
     "prag_own_key_days",
     "Days until this country has no key any more of a use: seal, package or sign; none where it has none",

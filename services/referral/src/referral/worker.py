@@ -1,6 +1,7 @@
 """The background process: `python -m referral.worker`."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ import structlog
 import common.garbage  # noqa: F401  first of all: it hastens the imports
 from common import worker
 from common.bus import Bus, BusRefusedError, LocalBus, Record, open_bus
-from common.clock import utcnow
+from common.clock import has_passed, utcnow
 from common.consumer import Consumer
 from common.db import OUTAGE
 from common.db.base import unit_of
@@ -25,6 +26,7 @@ from common.federation.peers import read_own_keys, read_peers
 from common.process import run_forever
 from common.recovery import resume
 from common.runtime import Runtime
+from common.telemetry import EXCHANGE_BEGUN_ANEW
 from referral.commands import held
 from referral.commands.crossing_news import expire_cross_border
 from referral.commands.ending import expire_referral
@@ -43,6 +45,7 @@ logger = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 60.0
 _AGAIN_SECONDS = 30.0
+_LATELY, _MOST_COUNTED = timedelta(minutes=15), 100
 MOST_EARLY = 2_000
 """So many letters wait for earlier ones; more are not taken, and their senders send them again."""
 _HELD_SECONDS = 5.0
@@ -142,12 +145,23 @@ async def exchange(runtime: Runtime) -> None:
         await hub.check(reads=postbox.topics, writes=())
         await postbox.run(mail_of(runtime, hub, courier_of(runtime, hub)))
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_for_ever(runtime, send), name="referral-courier")
-        tasks.create_task(_for_ever(runtime, take), name="referral-postbox")
+    begun_at: deque[datetime] = deque(maxlen=_MOST_COUNTED)
+    EXCHANGE_BEGUN_ANEW.labels(runtime.name).set_function(partial(_count_lately, begun_at))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_for_ever(runtime, send, begun_at), name="referral-courier")
+            tasks.create_task(_for_ever(runtime, take, begun_at), name="referral-postbox")
+    finally:
+        EXCHANGE_BEGUN_ANEW.clear()  # of one that is over nothing is told
 
 
-async def _for_ever(runtime: Runtime, act: Callable[[Bus], Awaitable[None]]) -> None:
+def _count_lately(times: Collection[datetime]) -> int:
+    return sum(not has_passed(_LATELY, at) for at in tuple(times))
+
+
+async def _for_ever(
+    runtime: Runtime, act: Callable[[Bus], Awaitable[None]], begun_at: deque[datetime]
+) -> None:
     while True:
         try:
             hub = open_bus(runtime.settings.hub)
@@ -161,6 +175,7 @@ async def _for_ever(runtime: Runtime, act: Callable[[Bus], Awaitable[None]]) -> 
             logger.error("exchange.refused", error=words, seconds=_AGAIN_SECONDS, **setting)  # noqa: TRY400
         except Exception as error:  # noqa: BLE001  the country goes on without the others
             logger.error("exchange.begins_anew", error=type(error).__name__)  # noqa: TRY400  its text may hold values
+        begun_at.append(utcnow())
         await asyncio.sleep(_AGAIN_SECONDS)
 
 

@@ -89,3 +89,37 @@ async def test_a_country_is_given_back_what_it_said_from_where_its_chain_is_anot
     [answer] = await roll_of(crossing, crossing.s.land, referral_id, said=said, said_hash=hash_)
 
     assert [each["statement"]["number"] for each in answer["statements"]] == given
+
+
+async def test_a_later_roll_is_answered_in_place_of_an_earlier_one(crossing: Crossing) -> None:
+    """Seeded: leave the answer to the earlier one where it waits.
+
+    A peer that asks while the hub is away would fill the courier with answers nobody waits for.
+    """
+    case, _ = await crossing.ready()
+    referral_id = await crossing.sent(case)
+
+    await roll_of(crossing, crossing.s.land, referral_id)
+    given = await roll_of(crossing, crossing.s.land, referral_id)
+
+    assert [each["referral_id"] for each in given] == [str(referral_id)]
+
+
+@pytest.mark.parametrize(("more", "asks"), [(0, False), (1, True)])
+async def test_a_peer_that_heard_more_than_is_known_here_is_told_how_far_this_country_is(
+    crossing: Crossing, more: int, *, asks: bool
+) -> None:
+    """Seeded: write it no roll: what was said and forgotten is given back a day later, or never.
+
+    A database that was put back without a sign of it is found so.
+    """
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    said = (await crossing.r.row(referral_id)).said
+
+    await roll_of(crossing, crossing.s.land, referral_id, heard=said + more)
+
+    rolls = select(Slip.body).where(Slip.kind == ROLL, Slip.peer == "RS")
+    told = [row.body["referrals"] for row in await crossing.r.kit.rows(rolls)]
+    named = [(each["referral_id"], each["said"]) for [each] in told]
+    assert named == ([(str(referral_id), said)] if asks else [])

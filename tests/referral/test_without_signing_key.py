@@ -147,3 +147,29 @@ async def test_what_was_said_under_a_clock_that_fell_back_is_heard(
     statuses = [await each.status(referral_id) for each in (crossing.s, crossing.r)]
     assert statuses == ["CLOSED", "CONSENT_WITHDRAWN"]
     assert (await crossing.r.dead(), await crossing.s.dead()) == ([], [])
+
+
+async def test_nothing_is_dated_before_what_it_follows_however_the_clock_goes(
+    crossing: Crossing,
+) -> None:
+    """Seeded: date a statement by the clock alone, by its referral's beginning, or by the later of both.
+
+    A chain whose times run backwards does not show who knew what when.
+    """
+    case, consent = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    now_is(NOW + timedelta(hours=2))
+    await crossing.s.do(referral_id, "submit")
+    await crossing.post()
+    now_is(NOW + timedelta(hours=1))
+    await crossing.r.do(referral_id, "acknowledge")
+    await case.tell(crossing.s.kit, withdrawn(consent, NOW.date()))
+    await crossing.post()
+    now_is(NOW + timedelta(hours=3))
+    await crossing.post()
+
+    said = [each.statement for each in await crossing.s.custody(referral_id)]
+    times = {(each.author, each.kind): (each.said_at - NOW) / timedelta(hours=1) for each in said}
+    assert times["RS", "offer"] == times["RS", "withdrawn"] == times["XK", "acknowledged"] == 2
+    assert times.keys() >= {("XK", "receipt"), ("RS", "receipt")}
+    assert min(times.values()) == 2

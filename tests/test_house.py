@@ -55,7 +55,7 @@ MISTAKES: list[tuple[Rule, str]] = [
     (house.unverified, "httpx.Client(verify = False)"),
     (house.unverified, 'jwt.decode(token, options={"verify_signature": False})'),
     (house.sleeps, "time.sleep(1)"),
-    (house.lost_log_keys, 'logger.info("x.happened", topic=topic, offset=offset)'),
+    (house.lost_log_keys, 'logger.info("x.happened", topic=topic, place=place)'),
     (house.sleeps, "await asyncio.sleep(0)"),
     (house.process_hooks, 'os.environ["X"]'),
     (house.process_hooks, 'os.getenv("X")'),

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,15 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
-from structlog.testing import capture_logs
 
 from common import consumer as consumer_module
 from common.bus import Bus, BusError, Delivery, Log, Position, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.bus.local import LocalBus
 from common.clock import new_id
-from common.consumer import Consumer, SilenceError
+from common.consumer import SilenceError
 from common.db import Database
-from common.inbox import Handler, Inbox, LostPartitionError
+from common.inbox import Inbox, LostPartitionError
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
 from common.unit import AnySelect, Unit
@@ -389,24 +387,3 @@ async def test_two_consumers_started_by_mistake_apply_each_event_once_and_in_ord
     stale = "prag_stale_epoch_rejected_total"
     refused = [REGISTRY.get_sample_value(stale, {"service": s.service}) for s in scenes]
     assert sum(filter(None, refused)) > 0
-
-
-class Broken(dict[str, Handler]):
-    """Handlers that raise when they are looked for, as a fault of the inbox itself would."""
-
-    def __contains__(self, _: object) -> bool:
-        raise KeyError
-
-
-async def test_where_the_consumer_itself_fails_the_log_names_the_record(
-    database: Database, box: ServiceBox
-) -> None:
-    # Fails when an operator sees that a consumer ends again and again, and not at which record.
-    consumer = Consumer(database, Broken({ThingMoved.type: on_thing}), service="t", box=box)
-    first, second = delivered([*steps_of(GOOD, 1), *steps_of(BAD, 1)])
-
-    with capture_logs() as lines, pytest.raises(KeyError):
-        await consumer.accept_all([replace(first, value=b"no event"), second])
-
-    named = [line for line in lines if line["event"] == "consumer.stands_at"]
-    assert [(line["topic"], line["offset"]) for line in named] == [(TOPIC, second.offset)]

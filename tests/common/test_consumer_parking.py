@@ -1,13 +1,17 @@
 """A handler with a bug parks one aggregate, after five tries; everything else flows."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select, text
+from structlog.testing import capture_logs
 
+from common.consumer import Consumer
 from common.db import Database
 from common.db.postgres import PostgresDatabase
 from common.errors import ConflictError
 from common.events import Event
-from common.inbox import TRIES
+from common.inbox import TRIES, Handler
 from common.sealing import ServiceBox
 from common.tables import DeadLetter, InboxAggregate, InboxPending
 from common.unit import Unit
@@ -15,6 +19,7 @@ from tests.common.consuming import BAD, GOOD, Scene
 from tests.common.things import (
     TOPIC,
     Thing,
+    ThingMoved,
     accounts,
     counted,
     delivered,
@@ -183,3 +188,27 @@ async def test_a_read_that_fails_in_a_batch_takes_nobodys_effect_with_it(
     )
     assert state.subject == BAD
     assert await accounts(postgres_only, scene.service) == 8
+
+
+# --- a bug of the consumer itself
+
+
+class Broken(dict[str, Handler]):
+    """Handlers that raise when they are looked for, as a fault of the inbox itself would."""
+
+    def __contains__(self, _: object) -> bool:
+        raise KeyError
+
+
+async def test_where_the_consumer_itself_fails_the_log_names_the_record(
+    database: Database, box: ServiceBox
+) -> None:
+    # Fails when an operator sees that a consumer ends again and again, and not at which record.
+    consumer = Consumer(database, Broken({ThingMoved.type: on_thing}), service="t", box=box)
+    first, second = delivered([*steps_of(GOOD, 1), *steps_of(BAD, 1)])
+
+    with capture_logs() as lines, pytest.raises(KeyError):
+        await consumer.accept_all([replace(first, value=b"no event"), second])
+
+    named = [line for line in lines if line["event"] == "consumer.stands_at"]
+    assert [(line["topic"], line["offset"]) for line in named] == [(TOPIC, second.offset)]

@@ -1,11 +1,10 @@
 """What comes of a package from another country, whole, foreign, damaged, early or late."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BeforeValidator
 from sqlalchemy import select
 
 from common import clock
@@ -17,11 +16,9 @@ from common.federation.package import seal_package
 from common.tables import DeadLetter, InboxAggregate
 from common.worker import consumer_of
 from intake import worker
-from intake.commands import reception
 from intake.commands.case import come_of_age
 from intake.models import Case, CaseIdentity, CaseOrigin
 from intake.queries.case import list_minors
-from intake.schemas.package import Package
 from tests.conftest import fixed_id
 from tests.intake.bodies import CASE, PERSON
 from tests.intake.crossing import (
@@ -270,36 +267,6 @@ async def test_a_package_whose_key_is_not_at_hand_waits_for_it(small: Crossing, 
     consumer = consumer_of(there.kit.runtime, handlers_of(there.kit.runtime))
     await consumer.retry_all_parked()
     assert (await there.case()).citizenships == ["AL"]
-    [rest] = await there.kit.rows(select(InboxAggregate).where(InboxAggregate.subject == REFERRAL))
-    assert (rest.parked_at, rest.last_seq) == (None, 3)
-
-
-class Newer(Package):
-    """The next release's: a sex is told with its source."""
-
-    sex: Annotated[str, BeforeValidator(lambda told: told["code"])]
-
-
-async def test_a_package_of_a_form_that_cannot_be_read_waits_for_an_update_with_what_follows(
-    small: Crossing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its sender hears that it came, and then holds its words no more. Seeded: refuse it."""
-    there = small.there
-    await there.reach("ACCEPTED")
-    newer = FACTS | {"sex": {"code": "FEMALE", "by": "Милица"}, "of_later": 1}
-
-    assert await there.hear(received(sealed(newer))) == ["parked"]
-
-    assert await there.hear(changed("ARRIVED", "RECEIVED")) == ["pending"]
-    [waits] = await there.kit.rows(select(InboxAggregate).where(InboxAggregate.subject == REFERRAL))
-    assert waits.parked_reason == "letter.unreadable"
-    assert await there.kit.rows(select(DeadLetter)) == []
-    assert await there.kit.rows(select(Case)) == []
-    assert "Милица" not in caplog.text
-    monkeypatch.setattr(reception, "Package", Newer)
-    consumer = consumer_of(there.kit.runtime, handlers_of(there.kit.runtime))
-    await consumer.retry_all_parked()
-    assert (await there.case()).sex == "FEMALE"
     [rest] = await there.kit.rows(select(InboxAggregate).where(InboxAggregate.subject == REFERRAL))
     assert (rest.parked_at, rest.last_seq) == (None, 3)
 

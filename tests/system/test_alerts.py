@@ -1,10 +1,8 @@
 """The alerts: each names a metric there is, comes when it should, and goes when it is over."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +24,6 @@ from common.relay import Relay
 from common.settings import ServiceName
 from common.unit import Unit
 from common.worker import forget_dead_letters
-from referral import worker
 from referral.domain.cross_border import CrossBorderStatus, Direction
 from referral.models import CrossBorderReferral, Letter, PeerToHear, Slip
 from referral.worker import go_on_alone, warn_of_keys
@@ -403,32 +400,6 @@ async def test_an_api_without_the_keys_of_the_provider_is_seen_though_it_is_read
 
     assert (at_first, ready.status_code) == ({"IssuerKeysUnknown"}, 200)
     assert (away, for_long) == ({"IssuerSilent"}, {"IssuerSilent", "IssuerKeysUnknown"})
-
-
-async def test_an_exchange_that_begins_anew_again_and_again_is_seen_until_it_goes_on(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Fails when reading the hub ends each time, for ever, and only a line in a log says so.
-    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.01)
-    kit, keys = watched.referral, watched.referral.runtime.settings.own_keys_file
-    hub = {"hub_url": f"local://{kit.home}/hub.db"}
-    settings = kit.runtime.settings.model_copy(update=hub)
-    assert keys is not None
-    keys.write_bytes(b"damaged" * 10)
-    running = asyncio.create_task(worker.exchange(replace(kit.runtime, settings=settings)))
-    async with asyncio.timeout(60):
-        while not (fired := await watched.firing(kit)):
-            assert not running.done()
-            await asyncio.wait([running], timeout=0.02)
-        keys.unlink()
-        later(minutes=16)
-        while await watched.firing(kit):
-            await asyncio.wait([running], timeout=0.02)
-    assert not running.done()
-    running.cancel()
-    await asyncio.wait([running])
-
-    assert fired == {"ExchangeBeginsAnew"}
 
 
 async def _write(kit: Kit, hand_over: Callable[[Unit], object]) -> None:

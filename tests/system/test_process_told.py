@@ -1,18 +1,26 @@
 """Every process is asked how it goes, and one that does not answer is missed."""
 
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from common import clock
+from common.http.health import worker_metrics
 from common.settings import PORTS
 from prag.serve import environment
+from referral import worker
 from tests.conftest import PostgresUrls
+from tests.kit import open_service
 from tests.system.alerting import ALERTS, RULES, is_true, read
 from tests.system.parts import Parts
 from tests.system.processes import free_ports, poll
 
+NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)
 ONLY_OF_WORKERS = ("prag_relay_epoch", "prag_outbox_pending", "prag_audit_unsealed")
 
 
@@ -69,3 +77,36 @@ def test_the_shipped_scraper_asks_every_process_by_the_name_that_the_rules_expec
         "NothingAsked",
     ]
     assert is_true(RULES["NothingAsked"], {}, "intake")
+
+
+async def test_an_exchange_that_begins_anew_again_and_again_is_seen_until_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when reading the hub ends each time, for ever, and only a line in a log says so.
+    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.01)
+    clock.set_source(lambda: NOW)
+
+    async def fires() -> bool:
+        transport = httpx.ASGITransport(app=worker_metrics)
+        async with httpx.AsyncClient(transport=transport, base_url="http://prag") as scraper:
+            told = (await scraper.get("/metrics")).text
+        return is_true(RULES["ExchangeBeginsAnew"], read(told, "referral"), "referral")
+
+    async with open_service("referral", tmp_path) as kit:
+        keys, hub = kit.runtime.settings.own_keys_file, {"hub_url": f"local://{tmp_path}/hub.db"}
+        assert keys is not None
+        keys.write_bytes(b"damaged" * 10)
+        settings = kit.runtime.settings.model_copy(update=hub)
+        running = asyncio.create_task(worker.exchange(replace(kit.runtime, settings=settings)))
+        at_first = await fires()
+        async with asyncio.timeout(60):
+            while not await fires():
+                assert not running.done()
+                await asyncio.wait([running], timeout=0.02)
+            keys.unlink()
+            clock.set_source(lambda: NOW + timedelta(minutes=16))
+            while await fires():
+                await asyncio.wait([running], timeout=0.02)
+        assert (at_first, running.done()) == (False, False)
+        running.cancel()
+        await asyncio.wait([running])

@@ -1,6 +1,7 @@
 """What must be so before a service works on a PostgreSQL database."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from common.clock import Telling, monotonic
+from common.db import guards
 from common.db.base import OUTAGE
 from common.db.connections import limits
 from common.db.postgres import outages
@@ -58,15 +60,8 @@ SELECT
     AND relname = ANY(CAST(:growing AS text[]))
     AND (has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE')
       OR has_any_column_privilege(oid, 'UPDATE'))) AS may_rewrite,
-  ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    AND NOT relrowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid)
-    ORDER BY 1) AS unhidden,
-  ARRAY(SELECT name FROM unnest(CAST(:growing AS text[])) AS name WHERE NOT EXISTS (
-      SELECT FROM pg_trigger WHERE tgrelid = to_regclass('public.' || name)
-      AND tgname = 'only_grows' AND tgenabled = 'A')
-    UNION SELECT relname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
-      WHERE relnamespace = 'public'::regnamespace AND tgenabled IN ('D', 'R')
-    ORDER BY 1) AS unguarded
+  ARRAY(SELECT DISTINCT relname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+    WHERE relnamespace = 'public'::regnamespace AND tgenabled IN ('D', 'R') ORDER BY 1) AS unguarded
 """)
 # The server's own view: a tunnel that ends on its machine has encrypted what comes from it.
 _IS_IN_THE_CLEAR = text("""
@@ -74,6 +69,7 @@ SELECT NOT ssl AND inet_client_addr() IS NOT NULL
   AND NOT inet_client_addr() <<= '127.0.0.0/8' AND inet_client_addr() <> '::1'
 FROM pg_stat_ssl WHERE pid = pg_backend_pid()
 """)
+_GUARDS = text(guards.FOUND)
 _REVISION = text("SELECT version_num FROM public.alembic_version")
 
 
@@ -175,7 +171,9 @@ async def _check(connection: AsyncConnection, service: str, head: str | None) ->
             f"The database is at migration {revision} and this release needs {head}: run "
             f"{migrate} of this release, or start the release that database is of."
         )
-    _check_tables(facts)  # a database of no release yet has none
+    # A database of no release yet has none.
+    found = json.loads((await connection.execute(_GUARDS)).scalar_one())
+    _check_tables(facts, [*guards.differing(found, guards.wanted(service))], service)
 
 
 def _check_login(facts: Any) -> None:  # noqa: ANN401  a row
@@ -196,17 +194,18 @@ def _check_login(facts: Any) -> None:  # noqa: ANN401  a row
         )
 
 
-def _check_tables(facts: Any) -> None:  # noqa: ANN401  a row
-    if facts.unhidden:
+def _check_tables(facts: Any, others: list[str], service: str) -> None:  # noqa: ANN401  a row
+    if others:
         raise DatabaseRefusedError(
-            f"Row-level security is off on {', '.join(facts.unhidden)}, whose rows anybody sees: as "
-            "the owner, ALTER TABLE … ENABLE ROW LEVEL SECURITY."
+            "What hides rows from strangers and keeps the audit trail is not as this release's "
+            f"migrations make it: {', '.join(others)}. Put a whole backup back, or let the owner make "
+            f"it again by the statements of {service}/migrations/{guards.FILE}, and run "
+            "`prag verify-audit`."
         )
     if facts.unguarded:
         raise DatabaseRefusedError(
-            "The triggers by which what was written stays are missing or off on "
-            f"{', '.join(facts.unguarded)}: make them again as the migrations do, and run "
-            "`prag verify-audit`."
+            f"Triggers are off on {', '.join(facts.unguarded)}, by which rows belong together: as a "
+            "superuser, ALTER TABLE … ENABLE TRIGGER ALL."
         )
 
 

@@ -40,6 +40,22 @@ def prag(*arguments: str, home: Path, **environment: str) -> "subprocess.Complet
     )
 
 
+@contextmanager
+def begun(*arguments: str, home: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Begin one command; it is killed if it has not ended by itself."""
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "prag.cli", *arguments],
+        env=_environment(home, {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        try:
+            yield command
+        finally:
+            command.kill()
+
+
 def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PRAG_", "PYTHONDONTWRITE"))}  # noqa: TID251  the parent's
     return {**kept, "PRAG_HOME": str(home), **more}

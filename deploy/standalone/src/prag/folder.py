@@ -4,12 +4,26 @@ import errno
 import fcntl
 import os
 import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from shlex import quote
-from typing import IO
+from typing import IO, Concatenate, ParamSpec, Protocol, TypeVar
 
 from prag.files import FILE_MODE, FOLDER_MODE, is_private
 from prag.manifest import Layout, TroubleError, manifest_file, no_folder
+
+
+class _Keeper(Protocol):
+    @property
+    def keys(self) -> Path: ...
+
+
+K = TypeVar("K", bound=_Keeper)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _NOT_OURS = {
     errno.EACCES,
@@ -65,6 +79,37 @@ def claim(home: Path) -> IO[str]:
 def hold(folder: Path) -> IO[str]:
     """Hold a folder that is there until the returned file is closed; TroubleError if another does."""
     return _held(folder, os.open(Layout(folder).lock, os.O_RDWR | os.O_CREAT, FILE_MODE))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only command at work on a folder that is there; wait, and say so, while another is."""
+    # The folder itself is locked: a file in it would belong to whoever came first, perhaps to root.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waits for another command that is at work on {folder}.", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def one_at_a_time(act: Callable[Concatenate[K, P], R]) -> Callable[Concatenate[K, P], R]:
+    """Let no other command change the keys and peers of a country meanwhile.
+
+    Of two that go on from one chain each would publish its own end of it, and a peer that was given
+    the one refuses all that follows on the other.
+    """
+
+    @wraps(act)
+    def waiting(place: K, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with alone(place.keys):
+            return act(place, *args, **kwargs)
+
+    return waiting
 
 
 def _held(home: Path, descriptor: int) -> IO[str]:

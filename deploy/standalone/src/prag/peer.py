@@ -32,6 +32,7 @@ from common.federation.peers import (
 from common.sealing import MasterKey
 from common.settings import SettingError
 from prag.files import FOLDER_MODE, is_private, sync_folder, write_private
+from prag.folder import one_at_a_time
 from prag.keys import check_keys
 from prag.manifest import Layout, TroubleError, read_manifest
 
@@ -93,6 +94,7 @@ def place_of_secrets(folder: Path, country: str) -> Place:
     return place
 
 
+@one_at_a_time
 def init(place: Place, root_file: Path) -> Descriptor:
     """Make this country's root, in `root_file`, and its first keys; return its descriptor."""
     if (place.peers / OWN).exists():
@@ -109,6 +111,7 @@ def init(place: Place, root_file: Path) -> Descriptor:
     return _issue(place, SigningKey(raw), [], begin=utcnow())
 
 
+@one_at_a_time
 def rotate(place: Place, root_file: Path, *, days: int = LEAD_DAYS) -> Descriptor:
     """Publish new keys that are used in `days`; return the descriptor that the peers must be given.
 
@@ -123,6 +126,7 @@ def rotate(place: Place, root_file: Path, *, days: int = LEAD_DAYS) -> Descripto
     return _issue(place, root, list(own.entries), begin=begin)
 
 
+@one_at_a_time
 def revoke(place: Place, root_file: Path) -> Descriptor:
     """End all keys in use, for a machine that fell into other hands, and issue new ones at once.
 
@@ -147,6 +151,7 @@ def revoke(place: Place, root_file: Path) -> Descriptor:
     return _issue(place, root, chain, begin=now)
 
 
+@one_at_a_time
 def add(place: Place, file: Path, fingerprint: str | None) -> Descriptor:
     """Take a country's descriptor in, or its newer one; `fingerprint` is what it said in person.
 
@@ -173,6 +178,7 @@ def add(place: Place, file: Path, fingerprint: str | None) -> Descriptor:
     return descriptor
 
 
+@one_at_a_time
 def remove(place: Place, country: str) -> None:
     """Exchange no more with a country; what it sends is not opened and what is for it waits.
 

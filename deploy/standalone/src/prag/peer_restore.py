@@ -5,10 +5,12 @@ from pathlib import Path
 
 from common.federation.directory import Entry
 from common.federation.peers import HELD, OWN, Descriptor, keys_missing, read_own_keys
+from prag.folder import one_at_a_time
 from prag.manifest import TroubleError
 from prag.peer import Place, own_descriptor, read_given, read_root, write_descriptor
 
 
+@one_at_a_time
 def restore(place: Place, file: Path, root_file: Path) -> list[Entry]:
     """Take this country's own descriptor back from a peer; return the keys in use that are lost.
 

@@ -1,7 +1,7 @@
 """The consumer when something fails: outages are waited out, a bug parks one aggregate, no more."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,41 @@ async def test_who_lost_a_partition_takes_and_moves_nothing(
     [position] = await database.fetch(select(ConsumerPosition))
     assert (position.next_offset, position.owner_epoch) == (first.offset + 1, 2)
     assert await later.consumer.accept(second) == "applied"
+
+
+class Between(Around):
+    """Lets somebody else act once, after the next look at the database and before what follows it."""
+
+    def __init__(self, inner: Database, act: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(inner)
+        self._acts = [act]
+
+    async def fetch(
+        self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Any]:
+        found = await super().fetch(statement, parameters)
+        if self._acts:
+            await self._acts.pop()()
+        return found
+
+
+async def test_who_takes_a_partition_over_reads_on_where_the_former_reader_stands_by_then(
+    database: Database, box: ServiceBox
+) -> None:
+    # Fails when a claim asks only whether the reader is still the same: it would begin before what
+    # the former took between the look and the claim.
+    former = Scene(database, box)
+    first, second = delivered(steps_of(GOOD, 2))
+    there = Log(new_id(), 0, 2)
+    await former.consumer.claim(first.topic, first.partition, there)
+    await former.consumer.accept(first)
+    later = Scene(Between(database, lambda: former.consumer.accept(second)), box)
+
+    found = await later.consumer.claim(first.topic, first.partition, there)
+
+    assert found == Position(second.offset + 1, there.id)
+    [position] = await database.fetch(select(ConsumerPosition))
+    assert (position.next_offset, position.owner_epoch) == (found.offset, 2)
 
 
 class Deaf(TwoAtATime):

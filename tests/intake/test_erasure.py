@@ -170,6 +170,22 @@ async def test_an_offer_that_comes_after_the_erasure_is_refused(crossing: Crossi
     assert (await there.case()).refused == 2
 
 
+async def test_what_was_erased_is_refused_whatever_is_told_of_its_referral_later(
+    crossing: Crossing,
+) -> None:
+    # Fails when only the referral's present status is asked: one whose register was put back from a
+    # backup of before its end would let this country take a case of which nothing is left.
+    here, there = crossing.here, crossing.there
+    await crossed(crossing)
+    await step(here, "give", epoch=1)
+    await there.reach("CONSENT_WITHDRAWN")
+    await there.reach("ACCEPTED")
+
+    await crossing.carry_words()
+
+    assert await crossing.holdings() == (("OWNER", 3), ("NONE", 0))
+
+
 async def test_an_erased_case_takes_no_package_and_no_change(small: Crossing) -> None:
     there = small.there
     await crossed(small, "IN_TRANSFER")

@@ -19,11 +19,10 @@ FILE = "guards.json"
 FOUND = """
 SELECT coalesce(json_object_agg(name, statement), '{}')::text FROM (
   SELECT format('row-level security on %s', relname) AS name,
-    concat_ws('; ',
-      CASE WHEN relrowsecurity THEN format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relname) END,
+    concat_ws('; ', format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', relname),
       CASE WHEN relforcerowsecurity THEN format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', relname) END
     ) AS statement
-  FROM pg_class WHERE relnamespace = 'public'::regnamespace AND (relrowsecurity OR relforcerowsecurity)
+  FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relrowsecurity
   UNION ALL SELECT format('policy %s on %s', policyname, tablename),
     format('CREATE POLICY %I ON %I AS %s FOR %s TO %s', policyname, tablename, permissive, cmd,
       array_to_string(roles, ', ')) || coalesce(' USING (' || qual || ')', '')

@@ -1,7 +1,7 @@
 """The consumer when something fails: outages are waited out, a bug parks one aggregate, no more."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from common import consumer as consumer_module
 from common.bus import Bus, BusError, Delivery, Log, Position, Subscription, Waiting
 from common.bus.base import PositionOf
 from common.bus.local import LocalBus
-from common.clock import new_id
 from common.consumer import SilenceError
 from common.db import Database
-from common.inbox import Inbox, LostPartitionError
+from common.inbox import Inbox
 from common.sealing import ServiceBox
 from common.tables import ConsumerPosition, DeadLetter, InboxAggregate, InboxMessage, InboxPending
 from common.unit import AnySelect, Unit
@@ -127,66 +126,6 @@ async def test_a_bus_that_fails_is_asked_again_from_the_same_place(
 
     assert counted(scene.service) == {"applied": 5}
     assert len(subscriptions) > len(polls) // 2
-
-
-@pytest.mark.parametrize("way", ["alone", "batch"])
-async def test_who_lost_a_partition_takes_and_moves_nothing(
-    database: Database, box: ServiceBox, way: str
-) -> None:
-    """T10. Seeded: look at the epoch in one of the two ways only; put the position without it."""
-    former, later = Scene(database, box), Scene(database, box)
-    first, second = delivered([*steps_of(GOOD, 1), *steps_of(BAD, 1)])
-    there = Log(new_id(), 0, 2)
-    await former.consumer.claim(first.topic, first.partition, there)
-    await former.consumer.accept(first)
-    found = await later.consumer.claim(first.topic, first.partition, there)
-    assert found == Position(first.offset + 1, there.id)
-
-    alone, batch = former.consumer.accept(second), former.consumer.accept_all([second])
-    asked, other = (alone, batch) if way == "alone" else (batch, alone)
-    other.close()
-    with pytest.raises(LostPartitionError):
-        await asked
-
-    assert await trails(database) == {GOOD: ["1"]}
-    [position] = await database.fetch(select(ConsumerPosition))
-    assert (position.next_offset, position.owner_epoch) == (first.offset + 1, 2)
-    assert await later.consumer.accept(second) == "applied"
-
-
-class Between(Around):
-    """Lets somebody else act once, after the next look at the database and before what follows it."""
-
-    def __init__(self, inner: Database, act: Callable[[], Awaitable[object]]) -> None:
-        super().__init__(inner)
-        self._acts = [act]
-
-    async def fetch(
-        self, statement: AnySelect, parameters: Mapping[str, Any] | None = None
-    ) -> Sequence[Any]:
-        found = await super().fetch(statement, parameters)
-        if self._acts:
-            await self._acts.pop()()
-        return found
-
-
-async def test_who_takes_a_partition_over_reads_on_where_the_former_reader_stands_by_then(
-    database: Database, box: ServiceBox
-) -> None:
-    # Fails when a claim asks only whether the reader is still the same: it would begin before what
-    # the former took between the look and the claim.
-    former = Scene(database, box)
-    first, second = delivered(steps_of(GOOD, 2))
-    there = Log(new_id(), 0, 2)
-    await former.consumer.claim(first.topic, first.partition, there)
-    await former.consumer.accept(first)
-    later = Scene(Between(database, lambda: former.consumer.accept(second)), box)
-
-    found = await later.consumer.claim(first.topic, first.partition, there)
-
-    assert found == Position(second.offset + 1, there.id)
-    [position] = await database.fetch(select(ConsumerPosition))
-    assert (position.next_offset, position.owner_epoch) == (found.offset, 2)
 
 
 class Deaf(TwoAtATime):

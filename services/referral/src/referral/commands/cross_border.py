@@ -26,12 +26,8 @@ from referral.models import CrossBorderReferral
 from referral.queries import directory
 from referral.schemas.cross_border import (
     CrossBorderAccept,
-    CrossBorderCancel,
     CrossBorderCreate,
-    CrossBorderDecline,
     CrossBorderResubmit,
-    CrossBorderReturn,
-    TransferFail,
     TransferPlanned,
 )
 from referral.schemas.letters import Accepted, Arrived, Offer, Planned, Reasoned
@@ -188,31 +184,20 @@ async def depart(
     return await take_move(unit, row, Move.DEPART, here=calendar)
 
 
-async def fail_transfer(
+async def move_for_reason(
     unit: Unit,
     referral_id: UUID,
-    answer: TransferFail,
+    move: Move,
+    reason: str,
     *,
     principal: Principal,
     expected: int,
     calendar: Calendar,
 ) -> CrossBorderReferral:
+    """Take a move of either country of which the other is told nothing but the reason."""
     row = await load(unit, referral_id, principal, expected)
-    return await _with_reason(unit, row, Move.FAIL, answer.reason, calendar)
-
-
-async def cancel_cross_border(
-    unit: Unit,
-    referral_id: UUID,
-    answer: CrossBorderCancel,
-    *,
-    principal: Principal,
-    expected: int,
-    calendar: Calendar,
-) -> CrossBorderReferral:
-    """Call a referral off before the person travels, or after the journey failed."""
-    row = await load(unit, referral_id, principal, expected)
-    return await _with_reason(unit, row, Move.CANCEL, answer.reason, calendar)
+    body = Reasoned(reason=reason)
+    return await take_move(unit, row, move, here=calendar, reason=reason, body=body)
 
 
 # --- what the receiving country answers
@@ -224,32 +209,6 @@ async def acknowledge_cross_border(
     """Confirm that a referral has arrived, which opens the offer."""
     row = await load(unit, referral_id, principal, expected)
     return await take_move(unit, row, Move.ACKNOWLEDGE, here=calendar, acknowledged_at=utcnow())
-
-
-async def return_cross_border(
-    unit: Unit,
-    referral_id: UUID,
-    answer: CrossBorderReturn,
-    *,
-    principal: Principal,
-    expected: int,
-    calendar: Calendar,
-) -> CrossBorderReferral:
-    row = await load(unit, referral_id, principal, expected)
-    return await _with_reason(unit, row, Move.RETURN, answer.reason, calendar)
-
-
-async def decline_cross_border(
-    unit: Unit,
-    referral_id: UUID,
-    answer: CrossBorderDecline,
-    *,
-    principal: Principal,
-    expected: int,
-    calendar: Calendar,
-) -> CrossBorderReferral:
-    row = await load(unit, referral_id, principal, expected)
-    return await _with_reason(unit, row, Move.DECLINE, answer.reason, calendar)
 
 
 async def accept_cross_border(
@@ -302,13 +261,6 @@ async def confirm_arrival(
         # Handed over, there would be no case here to take, and nobody could write in it any more.
         raise ConflictError("cross_border.case_missing")
     return moved
-
-
-async def _with_reason(
-    unit: Unit, row: CrossBorderReferral, move: Move, reason: str, calendar: Calendar
-) -> CrossBorderReferral:
-    body = Reasoned(reason=reason)
-    return await take_move(unit, row, move, here=calendar, reason=reason, body=body)
 
 
 def _distinct(codes: list[str]) -> list[str]:

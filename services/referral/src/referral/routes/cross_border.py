@@ -19,7 +19,7 @@ from common.http import (
 from common.http.peers import PeersDep
 from common.unit import Unit
 from referral.commands import cross_border as commands
-from referral.domain.cross_border import Direction
+from referral.domain.cross_border import Direction, Move
 from referral.models import CrossBorderReferral
 from referral.queries import cross_border as queries
 from referral.queries.letters import list_custody
@@ -207,8 +207,14 @@ async def fail_transfer(
 
     Where that country has confirmed her arrival at the same time, she has arrived.
     """
-    row = await commands.fail_transfer(
-        unit, referral_id, body, principal=principal, expected=expected, calendar=calendar
+    row = await commands.move_for_reason(
+        unit,
+        referral_id,
+        Move.FAIL,
+        body.reason,
+        principal=principal,
+        expected=expected,
+        calendar=calendar,
     )
     return read(row, principal)
 
@@ -227,8 +233,14 @@ async def cancel_cross_border_referral(
 
     The other country erases what it has of the person, says so, and keeps only the fact and the date.
     """
-    row = await commands.cancel_cross_border(
-        unit, referral_id, body, principal=principal, expected=expected, calendar=calendar
+    row = await commands.move_for_reason(
+        unit,
+        referral_id,
+        Move.CANCEL,
+        body.reason,
+        principal=principal,
+        expected=expected,
+        calendar=calendar,
     )
     return read(row, principal)
 

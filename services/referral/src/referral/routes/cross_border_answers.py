@@ -4,6 +4,7 @@ from uuid import UUID
 
 from common.http import CurrentPrincipal, IfMatch, UnitDep, router
 from referral.commands import cross_border as commands
+from referral.domain.cross_border import Move
 from referral.routes.calendar import CalendarDep, SayingDep
 from referral.routes.cross_border import read
 from referral.schemas.cross_border import (
@@ -43,8 +44,14 @@ async def return_cross_border_referral(
     calendar: SayingDep,
 ) -> CrossBorderRead:
     """Ask the sending country for more before deciding."""
-    row = await commands.return_cross_border(
-        unit, referral_id, body, principal=principal, expected=expected, calendar=calendar
+    row = await commands.move_for_reason(
+        unit,
+        referral_id,
+        Move.RETURN,
+        body.reason,
+        principal=principal,
+        expected=expected,
+        calendar=calendar,
     )
     return read(row, principal)
 
@@ -80,8 +87,14 @@ async def decline_cross_border_referral(
     calendar: CalendarDep,
 ) -> CrossBorderRead:
     """Refuse with a reason; what was shown of the person is forgotten here."""
-    row = await commands.decline_cross_border(
-        unit, referral_id, body, principal=principal, expected=expected, calendar=calendar
+    row = await commands.move_for_reason(
+        unit,
+        referral_id,
+        Move.DECLINE,
+        body.reason,
+        principal=principal,
+        expected=expected,
+        calendar=calendar,
     )
     return read(row, principal)
 

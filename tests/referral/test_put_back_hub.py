@@ -111,8 +111,8 @@ async def test_an_answer_that_did_not_come_whole_is_none(
         await world.handed_over()
         assert (await world.r.edit()).status_code == 200
         await world.put_back(world.s, copy)
-        losing = Losing(world.s, world.r.courier._hub, keep)
-        world.r.courier._hub = losing
+        losing = Losing(world.s, world.r.courier._turns._hub, keep)
+        world.r.courier._turns._hub = losing
 
         await world.rest()
 
@@ -121,7 +121,7 @@ async def test_an_answer_that_did_not_come_whole_is_none(
         assert code(await world.s.edit()) == (409, "ownership.unconfirmed")
         assert (await world.r.edit()).status_code == 200
 
-        world.r.courier._hub = losing.hub
+        world.r.courier._turns._hub = losing.hub
         await call(world.s)
         await world.rest()
         assert not await waits(world.s)
@@ -144,14 +144,14 @@ async def test_a_question_that_did_not_come_whole_is_not_answered(
         assert submitted.status_code == 200, submitted.text
         await world.rest()
         await world.put_back(world.s, world.back_up_by_command(world.s))
-        losing = Losing(world.r, world.s.courier._hub, without(ROLL, place))
-        world.s.courier._hub = losing
+        losing = Losing(world.r, world.s.courier._turns._hub, without(ROLL, place))
+        world.s.courier._turns._hub = losing
 
         await world.rest()
 
         assert losing.lost > 0
         assert await waits(world.s)
-        world.s.courier._hub = losing.hub
+        world.s.courier._turns._hub = losing.hub
         await call(world.s)
         await world.rest()
         assert not await waits(world.s)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from common import clock, issuer
+from common import clock
 from common.bus import Record
 from common.clock import new_id
 from common.consumer import Consumer, topics_of, with_audit_heads
@@ -21,19 +21,15 @@ from common.db.base import unit_of
 from common.events import Event
 from common.recovery import resume
 from common.relay import Relay
-from common.settings import ServiceName
 from common.unit import Unit
 from common.worker import forget_dead_letters
 from referral.domain.cross_border import CrossBorderStatus, Direction
 from referral.models import CrossBorderReferral, Letter, PeerToHear, Slip
 from referral.worker import go_on_alone, warn_of_keys
-from tests.common.test_issuer_keys import JWKS, Clock, Provider
 from tests.federation.countries import land
 from tests.intake.bodies import case, desk
-from tests.keycloak import asking
 from tests.kit import Kit, open_service
 from tests.system.alerting import ALERTS, RULES, is_true, read
-from tests.system.processes import poll
 
 NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)
 
@@ -369,39 +365,6 @@ async def test_keys_that_end_soon_are_seen_and_named(watched: Watched) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["intake", "referral", "reintegration", "analytics"])
-async def test_an_api_without_the_keys_of_the_provider_is_seen_though_it_is_ready(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: ServiceName
-) -> None:
-    # Fails when ready is all that is told of an API at which nobody can sign in, or will not be able to.
-    ticks = Clock()
-    monkeypatch.setattr(issuer, "monotonic", lambda: ticks.now)
-    monkeypatch.setattr(issuer, "FIRST_RETRY_SECONDS", 0.01)
-    with Provider(tmp_path / "provider") as provider:
-        provider.is_open = False
-        async with asking(provider.url, name, tmp_path / name) as client:
-
-            async def firing() -> set[str]:
-                found = read((await client.get("/metrics")).text, name)
-                return {rule for rule in RULES if is_true(RULES[rule], found, name)}
-
-            at_first, ready = await firing(), await client.get("/readyz")
-            provider.is_open = True
-            poll(lambda: JWKS in provider.asked)
-            async with asyncio.timeout(30):
-                while await firing():
-                    pass
-            provider.is_open = False
-            ticks.now += 1000
-            away = await firing()
-            ticks.now += issuer.GOOD_SECONDS
-            for_long = await firing()
-        provider.shutdown()
-
-    assert (at_first, ready.status_code) == ({"IssuerKeysUnknown"}, 200)
-    assert (away, for_long) == ({"IssuerSilent"}, {"IssuerSilent", "IssuerKeysUnknown"})
-
-
 async def _write(kit: Kit, hand_over: Callable[[Unit], object]) -> None:
     unit = unit_of(kit.runtime.database, source=kit.runtime.source, operation="test")
     hand_over(unit)
@@ -421,7 +384,12 @@ def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
     # Fails for an alert that was added without a test that makes it come.
     source = "".join(
         Path(__file__).with_name(name).read_text()
-        for name in ("test_alerts.py", "test_process_told.py", "test_postgres_shipped.py")
+        for name in (
+            "test_alerts.py",
+            "test_alerts_of_keys.py",
+            "test_process_told.py",
+            "test_postgres_shipped.py",
+        )
     )
 
     assert len(RULES) == 20

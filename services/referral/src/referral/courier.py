@@ -13,14 +13,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 
-from common.bus import Bus, BusError, BusRefusedError, Delivery, Record
+from common.bus import Bus, BusError, Delivery, Record
 from common.clock import has_passed, utcnow
 from common.crash import crash
 from common.db.base import OUTAGE, Database, unit_of
@@ -46,25 +45,17 @@ from referral.domain.cross_border import OF_THE_PERSON
 from referral.models import Custody, Letter, Slip
 from referral.queries import letters as queries
 from referral.queries import rejoin
+from referral.turns import Turns, setting_of_hub
 
 logger = structlog.get_logger(__name__)
 
 BATCH = 50
 IDLE_SECONDS = 1.0
 _MOST_SECONDS = 30.0
-_LONGEST_REST = 300.0
 CALL_EVERY = timedelta(hours=24)
 _ASIDE = timedelta(minutes=5)
 """So long a letter rests that could not be sealed; each time it is opened has its audit entry."""
 _SLIPS = UUID(int=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """How long the letters to a peer rest that the hub did not take."""
-
-    since: datetime
-    seconds: float
 
 
 class Courier:
@@ -82,16 +73,13 @@ class Courier:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
-        self._hub = hub
         self._country = country
         self._keys = keys
         self._peers = peers
         self._graveyard = graveyard
         self._pause = pause
         self._called_at: datetime | None = None
-        self._served: set[str] = set()
-        """Peers whose letters the hub took when it was last asked to."""
-        self._rests: dict[str, Rest] = {}
+        self._turns = Turns(hub, country)
         self._aside: dict[UUID, datetime] = {}
         """Since when a letter rests that could not be sealed."""
         self._unsigned: set[UUID] = set()
@@ -201,70 +189,24 @@ class Courier:
         return await self._to_each(self._send_due_to)
 
     async def _to_each(self, send: Callable[[str, SigningKey, SealTo], Awaitable[int]]) -> int:
-        now, sent = utcnow(), 0
-        own, keys = self._keys_now(now)
+        sent = 0
+        own, keys = self._keys_now(utcnow())
         if own is None:
             return 0
         for country, key in keys.items():
-            rest = self._rests.get(country)
-            if rest is not None and not has_passed(timedelta(seconds=rest.seconds), rest.since):
+            if self._turns.rests(country):
                 continue
             try:
                 sent += await send(country, own, key)
             except BusError as error:
-                await self._require_hub()
-                self._let_rest(country, error, now)
+                await self._turns.let_rest(country, error)
         return sent
-
-    def _let_rest(self, country: str, error: BusError, now: datetime) -> None:
-        """Try the letters to a peer again later, and say what kept them."""
-        rest = self._rests.get(country)
-        seconds = min(rest.seconds * 2, _LONGEST_REST) if rest else IDLE_SECONDS
-        self._rests[country] = Rest(now, seconds)
-        self._served.discard(country)
-        is_refused = isinstance(error, BusRefusedError)
-        words = told_of_hub(error) if is_refused else type(error).__name__
-        logger.error(
-            "courier.letters_rest",
-            topic=topic_to(country),
-            seconds=seconds,
-            error=words,
-            **setting_of_hub(error),
-        )
-
-    async def _require_hub(self) -> None:
-        """Return if the hub lets us in, whatever it does not let us do; else BusError.
-
-        That is a BusRefusedError where a setting keeps us out.
-        """
-        try:
-            await self._hub.logs([topic_to(self._country)])
-        except BusError as error:
-            # A login that will never do looks like an outage to who asks for a topic.
-            await self._hub.check(reads=(), writes=())
-            if not isinstance(error, BusRefusedError):
-                raise
-
-    async def _require_served(self, country: str) -> None:
-        """Return if the hub would take letters to a peer; BusRefusedError says what it lacks.
-
-        Found out before a letter is opened for it, and not between the last look at the rows and
-        the sending.
-        """
-        await self._require_hub()
-        if country not in self._served:
-            await self._hub.check(reads=(), writes=[topic_to(country)])
-
-    async def _publish(self, country: str, records: Sequence[Record]) -> None:
-        await self._hub.publish(records)
-        self._served.add(country)
-        self._rests.pop(country, None)
 
     async def _send_slips_to(self, country: str, own: SigningKey, key: SealTo) -> int:
         rows = await rejoin.list_slips(self._database, country, BATCH)
         if not rows:
             return 0
-        await self._require_served(country)
+        await self._turns.require_served(country)
         records, unit = [], self._unit("send_slips")
         for row in rows:
             unit.remove(Slip, id=row.id)
@@ -277,7 +219,7 @@ class Courier:
             name = str(line_of(self._country, _SLIPS))
             records.append(Record(topic_to(country), name, value))
         if records:
-            await self._publish(country, records)
+            await self._turns.publish(country, records)
         await self._database.write(unit)
         return len(records)
 
@@ -307,14 +249,14 @@ class Courier:
 
     async def _send_due_to(self, country: str, own: SigningKey, key: SealTo) -> int:
         # To one that was refused a single letter is tried: each that is opened has its audit entry.
-        most = 1 if country in self._rests else BATCH
+        most = 1 if self._turns.was_refused(country) else BATCH
         now = utcnow()
         self._aside = {id_: at for id_, at in self._aside.items() if not has_passed(_ASIDE, at)}
         rows = await queries.list_due(self._database, country, now, most + len(self._aside))
         due = [row for row in rows if row.id not in self._aside][:most]
         if not due:
             return 0
-        await self._require_served(country)
+        await self._turns.require_served(country)
         unit = self._unit("open")
         sealed: list[tuple[Any, Record]] = []
         for row in due:
@@ -337,7 +279,7 @@ class Courier:
         if unit.steps:  # no entry, no data
             await self._database.write(unit)
         crash("courier.before_send")
-        await self._publish(country, [record for _, record in sealed])
+        await self._turns.publish(country, [record for _, record in sealed])
         crash("courier.after_send")
         await self._mark([row for row, _ in sealed])
         crash("courier.after_mark")
@@ -409,15 +351,3 @@ class Courier:
     def _unit(self, operation: str) -> Unit:
         source = f"/{self._country}/referral"
         return unit_of(self._database, source=source, operation=operation)
-
-
-def setting_of_hub(error: BaseException) -> dict[str, str]:
-    """Return what a line of the log says of the setting that keeps us from the hub, if one does."""
-    if not isinstance(error, BusRefusedError):
-        return {}
-    return {"setting": error.setting.replace("PRAG_KAFKA_", "PRAG_HUB_")}
-
-
-def told_of_hub(refused: BusError) -> str:
-    """Return what the hub refused, by the settings as they are called for the hub."""
-    return str(refused).replace("PRAG_KAFKA_", "PRAG_HUB_")

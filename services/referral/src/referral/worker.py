@@ -31,7 +31,7 @@ from referral.commands import held
 from referral.commands.crossing_news import expire_cross_border
 from referral.commands.ending import expire_referral
 from referral.consumers import HANDLERS, handlers_of
-from referral.courier import Courier, setting_of_hub, told_of_hub
+from referral.courier import Courier
 from referral.domain.calendar import Calendar
 from referral.letters import Letters
 from referral.models import Letter
@@ -40,6 +40,7 @@ from referral.queries.letters import list_outworn
 from referral.queries.referral import list_overdue
 from referral.queries.rejoin import LONG_CLOSED
 from referral.settings import Settings
+from referral.turns import setting_of_hub, told_of_hub
 
 logger = structlog.get_logger(__name__)
 

@@ -7,6 +7,7 @@ import pytest
 
 from common import clock
 from tests.kit import Kit, open_service
+from tests.referral.crossing import BOSNIA, Crossing, open_crossing
 from tests.referral.story import NOW, now_is
 from tests.referral.world import World, open_world, tell_to_arrival
 
@@ -15,6 +16,15 @@ from tests.referral.world import World, open_world, tell_to_arrival
 async def kit(tmp_path: Path) -> AsyncIterator[Kit]:
     now_is(NOW)
     async with open_service("referral", tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
+    """Two countries and a hub; the receiver knows a third."""
+    now_is(NOW)
+    async with open_crossing(tmp_path) as opened:
+        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
         yield opened
 
 

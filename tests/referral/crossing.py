@@ -46,6 +46,10 @@ def known_land(code: str) -> Land:
     return land(code, since=BEGAN, days=600)
 
 
+BOSNIA = known_land("BA")
+"""A third country, whom the receiver of a crossing knows too."""
+
+
 async def _no_pause(_seconds: float) -> None:
     return
 

@@ -1,8 +1,6 @@
 """Letters from the wrong hands, and from a peer that says what is not true: nothing changes (F41)."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +12,12 @@ from common.federation.mail import event_of
 from common.tables import InboxAggregate
 from tests.conftest import fixed_id
 from tests.referral.crossing import (
+    BOSNIA,
     Crossing,
     known_land,
-    open_crossing,
 )
 from tests.referral.forging import put_again, state, statement_to_r, write_as
-from tests.referral.story import NOW, now_is
-
-BOSNIA = known_land("BA")
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
-
+from tests.referral.story import NOW
 
 # --- from the wrong hands
 

@@ -1,6 +1,6 @@
 """Letters that come twice, late, in any order, or not at all (F36)."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,26 +22,14 @@ from tests.common.things import Around
 from tests.federation.countries import directory_of
 from tests.kit import handlers_of
 from tests.referral.crossing import (
+    BOSNIA,
     REFUGE,
     Crossing,
     agreed,
-    known_land,
-    open_crossing,
     plan,
 )
 from tests.referral.forging import on_hub, put_again, state
 from tests.referral.story import NOW, now_is
-
-BOSNIA = known_land("BA")
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
-
 
 # --- twice, and in any order
 

@@ -1,8 +1,6 @@
 """What a peer gives back as our own words is ours only where we said it, there and to that peer (T23, F36)."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -23,20 +21,11 @@ from referral.models import Fork, Letter
 from referral.worker import courier_of
 from tests.conftest import fixed_id
 from tests.federation.countries import Land
-from tests.referral.crossing import Crossing, known_land, open_crossing
+from tests.referral.crossing import BOSNIA, Crossing
 from tests.referral.forging import state, write_as
 from tests.referral.story import NOW, now_is
 
-BOSNIA = known_land("BA")
 TAKEN = Owning(word="TAKEN", epoch=2)
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
 
 
 async def own_words(crossing: Crossing, referral_id: UUID, **fields: Any) -> Statement:

@@ -1,7 +1,5 @@
 """What a roll is answered with: to the country of each referral, and all that it has forgotten (T23)."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,19 +10,8 @@ from common.federation.custody import GENESIS, GIVEN_BACK, ROLL, Statement, dige
 from referral.models import Letter, Slip
 from tests.conftest import fixed_id
 from tests.federation.countries import Land
-from tests.referral.crossing import Crossing, known_land, open_crossing
+from tests.referral.crossing import BOSNIA, Crossing
 from tests.referral.forging import state, write_as
-from tests.referral.story import NOW, now_is
-
-BOSNIA = known_land("BA")
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
 
 
 async def roll_of(crossing: Crossing, by: Land, referral_id: UUID, **progress: Any) -> list[Any]:

@@ -1,7 +1,5 @@
 """A peer one release newer says more than this one knows; nothing of it is lost (F40, T21)."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +18,9 @@ from referral.schemas.letters import BODIES, Offer
 from referral.worker import postbox_of
 from tests.conftest import fixed_id
 from tests.federation.countries import Land, directory_of
-from tests.referral.crossing import Country, Crossing, known_land, open_crossing
+from tests.referral.crossing import BOSNIA, Country, Crossing
 from tests.referral.forging import put_again, state, statement_to_r, write_as
-from tests.referral.story import NOW, now_is
 
-BOSNIA = known_land("BA")
 OFFER: dict[str, Any] = {
     "age_group": "35+",
     "sex": "MALE",
@@ -35,14 +31,6 @@ OFFER: dict[str, Any] = {
 REFERRAL = fixed_id(4242)
 NEWER_FORM = OFFER | {"age_group": "ABOUT_35"}
 """An offer in words that this release cannot read."""
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
 
 
 # --- as the next release might write

@@ -1,9 +1,8 @@
 """A country whose letters are refused by the thousand holds nobody up and fills no disk (T16)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from itertools import cycle
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -18,21 +17,11 @@ from referral import worker
 from referral.worker import courier_of, mail_of, postbox_of
 from tests.conftest import fixed_id
 from tests.federation.countries import WORDS, Land, letter, signed_anew, statement
-from tests.referral.crossing import Country, Crossing, known_land, open_crossing
+from tests.referral.crossing import BOSNIA, Country, Crossing
 from tests.referral.forging import on_hub, put_again
-from tests.referral.story import NOW, now_is
 
-BOSNIA = known_land("BA")
 MANY, TURN = 1000, 100
 REFUSED = ("malformed", "letter.unknown_referral", "letter.out_of_place")
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
 
 
 def storm(r: Land, count: int) -> Iterator[bytes]:

@@ -1,27 +1,15 @@
 """Letters that a peer has truly signed, with whatever a letter can hold: the next one is taken."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.federation.custody import GIVEN_BACK, RECEIPT, ROLL
 from tests.conftest import fixed_id
-from tests.referral.crossing import Crossing, known_land, open_crossing
-from tests.referral.story import NOW, now_is
+from tests.referral.crossing import BOSNIA, Crossing
 from tests.referral.test_newer_peer import OFFER, said_in_r
 
-BOSNIA = known_land("BA")
 REFERRAL = fixed_id(9191)
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
 
 
 def deep(levels: int) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """What cannot be sealed for one peer: it rests or is buried, and all other words leave."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,21 +14,12 @@ from referral import courier
 from referral.models import Custody, Letter, Slip
 from referral.worker import courier_of
 from tests.conftest import fixed_id
-from tests.referral.crossing import Country, Crossing, known_land, open_crossing
+from tests.referral.crossing import BOSNIA, Country, Crossing
 from tests.referral.story import NOW, now_is
 from tests.referral.test_hostile_rolls import roll_of
 from tests.referral.test_newer_peer import OFFER, said_in_r
 
-BOSNIA = known_land("BA")
 REFERRAL = fixed_id(9191)
-
-
-@pytest.fixture
-async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
-    now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        opened.r.land.settle_in(opened.r.kit.runtime, opened.s.land, BOSNIA)
-        yield opened
 
 
 def unit_in(country: Country) -> Unit:

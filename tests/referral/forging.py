@@ -10,6 +10,7 @@ from common.federation.custody import GENESIS, SignedStatement, Statement, diges
 from common.federation.envelope import Letter, seal
 from common.federation.mail import topic_to
 from referral.models import Custody
+from tests.conftest import fixed_id
 from tests.federation.countries import Land
 from tests.referral.crossing import (
     Country,
@@ -39,6 +40,20 @@ async def write_as(crossing: Crossing, sender: Land, said: Statement, body: Any 
     letter = Letter.of(signed, {} if body is None else body)
     to = crossing.r.land
     await put_again(crossing, crossing.r, seal(letter, by=sender.signing, to=to.sealing.public))
+
+
+async def slip_as(crossing: Crossing, sender: Land, kind: str, body: Any) -> None:
+    """Put a word outside the chains on the hub for the receiver: a roll, or what answers one."""
+    slip = Statement(
+        referral_id=fixed_id(4),
+        author=sender.code,
+        peer=crossing.r.code,
+        number=0,
+        kind=kind,
+        digest=digest_of(body),
+        previous=GENESIS,
+    )
+    await write_as(crossing, sender, slip, body)
 
 
 async def statement_to_r(

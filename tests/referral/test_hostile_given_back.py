@@ -19,10 +19,9 @@ from common.federation.custody import (
 from common.tables import InboxAggregate
 from referral.models import Fork, Letter
 from referral.worker import courier_of
-from tests.conftest import fixed_id
 from tests.federation.countries import Land
 from tests.referral.crossing import BOSNIA, Crossing
-from tests.referral.forging import state, write_as
+from tests.referral.forging import slip_as, state, write_as
 from tests.referral.story import NOW, now_is
 
 TAKEN = Owning(word="TAKEN", epoch=2)
@@ -51,16 +50,7 @@ async def give_back(
     statements = [each.model_dump(mode="json") for each in said]
     given = {"referral_id": str(referral_id), "heard": 0, "statements": statements}
     body = {"asked": None, "after": None, "part": 0, "parts": 1, "referrals": [given]}
-    slip = Statement(
-        referral_id=fixed_id(4),
-        author=by.code,
-        peer=crossing.r.code,
-        number=0,
-        kind=GIVEN_BACK,
-        digest=digest_of(body),
-        previous=GENESIS,
-    )
-    await write_as(crossing, by, slip, body)
+    await slip_as(crossing, by, GIVEN_BACK, body)
     assert await crossing.r.collect() == 1
     parked = select(InboxAggregate.parked_reason).where(InboxAggregate.parked_at.is_not(None))
     return [*await crossing.r.dead(), *await crossing.r.kit.rows(parked)]

@@ -6,12 +6,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from common.federation.custody import GENESIS, GIVEN_BACK, ROLL, Statement, digest_of
+from common.federation.custody import GENESIS, GIVEN_BACK, ROLL
 from referral.models import Letter, Slip
 from tests.conftest import fixed_id
 from tests.federation.countries import Land
 from tests.referral.crossing import BOSNIA, Crossing
-from tests.referral.forging import state, write_as
+from tests.referral.forging import slip_as, state
 
 
 async def roll_of(crossing: Crossing, by: Land, referral_id: UUID, **progress: Any) -> list[Any]:
@@ -19,16 +19,7 @@ async def roll_of(crossing: Crossing, by: Land, referral_id: UUID, **progress: A
     progress = {"said": 0, "said_hash": GENESIS, "heard": 0} | progress
     named = {"referral_id": str(referral_id), **progress}
     body = {"asked": str(fixed_id(5)), "after": None, "upto": None, "referrals": [named]}
-    slip = Statement(
-        referral_id=fixed_id(4),
-        author=by.code,
-        peer=crossing.r.code,
-        number=0,
-        kind=ROLL,
-        digest=digest_of(body),
-        previous=GENESIS,
-    )
-    await write_as(crossing, by, slip, body)
+    await slip_as(crossing, by, ROLL, body)
     assert await crossing.r.collect() == 1
     assert await crossing.r.dead() == []
     answers = select(Slip.body).where(Slip.kind == GIVEN_BACK, Slip.peer == by.code)

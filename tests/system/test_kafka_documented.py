@@ -143,6 +143,8 @@ def test_a_hub_outside_of_containers_is_made_by_its_three_commands(broker: Broke
     before = {path.name for path in users.iterdir()}
     told = provision(broker, users, "--ca-file", str(ca), "--remove", "XK")
     assert "name those that stay after --hub" in told
+    told = provision(broker, users, "--ca-file", str(ca), "--hub", "RS,XK", "--remove", "XK")
+    assert "XK cannot stay (--hub) and leave (--remove)" in told
     told = provision(broker, users, "--ca-file", str(ca))
     assert "holds the passwords of the countries of a hub" in told
     assert {path.name for path in users.iterdir()} == before

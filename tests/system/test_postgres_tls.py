@@ -122,6 +122,26 @@ def test_a_file_that_verifies_nothing_is_named(
 
 
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [(None, "PGPASSFILE cannot be read"), (0o644, "PGPASSFILE may be read by others")],
+)
+def test_a_file_of_passwords_that_is_passed_over_is_named(
+    mode: int | None, words: str, part: str, country: Parts, tmp_path: Path
+) -> None:
+    # Fails when all that is said is that the server refused the login.
+    if mode is not None:
+        (tmp_path / "passwords").touch(mode)
+        (tmp_path / "passwords").chmod(mode)
+    country.more |= {"PGPASSFILE": str(tmp_path / "passwords")}
+
+    line = country.refusal(SERVICE, part)
+
+    assert words in line
+    assert str(tmp_path) not in line
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_mode_that_there_is_not_is_named(part: str, country: Parts) -> None:
     # Fails when the driver's own error, a ValueError, ends the process.
     go_by(country, "localhost", "verify_full")

@@ -247,12 +247,15 @@ def _kafka(options: argparse.Namespace) -> int:
 
     if options.remove and not options.hub:
         raise TroubleError("--remove takes countries from a hub: name those that stay after --hub.")
+    stays, leaves = _countries(options.hub or ""), _countries(options.remove or "")
+    if both := sorted({*stays} & {*leaves}):
+        raise TroubleError(f"{', '.join(both)} cannot stay (--hub) and leave (--remove).")
     check_folder(options.passwords, is_hub=bool(options.hub))
     made = provision(
         options.bootstrap,
         options.passwords,
-        wanted=hub_rights(_countries(options.hub)) if options.hub else None,
-        leaving=[*map(reader_of, _countries(options.remove or ""))],
+        wanted=hub_rights(stays) if options.hub else None,
+        leaving=[*map(reader_of, leaves)],
         ca_file=options.ca_file,
         replication=options.replication,
     )

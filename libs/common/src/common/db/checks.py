@@ -103,7 +103,8 @@ async def wait_for(url: str, *, patience: float, tell: Callable[[str], None]) ->
                 raise
             if telling.is_due():
                 tell(
-                    f"waits for the database at {server_of(url)} (PRAG_DATABASE_URL): {kind_of(error)}"
+                    f"waits for the database at {server_of(url)} (PRAG_DATABASE_URL, PGPASSFILE): "
+                    f"{kind_of(error)}"
                 )
             await asyncio.sleep(0.5)
 

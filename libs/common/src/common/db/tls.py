@@ -32,6 +32,7 @@ class PostgresSettings(BaseSettings):
     pghostaddr: str = ""
     pgservice: str = ""
     pgport: str = "5432"
+    pgpassfile: str = ""
 
 
 def server_of(database_url: str) -> str:
@@ -81,6 +82,8 @@ def _check_files(settings: PostgresSettings) -> None:
 
     They tell of it in the words with which they tell of a server that is away.
     """
+    if settings.pgpassfile:
+        _check_passwords(Path(settings.pgpassfile))
     if settings.pgsslmode in {"disable", "allow", "prefer"}:
         return
     for name in ("pgsslcert", "pgsslkey", "pgsslcrl"):
@@ -104,6 +107,15 @@ def refusal_of(error: BaseException) -> SettingError | None:
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
         return SettingError("PGSSLMODE asks for TLS, and the server of PRAG_DATABASE_URL has none.")
     return None
+
+
+def _check_passwords(path: Path) -> None:
+    if not _is_readable(path):
+        raise SettingError("PGPASSFILE cannot be read")
+    if path.stat().st_mode & 0o077:
+        raise SettingError(
+            "PGPASSFILE may be read by others, and is passed over for that: chmod 600"
+        )
 
 
 def _check_root(path: Path) -> None:

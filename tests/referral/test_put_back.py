@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from common.clock import new_id
 from common.federation.custody import SignedStatement
 from common.federation.peers import read_peers
+from prag import peer
 from prag.cli import main
+from referral.commands.held import tell_of_no_hub
 from referral.models import Fork
 from tests.conftest import fixed_id
 from tests.intake.bodies import OTHER, case, notice
@@ -303,3 +306,32 @@ async def test_of_a_country_that_runs_twice_both_words_are_kept(world: World) ->
     assert [await each.verify(world.referral_id) for each in (first, clone, world.r)] == [0, 0, 0]
     assert len(await world.r.referral.rows(select(Fork))) == 1
     assert len(await clone.referral.rows(select(Fork))) == 1
+
+
+@pytest.mark.row("C1", "F36")
+async def test_a_peer_that_was_removed_since_is_waited_for_and_asked_when_it_is_taken_in_again(
+    world: World,
+) -> None:
+    # Fails when both sides can edit the case: who was removed still has what it was given.
+    copy = await world.back_up(world.s)
+    await world.handed_over()
+    await world.s.seal_audit()
+    here = peer.place_of(world.s.home)
+    known = peer.own_descriptor(peer.place_of(world.r.home))
+    peer.remove(here, "XK")
+
+    await world.put_back(world.s, copy, data_only=True)
+    await world.rest()
+
+    assert code(await world.s.edit()) == (409, "ownership.unconfirmed")
+    assert (await world.r.edit()).status_code == 200
+    with capture_logs() as told:
+        await tell_of_no_hub(world.s.referral.runtime)
+    assert {"event": "rejoin.peer_removed", "country": "XK", "log_level": "error"} in told
+
+    (world.s.home / "known.json").write_bytes(known.to_bytes())
+    peer.add(here, world.s.home / "known.json", known.fingerprint)
+    await world.rest()
+
+    assert code(await world.s.edit()) == (409, "ownership.not_here")
+    assert (await world.r.edit()).status_code == 200

@@ -22,6 +22,7 @@ from common.federation.directory import (
 from common.federation.keys import SealingKey, SigningKey, kid_of
 from common.federation.peers import (
     OWN,
+    REMOVED,
     Descriptor,
     check_own_keys,
     directory_of,
@@ -388,4 +389,4 @@ def _file_of(country: str) -> str:
 
 
 def _removed_of(country: str) -> str:
-    return f"{country}.removed"
+    return f"{country}{REMOVED}"

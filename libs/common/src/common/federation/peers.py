@@ -8,7 +8,7 @@ import base64
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,8 @@ logger = structlog.get_logger(__name__)
 
 _NONCE = 12
 OWN = "own.json"
+REMOVED = ".removed"
+"""What follows a country in the name of the file that keeps what was seen of one that was removed."""
 """The file of a folder of descriptors that holds this country's own."""
 HELD: Final[Mapping[str, frozenset[Use]]] = {
     "intake": frozenset({"package"}),
@@ -86,6 +88,13 @@ class Peers:
     directory: Directory
     resting: frozenset[str] = frozenset()
     """Peers, by the names of their files, that are none until their damaged file is replaced."""
+    removed: frozenset[str] = frozenset()
+    """Countries that were peers: nothing is exchanged with them, and what they heard they still know."""
+
+    @property
+    def to_ask(self) -> list[str]:
+        """Who may know what this country said and has forgotten, in the order of their codes."""
+        return sorted(self.countries | self.resting | self.removed)
 
     def require(self, country: str) -> None:
         """ConflictError `peer.unknown` where nothing is exchanged with this country."""
@@ -106,7 +115,9 @@ def read_peers(folder: Path | None) -> Peers:
         (path for path in folder.iterdir() if path.suffix == ".json"),
         key=lambda path: (path.name != OWN, path.name),
     )
-    return _read(tuple((path, path.stat().st_ctime_ns, path.stat().st_size) for path in files))
+    peers = _read(tuple((path, path.stat().st_ctime_ns, path.stat().st_size) for path in files))
+    removed = frozenset(path.stem for path in folder.glob(f"*{REMOVED}"))
+    return replace(peers, removed=removed - peers.countries) if removed else peers
 
 
 @lru_cache(maxsize=16)

@@ -135,8 +135,7 @@ async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
     """
 
     async def ask(unit: Unit) -> None:
-        peers = read_peers(runtime.settings.peers_folder)
-        if not peers.countries | peers.resting:
+        if not read_peers(runtime.settings.peers_folder).to_ask:
             return
         asked = new_id()
         unit.update(Standing, {"id": 1}, expect=1, asked=asked)

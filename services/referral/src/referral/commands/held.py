@@ -51,14 +51,18 @@ async def begin(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
 async def tell_of_no_hub(runtime: Runtime) -> None:
     """Say in the log that peers are waited for which nobody asks. For the process that has the hub."""
     unit = unit_of(runtime.database, source=runtime.source, operation="tell_of_no_hub")
-    if not runtime.settings.hub and (waiting := await queries.list_peers_to_hear(unit)):
+    waiting = await queries.list_peers_to_hear(unit)
+    if waiting and not runtime.settings.hub:
         logger.error("rejoin.no_hub", count=len(waiting))
+    removed = read_peers(runtime.settings.peers_folder).removed
+    for each in waiting:
+        if each.country in removed:
+            logger.error("rejoin.peer_removed", country=each.country)
 
 
 def peers_of(runtime: Runtime) -> list[str]:
     """Return the countries that are to be asked, also where no hub is set yet."""
-    peers = read_peers(runtime.settings.peers_folder)
-    return sorted(peers.countries | peers.resting)
+    return read_peers(runtime.settings.peers_folder).to_ask
 
 
 async def ask_peers(unit: Unit, peers: Sequence[str], *, asked: UUID | None = None) -> None:

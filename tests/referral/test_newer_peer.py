@@ -33,6 +33,21 @@ NEWER_FORM = OFFER | {"age_group": "ABOUT_35"}
 """An offer in words that this release cannot read."""
 
 
+async def test_what_a_peer_calls_its_words_stands_in_no_log(crossing: Crossing) -> None:
+    # Fails when a country writes into ours what it likes, a name for example.
+    kind = "arta_rruga_e_lisave"
+    said = await statement_to_r(
+        crossing, REFERRAL, crossing.s.land, kind=kind, digest=digest_of({})
+    )
+    await write_as(crossing, crossing.s.land, said)
+
+    with capture_logs() as told:
+        await crossing.r.collect()
+
+    assert [line["type"] for line in told if line["event"] == "consumer.parked"] == ["unknown"]
+    assert kind not in str(told)
+
+
 # --- as the next release might write
 
 

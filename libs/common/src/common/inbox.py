@@ -174,9 +174,14 @@ class Inbox:
                 reason = type(error).__name__
             if not self._alone:
                 raise HandlerFailedError
-            logger.warning("consumer.failed", type=event.type, attempt=attempt, error=reason)
+            logger.warning("consumer.failed", type=self._kind(event), attempt=attempt, error=reason)
         self._parked_at.append(monotonic())
         return await self._park(delivery, event, reason)
+
+    def _kind(self, event: Event) -> str:
+        """Return its type for the log; one that nobody here knows is its teller's word and may be any."""
+        is_known = event.type in self._handlers or is_another_version(event.type, self._handlers)
+        return event.type if is_known else "unknown"
 
     def _tries(self) -> int:
         parked = self._parked_at
@@ -185,7 +190,6 @@ class Inbox:
 
     async def _attempt(self, delivery: Delivery, event: Event, digest: bytes) -> Outcome:
         """Apply the event, in the trace of the request that caused it."""
-        # A type nobody here handles is its teller's word; it names no span.
         name = event.type if event.type in self._handlers else "passed_over"
         parent = event.traceparent
         with span(name, service=self._service, kind=CONSUMER, parent=parent) as traced:
@@ -291,7 +295,8 @@ class Inbox:
         )
         self._keep_waiting(unit, delivery, event)
         await self._write(unit, delivery)
-        logger.error("consumer.parked", type=event.type, subject=str(event.subject), error=reason)
+        kind, subject = self._kind(event), str(event.subject)
+        logger.error("consumer.parked", type=kind, subject=subject, error=reason)
         return "parked"
 
     async def _bury(

@@ -99,6 +99,10 @@ class Letters(Mapping[str, Handler]):
             raise KeyError(event_type)
         return self._known.get(event_type, self._unknown)
 
+    def __contains__(self, event_type: object) -> bool:
+        """Tell whether this release knows the kind: another is its teller's word."""
+        return event_type in self._known
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
 

@@ -34,6 +34,8 @@ _FIRST_SECONDS = 1.0
 _MOST_BYTES = 1024 * 1024
 _BATCH_BYTES = 256 * 1024
 """What goes to a partition at once: all that the relay hands over, where aiokafka's 16 KB are many turns."""
+_SAME_SECONDS = 0.5
+"""For so long a cluster is taken for the one it was: none is ended and made anew in less."""
 _ALL = range(PARTITIONS)
 _partition = DefaultPartitioner()
 """By the key alone, and to the partition to which every Kafka client sends that key."""
@@ -48,7 +50,8 @@ class KafkaBus:
         self._publishing = asyncio.Lock()
         self._written = LogIds(self._connect, "WRITE")
         self._writes: dict[str, UUID] = {}
-        """Which log each topic was when it was last written."""
+        """Which log each topic was when it was last asked for."""
+        self._asked_at = -_SAME_SECONDS
         self._reader: AIOKafkaConsumer | None = None
         self._reading = asyncio.Lock()
         self._ids = LogIds(self._connect)
@@ -153,12 +156,15 @@ class KafkaBus:
                 raise
         return broker
 
-    async def _leave_lost_logs(self, topics: Collection[str]) -> None:
+    async def _leave_lost_logs(self, topics: set[str]) -> None:
         """Let go of a producer that wrote to a log which is gone.
 
         A cluster that was made anew gives its number to another, and takes what either sends for
         what the other has sent before: refused at best, acknowledged and not kept at worst.
         """
+        if topics <= self._writes.keys() and monotonic() - self._asked_at < _SAME_SECONDS:
+            return
+        asked_at = monotonic()
         with failures():
             async with asyncio.timeout(SEND_SECONDS):
                 ids = await self._written.of(topics)
@@ -168,6 +174,7 @@ class KafkaBus:
             self._end(self._producer)
             self._producer = None
         self._writes = ids if is_lost else self._writes | ids
+        self._asked_at = asked_at
 
     async def _open_producer(self) -> AIOKafkaProducer:
         if self._producer is None:

@@ -170,6 +170,34 @@ def test_what_was_said_between_two_keys_is_signed_by_the_second_and_by_no_other(
     assert counts(now) == [True, False, False, False]
 
 
+def test_what_was_said_under_a_revoked_key_is_signed_by_its_successor_too_and_by_no_other() -> None:
+    """Seeded: take any later key; a successor before the revocation; one of a key that only ended."""
+    country, now = land("RS"), utcnow()
+    old, end = country.signing.public.kid, now + timedelta(days=10)
+    second, third = (SigningKey(SigningKey.generate()).public for _ in range(2))
+    country.extend("revoke", old, None, not_before=end, not_after=end)
+    for key, begin in ((second, end), (third, end + timedelta(days=30))):
+        country.extend(
+            "sign", key.kid, key.raw, not_before=begin, not_after=begin + timedelta(days=30)
+        )
+    directory = directory_of(country)
+
+    def counts(at: datetime) -> list[bool]:
+        kids = (old, second.kid, third.kid)
+        return [directory.signer("RS", kid, at) is not None for kid in kids]
+
+    clock.set_source(lambda: end - timedelta(seconds=1))
+    before = (directory.signing_kids_of("RS", now), counts(now))
+    clock.set_source(lambda: end + timedelta(days=40))
+
+    assert before == ([old], [True, False, False])
+    assert directory.signing_kids_of("RS", now) == [old, second.kid]
+    assert counts(now) == [True, True, False]
+    assert counts(end) == [False, True, False]
+    assert directory.signing_kids_of("RS", end) == [second.kid]
+    assert directory.signing_kids_of("RS", now - timedelta(days=30)) == []
+
+
 def test_a_country_s_first_key_vouches_for_a_clock_a_little_behind_and_for_no_more() -> None:
     # Fails when what is dated years before the first key counts, or a clock's minute stops a chain.
     country = land("RS")

@@ -150,6 +150,22 @@ class Directory:
         kid = self.signing_kid(country, said_at)
         return kid if kid is not None else self._next_signing_kid(country, said_at)
 
+    def signing_kids_of(self, country: str, said_at: datetime) -> list[str]:
+        """Return the ids of the keys that may sign what was said then, the one to be taken first ahead.
+
+        A key that was revoked may be lost: then the one that took its place when it ended signs for
+        its time, and so on where that one was revoked too. No other does.
+        """
+        kids: list[str] = []
+        at, now = said_at, utcnow()
+        while (kid := self.signing_kid_of(country, at)) is not None:
+            kids.append(kid)
+            since = min(self._revocations(country, kid), default=None)
+            if since is None or since > now:
+                break
+            at = since  # always later than before, for no key counts from its revocation on
+        return kids
+
     def _next_signing_kid(self, country: str, said_at: datetime) -> str | None:
         """Return the id of the key that ended the gap in which something was said."""
         keys = [s.entry for s in self._chains.get(country, ()) if s.entry.use == "sign"]
@@ -172,7 +188,7 @@ class Directory:
             entry = signed.entry
             if entry.use != "sign" or entry.kid != kid:
                 continue
-            if entry.not_before <= at or kid == self.signing_kid_of(country, at):
+            if entry.not_before <= at or kid in self.signing_kids_of(country, at):
                 is_over = self.is_over(country, kid, at)
                 return None if is_over else VerifyBy(_decoded(entry.public or ""))
         return None

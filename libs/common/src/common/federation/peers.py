@@ -164,8 +164,9 @@ class OwnKeys:
     def signing_of(
         self, directory: Directory, country: str, said_at: datetime
     ) -> SigningKey | None:
-        """Return the key to sign with what was said then, if there is one and it is ours."""
-        return self.signing.get(directory.signing_kid_of(country, said_at) or "")
+        """Return the key to sign with what was said then: the first that may and is ours, if any."""
+        kids = directory.signing_kids_of(country, said_at)
+        return next((self.signing[kid] for kid in kids if kid in self.signing), None)
 
 
 def seal_own_keys(

@@ -5,12 +5,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from common import clock
 from common.clock import utcnow
-from common.federation.peers import Descriptor, read_descriptor, read_own_keys, read_peers
+from common.federation.peers import (
+    Descriptor,
+    directory_of,
+    read_descriptor,
+    read_own_keys,
+    read_peers,
+)
 from prag import peer
 from prag.cli import main
 from prag.instance import Instance
@@ -51,6 +59,28 @@ def test_a_key_that_was_revoked_does_not_count_again_by_way_of_a_removal(place: 
         assert read_peers(peers).countries == {"XK"}
         assert read_peers(peers).directory.signer("XK", stolen, utcnow()) is None
     assert sorted(path.name for path in peers.iterdir()) == ["XK.json", "own.json"]
+
+
+def test_a_stolen_key_that_ended_days_ago_signs_no_more_either(place: Path) -> None:
+    """Seeded: revoke only what has not ended: it lies in the stolen file, and counts for a month more.
+
+    If it was lost, what was said in its time would wait for ever for somebody to sign it.
+    """
+    home, root = peer.place_of(place / "XK"), place / "XK.root"
+    [ended] = read_own_keys(home.own_keys("referral"), home.master, "referral").signing
+    end = utcnow() + timedelta(days=peer.SIGNING_DAYS)
+    clock.set_source(lambda: end - timedelta(days=1))
+    peer.rotate(home, root)
+    clock.set_source(lambda: end + timedelta(days=5))
+    before, in_its_time = directory_of([peer.own_descriptor(home)]), utcnow() - timedelta(days=10)
+    assert before.signer("XK", ended, utcnow()) is not None
+
+    after, now = directory_of([peer.revoke(home, root)]), utcnow()
+
+    assert ended in read_own_keys(home.own_keys("referral"), home.master, "referral").signing
+    assert after.signer("XK", ended, now) is None
+    assert after.signer("XK", ended, in_its_time) is not None
+    assert after.signing_kids_of("XK", in_its_time) == [ended, after.signing_kid("XK", now)]
 
 
 def test_a_country_that_was_removed_may_come_back_with_another_root(place: Path) -> None:

@@ -129,7 +129,9 @@ def rotate(place: Place, root_file: Path, *, days: int = LEAD_DAYS) -> Descripto
 
 @one_at_a_time
 def revoke(place: Place, root_file: Path) -> Descriptor:
-    """End all keys in use, for a machine that fell into other hands, and issue new ones at once.
+    """End all keys that count, for a machine that fell into other hands, and issue new ones at once.
+
+    Also those that ended within GRACE: they would count on for the rest of it.
 
     What was signed with the old ones from now on counts as nobody's, as soon as a peer has the new
     descriptor: it must be brought there today. What was sealed to them still opens here.
@@ -138,7 +140,8 @@ def revoke(place: Place, root_file: Path) -> Descriptor:
     chain, now = list(own.entries), utcnow()
     ended = {each.entry.kid for each in chain if each.entry.use == "revoke"}
     for entry in [each.entry for each in own.entries]:
-        if entry.use != "revoke" and entry.not_after > now and entry.kid not in ended:
+        counts = entry.use != "revoke" and entry.not_after + GRACE > now
+        if counts and entry.kid not in ended:
             end = next_entry(
                 chain,
                 place.country,

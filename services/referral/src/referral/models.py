@@ -227,6 +227,25 @@ Index(
 )
 
 
+class OwedLetter(Base):
+    """What this country is to tell a peer that has not said yet what it heard of it before.
+
+    Its own events took effect here at once; only the peer hears of them later.
+    """
+
+    __tablename__ = "owed_letter"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    referral_id: Mapped[UUID] = mapped_column(index=True)
+    place: Mapped[int]
+    """Order among those of the referral."""
+    kind: Mapped[str] = mapped_column(Code)
+    content: Mapped[Sealed | None]
+    """Of the event that it tells of, as JSON under the key of the referral; None where the kind says
+    all. A package's goes with the referral that is called off."""
+    said_on: Mapped[date]
+
+
 class Custody(Base):
     """A statement of one country in the chain of custody of a referral, its own or the other's."""
 

@@ -28,7 +28,7 @@ from common.recovery import resume
 from common.runtime import Runtime
 from common.telemetry import EXCHANGE_BEGUN_ANEW
 from referral.commands import held
-from referral.commands.crossing_news import expire_cross_border
+from referral.commands.crossing_news import expire_cross_border, pay_owed
 from referral.commands.ending import expire_referral
 from referral.consumers import HANDLERS, handlers_of
 from referral.courier import Courier
@@ -36,7 +36,7 @@ from referral.domain.calendar import Calendar
 from referral.letters import Letters
 from referral.models import Letter
 from referral.queries.cross_border import list_cross_border_overdue, list_emptied
-from referral.queries.letters import list_outworn
+from referral.queries.letters import list_outworn, list_payable
 from referral.queries.referral import list_overdue
 from referral.queries.rejoin import LONG_CLOSED
 from referral.settings import Settings
@@ -116,7 +116,10 @@ async def warn_of_keys(runtime: Runtime) -> None:
 
 
 async def take_up_held(runtime: Runtime) -> None:
-    """Take up what waited for a peer's answer, of letters and of this country's own events."""
+    """Take up what waited for a peer's answer: what it is to hear, and what came meanwhile."""
+    act = partial(pay_owed, own=runtime.settings.country)
+    payable = await list_payable(runtime.database)
+    await worker.sweep(runtime, payable, act, operation="pay_owed_letter")
     for consumer in (postbox_of(runtime), worker.consumer_of(runtime, handlers_of(runtime))):
         await consumer.catch_up()
 

@@ -1,4 +1,8 @@
-"""What becomes of referrals between countries when the clock, a consent or intake says so."""
+"""What becomes of referrals between countries when the clock, a consent or intake says so.
+
+What this country's own events say takes effect at once. Where the peer must first say what it heard
+before a backup was put back, only the letter waits, and no event of the case behind it.
+"""
 
 from datetime import date
 from uuid import UUID
@@ -8,8 +12,8 @@ from common.contracts.intake import CaseErased, CaseOwnershipSaid, CasePackageRe
 from common.contracts.referral import CONSENT_WITHDRAWN, PackageReceived
 from common.here import Here
 from common.unit import Unit
-from referral.commands.crossing import change, rest_package_on_consent, say
-from referral.commands.letters import write_letter
+from referral.commands.crossing import change, note, rest_package_on_consent, say
+from referral.commands.letters import Columns, must_wait, open_owed, owe, write_letter
 from referral.domain.cross_border import (
     ERASING,
     GIVEN,
@@ -17,12 +21,15 @@ from referral.domain.cross_border import (
     TAKEN,
     WAITING,
     WITH_PACKAGE,
+    WITHDRAWN_HERE,
     CrossBorderStatus,
     Direction,
     Kind,
     status_after_taken,
 )
+from referral.models import CrossBorderReferral, OwedLetter
 from referral.queries import cross_border as queries
+from referral.queries.letters import list_owed
 from referral.schemas.letters import OwnershipWord, Package
 
 
@@ -46,7 +53,7 @@ async def withdraw_from_cross_border(
     """
     for row in await queries.list_sent_of_case(unit, case_id):
         if row.status in OPEN and str(consent_id) in row.consent_ids:
-            chain = await write_letter(unit, row, Kind.WITHDRAWN, own=own)
+            chain = await _write_or_owe(unit, row, Kind.WITHDRAWN, on=on, own=own)
             change(
                 unit,
                 row,
@@ -58,10 +65,12 @@ async def withdraw_from_cross_border(
             )
 
 
-async def send_package(unit: Unit, released: CasePackageReleased, *, on: date, own: str) -> None:
-    """Send on what intake sealed for the other country's register.
+async def send_package(
+    unit: Unit, released: CasePackageReleased, *, on: date, own: str, is_owed: bool = False
+) -> None:
+    """Send on what intake sealed for the other country's register; `is_owed` once it has waited.
 
-    Nothing is sent of a referral that was called off while it was released.
+    Nothing is sent of a referral that was called off while it was released, or while it waited.
     """
     row = await queries.find_cross_border(unit, released.referral_id)
     if (
@@ -76,6 +85,10 @@ async def send_package(unit: Unit, released: CasePackageReleased, *, on: date, o
         purpose=row.purpose, data_groups=tuple(row.data_groups), package=released.package
     )
     resting = await rest_package_on_consent(unit, row, on=on)
+    if not is_owed and await must_wait(unit, row):
+        await owe(unit, row, Kind.PACKAGE, released, on=on)
+        note(unit, row, consent_ids=resting)  # so that a withdrawal finds it while it waits
+        return
     chain = await write_letter(unit, row, Kind.PACKAGE, package, own=own)
     change(unit, row, row.status, on=on, consent_ids=resting, packaged_at=utcnow(), **chain)
 
@@ -87,7 +100,9 @@ async def link_case(unit: Unit, referral_id: UUID, case_id: UUID, *, on: date) -
         change(unit, row, row.status, on=on, reason=row.reason, case_id=case_id)
 
 
-async def say_ownership(unit: Unit, said: CaseOwnershipSaid, *, on: date, own: str) -> None:
+async def say_ownership(
+    unit: Unit, said: CaseOwnershipSaid, *, on: date, own: str, is_owed: bool = False
+) -> None:
     """Tell the other country what this one's register says of who may edit the case.
 
     Where that is the receiver's word that it took the case, the referral is handed over.
@@ -97,6 +112,9 @@ async def say_ownership(unit: Unit, said: CaseOwnershipSaid, *, on: date, own: s
         return
     if said.word == GIVEN and (row.owning_word, row.owning_epoch) == (said.word, said.epoch):
         return  # the register, which was put back, knows it again
+    if not is_owed and await must_wait(unit, row):
+        await owe(unit, row, Kind.OWNERSHIP, said, on=on)
+        return
     body = OwnershipWord(word=said.word, epoch=said.epoch)
     is_taken = said.word == TAKEN and row.direction is Direction.RECEIVED
     status = status_after_taken(row.status) if is_taken else row.status
@@ -120,13 +138,53 @@ async def say_erased(unit: Unit, erased: CaseErased, *, own: str) -> None:
         return  # it was said before: an archive that was put back since is full again all the same
     # For a reason of its own the register needs to tell nobody.
     is_awaited = row.status in ERASING
-    chain = await write_letter(unit, row, Kind.ERASED, own=own) if is_awaited else {}
+    on = erased.erased_on
+    chain = await _write_or_owe(unit, row, Kind.ERASED, on=on, own=own) if is_awaited else {}
     change(
         unit,
         row,
         row.status,
-        on=erased.erased_on,
+        on=on,
         reason=row.reason,
-        erased_on=erased.erased_on,
+        erased_on=on,
         **chain,
     )
+
+
+# --- what had to wait
+
+
+async def _write_or_owe(
+    unit: Unit, row: CrossBorderReferral, kind: Kind, *, on: date, own: str
+) -> Columns:
+    """Hand over a letter that says no more than its kind, or that the peer is to hear it later."""
+    if await must_wait(unit, row):
+        await owe(unit, row, kind, on=on)
+        return {}
+    return await write_letter(unit, row, kind, own=own)
+
+
+async def pay_owed(unit: Unit, referral_id: UUID, *, own: str) -> None:
+    """Write the first letter that is owed of a referral, unless it has no place any more.
+
+    NotYetError `cross_border.unconfirmed` where it must wait longer.
+    """
+    row, waiting = (
+        await queries.find_cross_border(unit, referral_id),
+        await list_owed(unit, referral_id),
+    )
+    if row is None or not waiting:
+        return
+    owed = waiting[0]
+    unit.remove(OwedLetter, id=owed.id, expect=1)
+    match owed.kind:
+        case Kind.PACKAGE:
+            package = CasePackageReleased.model_validate_json(await open_owed(unit, row, owed))
+            await send_package(unit, package, on=owed.said_on, own=own, is_owed=True)
+        case Kind.OWNERSHIP:
+            said = CaseOwnershipSaid.model_validate_json(await open_owed(unit, row, owed))
+            await say_ownership(unit, said, on=owed.said_on, own=own, is_owed=True)
+        case Kind.WITHDRAWN if row.status in WITHDRAWN_HERE:
+            await say(unit, row, Kind.WITHDRAWN, own=own)
+        case Kind.ERASED if row.status in ERASING:
+            await say(unit, row, Kind.ERASED, own=own)

@@ -1,14 +1,14 @@
 """Letters to another country and the chain of custody they are links of."""
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import structlog
 
 from common.clock import new_id, utcnow
 from common.errors import ConflictError, NotYetError
-from common.events import canonical
+from common.events import EventData, canonical
 from common.federation.custody import (
     RECEIPT,
     CustodyError,
@@ -23,7 +23,7 @@ from common.federation.custody import (
 from common.sealing import SubjectBox
 from common.unit import Unit
 from referral.domain.cross_border import OF_THE_PERSON, Kind
-from referral.models import CrossBorderReferral, Custody, Letter
+from referral.models import CrossBorderReferral, Custody, Letter, OwedLetter
 from referral.queries import letters as queries
 from referral.queries.rejoin import find_peer_to_hear
 from referral.schemas.letters import Accepted, Body, Fact, OwnershipWord
@@ -72,6 +72,48 @@ async def write_letter(
     )
     await _add(unit, row, statement, words, salt)
     return {"said": statement.number, "said_hash": statement.hash} | owning_columns(statement)
+
+
+async def must_wait(unit: Unit, row: CrossBorderReferral) -> bool:
+    """Say whether a letter has to wait until the peer has said what it heard before.
+
+    Also behind another that waits: the peer hears them in their order.
+    """
+    return (
+        row.said < row.given_back
+        or await find_peer_to_hear(unit, row.peer_country) is not None
+        or bool(await queries.list_owed(unit, row.id))
+    )
+
+
+async def owe(
+    unit: Unit, row: CrossBorderReferral, kind: Kind, event: EventData | None = None, *, on: date
+) -> None:
+    """Hand over that the peer is to hear a letter later, of an event that takes effect here now."""
+    id_, content = new_id(), None
+    if event is not None:
+        box = await _box(unit, row)
+        text = event.model_dump_json()
+        content = box.seal(text, table=OwedLetter.__tablename__, row=id_, column="content")
+    owed = await queries.list_owed(unit, row.id)
+    unit.add(
+        OwedLetter,
+        id=id_,
+        referral_id=row.id,
+        place=owed[-1].place + 1 if owed else 1,
+        kind=kind,
+        content=content,
+        said_on=on,
+    )
+    logger.info("letter.owed", kind=kind, subject=str(row.id))
+
+
+async def open_owed(unit: Unit, row: CrossBorderReferral, owed: OwedLetter) -> str:
+    """Return the event, as JSON, that an owed letter tells of."""
+    if owed.content is None:
+        raise LookupError("a letter of this kind is owed with its event")
+    box = await _box(unit, row)
+    return box.open(owed.content, table=OwedLetter.__tablename__, row=owed.id, column="content")
 
 
 def owning_columns(statement: Statement) -> Columns:
@@ -175,6 +217,7 @@ def take_back(unit: Unit, row: CrossBorderReferral) -> None:
     chain, so that the receiver takes what follows.
     """
     for kind in OF_THE_PERSON:
+        unit.remove(OwedLetter, referral_id=row.id, kind=kind)
         unit.update(Letter, {"referral_id": row.id, "kind": kind}, body=None)
 
 

@@ -35,8 +35,8 @@ from referral.commands.roll import (
 from referral.domain.calendar import Calendar
 from referral.domain.cross_border import CrossBorderStatus, Direction, Kind
 from referral.domain.referral import RESPONSE_POLICY, Urgency, respond_by
-from referral.domain.retold import status_again
-from referral.models import CrossBorderReferral, Custody, Fork, Letter
+from referral.domain.retold import makes_needless, status_again
+from referral.models import CrossBorderReferral, Custody, Fork, Letter, OwedLetter
 from referral.queries import letters
 from referral.queries import rejoin as queries
 from referral.queries.cross_border import find_cross_border
@@ -261,6 +261,8 @@ def _take_step_again(
 ) -> CrossBorderReferral:
     word = said.owning.word if said.owning else None
     status = status_again(row.direction, said.kind, row.status, word=word)
+    for kind in makes_needless(said.kind):
+        unit.remove(OwedLetter, referral_id=row.id, kind=kind)
     told: list[EventData] = []
     if said.owning is not None:
         told.append(

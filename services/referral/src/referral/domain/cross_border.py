@@ -117,6 +117,10 @@ OPEN: Final = WAITING | {
 }
 """The statuses in which a withdrawn consent calls the referral off, on either side."""
 
+WITHDRAWN_HERE: Final = frozenset({_S.CONSENT_WITHDRAWN, _S.CLOSED})
+"""The statuses of a sent referral whose receiver may still have to hear that the consent is withdrawn:
+it says of one that failed by itself that nothing is left."""
+
 WITH_PACKAGE: Final = frozenset({_S.ACCEPTED, _S.TRANSFER_PLANNED, _S.IN_TRANSFER, _S.ARRIVED})
 """The statuses in which the person's data may go to the receiver."""
 

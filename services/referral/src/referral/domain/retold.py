@@ -5,6 +5,7 @@ from typing import Final
 
 from referral.domain.cross_border import (
     TAKEN,
+    WITHDRAWN_HERE,
     CrossBorderStatus,
     Direction,
     Kind,
@@ -27,13 +28,26 @@ _SAID: Final[Mapping[str, CrossBorderStatus]] = {
 }
 
 
+_CALLING_OFF: Final = frozenset({Kind.CANCELLED, Kind.EXPIRED, Kind.WITHDRAWN})
+
+
+def makes_needless(kind: str) -> frozenset[Kind]:
+    """Return the letters that need not be said any more once it is known that `kind` was said."""
+    if kind in _CALLING_OFF:
+        return frozenset({Kind.WITHDRAWN})
+    return frozenset({Kind.ERASED}) if kind == Kind.ERASED else frozenset()
+
+
 def status_again(
     direction: Direction, kind: str, status: CrossBorderStatus, *, word: str | None
 ) -> CrossBorderStatus:
     """Return the status after a letter of this country's own, which it wrote and has forgotten.
 
     `word` is what it said of who may edit the case. A kind that tells of no step leaves the status.
+    So does every step before the end in a referral whose consent was withdrawn meanwhile.
     """
+    if direction is Direction.SENT and status in WITHDRAWN_HERE and kind not in _CALLING_OFF:
+        return status
     if word == TAKEN and direction is Direction.RECEIVED:
         return status_after_taken(status)
     return _SAID.get(kind, status)

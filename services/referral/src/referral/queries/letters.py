@@ -11,7 +11,14 @@ from common.db.base import Store
 from common.federation.custody import SignedStatement, Statement
 from common.federation.envelope import MAX_AHEAD
 from common.unit import Unit
-from referral.models import STILL_DUE, CrossBorderReferral, Custody, Letter
+from referral.models import (
+    STILL_DUE,
+    CrossBorderReferral,
+    Custody,
+    Letter,
+    OwedLetter,
+    PeerToHear,
+)
 
 AGAIN_AFTER: Final = timedelta(hours=6)
 """So long after the first sending a letter that nobody has heard is sent again."""
@@ -54,6 +61,27 @@ async def list_letters(unit: Unit, referral_id: UUID, *, after: int) -> Sequence
             Letter.referral_id == referral_id, Letter.number > after, Letter.receipt_of == 0
         )
     )
+
+
+async def list_owed(unit: Unit, referral_id: UUID) -> Sequence[OwedLetter]:
+    """Return what a peer is still to hear of a referral, in its order."""
+    return await unit.list(
+        select(OwedLetter).where(OwedLetter.referral_id == referral_id).order_by(OwedLetter.place)
+    )
+
+
+async def list_payable(store: Store) -> list[UUID]:
+    """Return the referral of each letter that is owed to a peer for whom this country waits no more."""
+    rows = await store.fetch(
+        select(OwedLetter.referral_id)
+        .join(CrossBorderReferral, CrossBorderReferral.id == OwedLetter.referral_id)
+        .where(
+            CrossBorderReferral.said >= CrossBorderReferral.given_back,
+            CrossBorderReferral.peer_country.not_in(select(PeerToHear.country)),
+        )
+        .order_by(OwedLetter.place)
+    )
+    return [row.referral_id for row in rows]
 
 
 async def list_outworn(store: Store, now: datetime, limit: int) -> list[UUID]:

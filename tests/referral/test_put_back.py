@@ -10,12 +10,14 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from common.clock import new_id
+from common.db.base import unit_of
 from common.federation.custody import SignedStatement
 from common.federation.peers import read_peers
 from prag import peer
 from prag.cli import main
 from referral.commands.held import tell_of_no_hub
-from referral.models import Fork
+from referral.models import Fork, KnownConsent
+from referral.queries.letters import list_custody
 from tests.conftest import fixed_id
 from tests.intake.bodies import OTHER, case, notice
 from tests.kit import if_match
@@ -31,6 +33,21 @@ async def assert_at_one(world: World) -> None:
     assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
     assert [await each.verify(world.referral_id) for each in (world.s, world.r)] == [0, 0]
     assert (await world.s.dead(), await world.r.dead()) == ([], [])
+
+
+async def withdraw(world: World) -> None:
+    """Let the person withdraw that she agreed to go abroad."""
+    abroad = select(KnownConsent.id).where(KnownConsent.scope == "SHARE_CROSS_BORDER")
+    [consent] = await world.s.referral.rows(abroad)
+    path = f"/v1/cases/{await world.s.case_id()}/consents/{consent.id}/withdraw"
+    answer = await world.s.worker("intake").post(path, json={})
+    assert answer.status_code == 200, answer.text
+
+
+async def custody_of(world: World) -> list[SignedStatement]:
+    runtime = world.s.referral.runtime
+    unit = unit_of(runtime.database, source="/tests", operation="test")
+    return await list_custody(unit, world.referral_id)
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -169,6 +186,33 @@ async def test_what_was_said_in_a_place_that_was_taken_gives_way(world: World) -
 
     assert await world.holdings() == (("NONE", 2), ("OWNER", 2))
     await assert_at_one(world)
+
+
+@pytest.mark.parametrize("was_said_before", [False, True])
+async def test_consent_withdrawn_before_the_peer_answers_is_told_it_once(
+    told: Path, tmp_path: Path, *, was_said_before: bool
+) -> None:
+    """Seeded: let what was forgotten reopen the referral; say again what the backup had lost."""
+    now_is(NOW)
+    async with open_world(told / "sent", tmp_path) as world:
+        copy = world.back_up_by_command(world.s)
+        await world.go_on_to_arrival()
+        if was_said_before:
+            await withdraw(world)
+            await world.rest()
+
+        await world.put_back(world.s, copy)
+        await withdraw(world)
+        await world.s.hear()
+        assert (await world.s.row(world.referral_id)).status == "CONSENT_WITHDRAWN"
+        await world.rest()
+
+        assert (await world.s.row(world.referral_id)).status in {"CONSENT_WITHDRAWN", "CLOSED"}
+        assert (await world.r.row(world.referral_id)).status == "CONSENT_WITHDRAWN"
+        links = [s.statement for s in await custody_of(world) if s.statement.author == "RS"]
+        assert [link.kind for link in links].count("withdrawn") == 1
+        assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
+        assert (await world.s.dead(), await world.r.dead()) == ([], [])
 
 
 # --- before anybody has answered

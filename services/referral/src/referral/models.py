@@ -315,11 +315,12 @@ class PeerToHear(Base):
 
     country: Mapped[str] = mapped_column(String(2), primary_key=True)
     asked: Mapped[UUID]
-    """Names the question in its answer."""
+    """The newest question, as its answer names it."""
     is_written: Mapped[bool] = mapped_column(default=False)
     """Whether the roll with the question waits for the courier, or has left."""
     lacks: Mapped[dict[str, Any]]
-    """Letter of that roll, by the id behind which it begins → the part of its answer that comes next."""
+    """Question since it was put back, the newest last → letter of its roll, by the id behind which it
+    begins → the part of its answer that comes next."""
 
 
 # --- what intake told us

@@ -100,21 +100,24 @@ async def go_on_alone(unit: Unit) -> list[str]:
 async def hear_part(unit: Unit, peer: str, answer: Answer) -> None:
     """Note that a part of a peer's answer was taken; after the last of all it is waited for no more.
 
-    They count in their order. One that was lost on the way, or came behind a later one, is asked for
-    again with the next roll: until then its case may be the other country's.
+    They count in their order, and whichever question since it was put back they answer: a peer that
+    was asked anew meanwhile told all that it holds all the same. One that was lost on the way, or came
+    behind a later one, is asked for again with the next roll: until then its case may be the other
+    country's.
     """
     waiting = await queries.list_peers_to_hear(unit)
-    found = [each for each in waiting if (each.country, each.asked) == (peer, answer.asked)]
-    if not found or found[0].lacks.get(answer.place) != answer.part:
+    found = next((each for each in waiting if each.country == peer), None)
+    question = str(answer.asked)
+    if found is None or found.lacks.get(question, {}).get(answer.place) != answer.part:
         return
-    lacks = found[0].lacks | {answer.place: answer.part + 1}
+    lacks = found.lacks[question] | {answer.place: answer.part + 1}
     if answer.part + 1 >= answer.parts:
         del lacks[answer.place]
-    question = {"country": peer, "asked": answer.asked}
+    row = {"country": peer, "asked": found.asked}
     if lacks:
-        unit.update(PeerToHear, question, expect=1, lacks=lacks)
+        unit.update(PeerToHear, row, expect=1, lacks=found.lacks | {question: lacks})
         return
-    unit.remove(PeerToHear, **question, expect=1)
+    unit.remove(PeerToHear, **row, expect=1)
     logger.info("rejoin.heard", count=len(waiting) - 1)
     if len(waiting) == 1:
         await _end_waiting(unit)

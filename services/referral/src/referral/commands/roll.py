@@ -29,12 +29,16 @@ logger = structlog.get_logger(__name__)
 
 _MOST = 160 * 1024
 """Bytes of the statements in one letter: with all that is written around them it can be sealed."""
+_QUESTIONS = 50
+"""So many of the newest questions to a peer may still be answered: weeks of days without a word."""
 
 
 async def write_roll(unit: Unit, peer: str) -> None:
     """Hand over a roll to a peer, in place of one that has not left yet.
 
-    To one whose answer is waited for it is the question, in place of an earlier one.
+    To one whose answer is waited for it is a question. Earlier ones since this country was put back
+    stay: an answer may come when it was asked anew, and always does where the two are never connected
+    at the same time. Each has a name of its own, for the letters and parts of two do not fit together.
     """
     rows = sorted(await queries.list_exchanged(unit, peer, utcnow()), key=lambda row: str(row.id))
     pages = [rows[start : start + PAGE] for start in range(0, len(rows), PAGE)] or [[]]
@@ -56,7 +60,17 @@ async def write_roll(unit: Unit, peer: str) -> None:
         _write(unit, peer, ROLL, roll.model_dump(mode="json"), position)
         lacks[roll.place] = 0
         after = upto
-    unit.update(PeerToHear, {"country": peer}, asked=asked, is_written=True, lacks=lacks)
+    waiting = await queries.find_peer_to_hear(unit, peer)
+    if waiting is not None:
+        asked_before = list(waiting.lacks.items())[1 - _QUESTIONS :]
+        unit.update(
+            PeerToHear,
+            {"country": peer, "asked": waiting.asked},
+            expect=1,  # else it was put back once more, or heard, meanwhile
+            asked=asked,
+            is_written=True,
+            lacks=dict(asked_before) | {str(asked): lacks},
+        )
 
 
 async def answer_roll(unit: Unit, roll: Roll, *, peer: str, own: str) -> None:

@@ -15,14 +15,14 @@ from referral.schemas.letters import Offer
 from tests.federation.countries import directory_of
 from tests.kit import ELSEWHERE, HOME
 from tests.referral.crossing import REFUGE, URL, Crossing, a_package, open_crossing, plan, released
-from tests.referral.story import NOW, TODAY, now_is
+from tests.referral.story import NOW, TODAY, Case, now_is, opened
 
 
 @pytest.fixture
 async def crossing(tmp_path: Path) -> AsyncIterator[Crossing]:
     now_is(NOW)
-    async with open_crossing(tmp_path) as opened:
-        yield opened
+    async with open_crossing(tmp_path) as both_open:
+        yield both_open
 
 
 async def both(crossing: Crossing, referral_id: UUID) -> tuple[str | None, str | None]:
@@ -229,6 +229,23 @@ async def test_nothing_is_released_to_a_referral_that_was_called_off(crossing: C
     kinds = [letter.kind for letter in await crossing.s.letters(referral_id)]
     assert kinds == ["offer", "cancelled"]
     assert await both(crossing, referral_id) == ("CLOSED", "CANCELLED")
+
+
+async def test_what_is_released_of_another_case_does_not_leave_by_this_referral(
+    crossing: Crossing,
+) -> None:
+    # Fails when the referral that a package names is not asked whose it is: another person's data go
+    # abroad, and under a consent that is not hers.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.accepted(case)
+    other = Case()
+    await other.tell(crossing.s.kit, opened(other.id, country=crossing.s.code))
+
+    await other.tell(crossing.s.kit, released(other, referral_id))
+    await crossing.post()
+
+    assert [letter.kind for letter in await crossing.s.letters(referral_id)] == ["offer"]
+    assert (await crossing.s.row(referral_id)).packaged_at is None
 
 
 async def test_every_step_is_in_the_audit_trail_and_so_is_what_left(crossing: Crossing) -> None:

@@ -6,12 +6,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from common.federation.custody import GENESIS, GIVEN_BACK, ROLL
+from common.federation.custody import GENESIS, GIVEN_BACK, ROLL, Statement, digest_of
+from common.tables import InboxPending
 from referral.models import Letter, Slip
 from tests.conftest import fixed_id
 from tests.federation.countries import Land
 from tests.referral.crossing import BOSNIA, Crossing
-from tests.referral.forging import slip_as, state
+from tests.referral.forging import slip_as, state, statement_to_r, write_as
 
 
 async def roll_of(crossing: Crossing, by: Land, referral_id: UUID, **progress: Any) -> list[Any]:
@@ -101,3 +102,51 @@ async def test_a_peer_that_heard_more_than_is_known_here_is_told_how_far_this_co
     told = [row.body["referrals"] for row in await crossing.r.kit.rows(rolls)]
     named = [(each["referral_id"], each["said"]) for [each] in told]
     assert named == ([(str(referral_id), said)] if asks else [])
+
+
+async def test_what_followed_the_second_of_two_words_goes_once_its_author_is_put_right(
+    crossing: Crossing,
+) -> None:
+    # Fails when it stays where it waits: it is tried in the place of what follows the first, which
+    # is then never taken.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.acknowledged(case)
+    await crossing.r.do(referral_id, "decline", {"reason": "NO_CAPACITY"})
+    first = await called_off(crossing, referral_id, "OTHER")
+    second = await called_off(crossing, referral_id, "NEED_ENDED")
+    assert await crossing.r.collect() == 2
+    await goes_on(crossing, await goes_on(crossing, second))
+    assert await crossing.r.collect() == 2
+    assert len(await crossing.r.kit.rows(select(InboxPending.seq))) == 2
+
+    await roll_of(crossing, crossing.s.land, referral_id, said=first.number, said_hash=first.hash)
+    right = await goes_on(crossing, first)
+    assert await crossing.r.collect() == 1
+    right = await goes_on(crossing, right)
+    assert await crossing.r.collect() == 1
+
+    row = await crossing.r.row(referral_id)
+    assert (row.heard, row.heard_hash) == (right.number, right.hash)
+    assert await crossing.r.dead() == []
+
+
+async def called_off(crossing: Crossing, referral_id: UUID, reason: str) -> Statement:
+    """Let the sender call a referral off in the place behind its last letter that was taken."""
+    body = {"reason": reason}
+    said = await statement_to_r(crossing, referral_id, crossing.s.land, digest=digest_of(body))
+    await write_as(crossing, crossing.s.land, said, body)
+    return said
+
+
+async def goes_on(crossing: Crossing, before: Statement) -> Statement:
+    """Let the sender say behind a word of its own that the person withdrew."""
+    said = before.model_copy(
+        update={
+            "number": before.number + 1,
+            "previous": before.hash,
+            "kind": "withdrawn",
+            "digest": digest_of({}),
+        }
+    )
+    await write_as(crossing, crossing.s.land, said)
+    return said

@@ -16,6 +16,7 @@ RIGHTS: Rights = {
     # A package of a person's data goes from what was told when she is erased.
     "outbox_message": (*SHARED["outbox_message"], "UPDATE (type, payload)"),
     "letter": (*READ_WRITE, "DELETE"),
+    "owed_letter": (*READ_ADD, "DELETE"),
     # What was said stays as it was said: a statement is signed once, a receipt comes again. Of a
     # country put back that went on, what no peer had heard gives way, and is kept in `fork`.
     "custody": (*READ_ADD, "UPDATE (statement, hash, kid, signature)", "DELETE"),

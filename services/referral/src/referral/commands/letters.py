@@ -105,7 +105,7 @@ async def owe(
         content=content,
         said_on=on,
     )
-    logger.info("letter.owed", kind=kind, subject=str(row.id))
+    logger.info("letter.owed", type=kind, subject=str(row.id))
 
 
 async def open_owed(unit: Unit, row: CrossBorderReferral, owed: OwedLetter) -> str:

@@ -38,6 +38,22 @@ async def kept(database: Database) -> int:
     return len(await database.fetch(select(IdempotencyAnswer.key)))
 
 
+# --- for ever
+
+
+async def test_work_that_nobody_ended_ends_its_worker_aloud(tiny: Tiny) -> None:
+    # Fails when a group is left to it: it takes a task that was cancelled for one it was done with.
+    async def lost(_: Runtime) -> None:
+        own = asyncio.create_task(asyncio.Event().wait())
+        own.cancel()
+        await own
+
+    with pytest.raises(ExceptionGroup) as told:
+        await asyncio.wait_for(worker.run_worker(tiny.runtime, {}, jobs={"lost": (0, lost)}), 10)
+
+    assert [type(each) for each in told.value.exceptions] == [worker.LostTaskError]
+
+
 # --- answers
 
 

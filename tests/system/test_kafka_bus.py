@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import struct
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 
 import pytest
@@ -107,6 +109,74 @@ async def test_a_reader_hands_on_nothing_of_a_log_that_was_made_anew_behind_its_
     with pytest.raises(BusError):
         await asyncio.wait_for(hear_nothing(), 30)
     await reading.close()
+
+
+_MEMBER = """
+import asyncio, sys
+from aiokafka import AIOKafkaConsumer
+
+async def join(options, topic, group):
+    member = AIOKafkaConsumer(topic, group_id=group, session_timeout_ms=20_000, **options)
+    await member.start()
+    while not member.assignment():
+        await asyncio.sleep(0.05)
+    print("joined", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(join(eval(sys.stdin.readline()), *sys.argv[1:]))
+"""
+
+
+async def test_a_reader_is_patient_until_a_member_that_died_is_given_up(
+    bus: KafkaBus, broker: Broker, topic: str
+) -> None:
+    # Fails when it gives up sooner and joins anew: whoever goes while it joins is a dead member too,
+    # and a group of such ones came to no rest for minutes.
+    group = f"test-{new_id()}"
+    login = KafkaLogin(broker.address, ADMIN, broker.password_file(ADMIN))
+    member = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _MEMBER, topic, group), stdin=PIPE, stdout=PIPE
+    )
+    assert member.stdin is not None
+    assert member.stdout is not None
+    member.stdin.write(f"{login.options()}\n".encode())
+    async with asyncio.timeout(60):
+        assert await member.stdout.readline() == b"joined\n"
+    member.kill()
+    await member.wait()
+    await bus.publish([Record(topic, "a", b"1")])
+
+    subscription = await bus.subscribe([topic], group=group, position_of=the_beginning)
+    found: list[Delivery] = []
+    async with asyncio.timeout(60):
+        while not found:
+            found += await subscription.poll()
+    await subscription.close()
+
+    assert [each.value for each in found] == [b"1"]
+
+
+async def test_a_reader_is_closed_although_its_broker_is_away(
+    bus: KafkaBus, broker: Broker, topic: str
+) -> None:
+    # Fails when aiokafka's CancelledError gets out: it ended the consumer's task, and nobody was told.
+    await bus.publish([Record(topic, key, key.encode()) for key in KEYS])
+    before = asyncio.all_tasks()
+    subscription = await bus.subscribe([topic], group=f"test-{new_id()}", position_of=the_beginning)
+    async with asyncio.timeout(30):
+        while not await subscription.poll():
+            pass
+    broker.kill()
+    try:
+        for _ in range(5):  # seconds in which its client tries again and again
+            await subscription.poll()
+        await subscription.close()
+    finally:
+        await asyncio.to_thread(broker.start)
+
+    async with asyncio.timeout(30):  # and nothing of it lives on
+        while left := asyncio.all_tasks() - before:
+            await asyncio.wait(left)
 
 
 async def read(bus: KafkaBus, topic: str, count: int) -> list[Delivery]:

@@ -38,6 +38,25 @@ FIRST_FORGET_SECONDS = 300.0
 _FORGET_BATCH = 500
 
 
+class LostTaskError(Exception):
+    """What was to go on for ever was ended by what it used, and not by who runs it."""
+
+
+async def steadily(work: Awaitable[None]) -> None:
+    """Await `work`; LostTaskError where it is cancelled although nobody cancelled it.
+
+    A library may let out that it cancelled a task of its own. A group takes no notice of a task that
+    ends so: the work would be over, and its process live on without a word.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise LostTaskError from None
+
+
 async def run_worker(
     runtime: Runtime,
     handlers: Handlers,
@@ -54,14 +73,17 @@ async def run_worker(
     logger.info("worker.started")
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_check_bus(runtime, consumer), name=f"{runtime.name}-check")
-            tasks.create_task(_lead(runtime), name=f"{runtime.name}-relay")
-            tasks.create_task(consumer.run(runtime.bus), name=f"{runtime.name}-consumer")
-            tasks.create_task(_seal(sealer), name=f"{runtime.name}-sealer")
-            tasks.create_task(_forget(runtime), name=f"{runtime.name}-forget")
+            works = {
+                "check": _check_bus(runtime, consumer),
+                "relay": _lead(runtime),
+                "consumer": consumer.run(runtime.bus),
+                "sealer": _seal(sealer),
+                "forget": _forget(runtime),
+            }
             for name, (seconds, job) in (jobs or {}).items():
-                task = _repeat(runtime, name, seconds, job)
-                tasks.create_task(task, name=f"{runtime.name}-{name}")
+                works[name] = _repeat(runtime, name, seconds, job)
+            for name, work in works.items():
+                tasks.create_task(steadily(work), name=f"{runtime.name}-{name}")
     finally:
         logger.info("worker.stopped")
 

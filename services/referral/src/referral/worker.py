@@ -170,7 +170,7 @@ async def _for_ever(
         try:
             hub = open_bus(runtime.settings.hub)
             try:
-                await act(hub)
+                await worker.steadily(act(hub))
             finally:
                 with suppress(*OUTAGE):
                     await hub.close()

@@ -90,6 +90,7 @@ class Subscription(Protocol):
     async def poll(self, *, limit: int = 100, seconds: float = 1.0) -> Sequence[Delivery]:
         """Return the next records in order within each partition; empty after `seconds`.
 
+        While the readers of a group are given their shares it waits longer, for a minute at most.
         What was returned once is not returned again by this subscription; a new one starts from
         the positions the consumer's database names. After BusError it is of no more use: close it
         and subscribe again.

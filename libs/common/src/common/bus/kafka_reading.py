@@ -16,6 +16,13 @@ from common.bus.kafka_logs import LogIds, logs_of
 
 logger = structlog.get_logger(__name__)
 
+_SHARING_SECONDS = 60.0
+"""How long a group may take to share out: a member that died is given up, the others let go of theirs.
+
+Whoever loses patience before and joins anew is one more member that died, for which the group waits
+again: two of them can keep it from ever coming to rest.
+"""
+
 
 class KafkaSubscription:
     """One member of a group. Its partitions may change under it; positions are the database's."""
@@ -35,7 +42,7 @@ class KafkaSubscription:
         self._at_rest.set()
         try:
             with failures():
-                async with asyncio.timeout(seconds + REQUEST_MS / 1000):
+                async with asyncio.timeout(seconds + _SHARING_SECONDS):
                     found = await self._consumer.getmany(
                         timeout_ms=int(seconds * 1000), max_records=limit
                     )

@@ -111,40 +111,50 @@ async def test_a_reader_hands_on_nothing_of_a_log_that_was_made_anew_behind_its_
     await reading.close()
 
 
+_LONG_MS = 20_000
+"""Of a session that ends later than a request does."""
 _MEMBER = """
 import asyncio, sys
-from aiokafka import AIOKafkaConsumer
+from pathlib import Path
+from common.bus import Position, kafka
+from common.bus.kafka_login import KafkaLogin
 
-async def join(options, topic, group):
-    member = AIOKafkaConsumer(topic, group_id=group, session_timeout_ms=20_000, **options)
-    await member.start()
-    while not member.assignment():
-        await asyncio.sleep(0.05)
-    print("joined", flush=True)
-    await asyncio.Event().wait()
+async def the_beginning(*_):
+    return Position(0)
 
-asyncio.run(join(eval(sys.stdin.readline()), *sys.argv[1:]))
+async def join(address, user, file, topic, group, session):
+    kafka.SESSION_MS = int(session)
+    bus = kafka.KafkaBus(KafkaLogin(address, user, Path(file)))
+    member = await bus.subscribe([topic], group=group, position_of=the_beginning)
+    while True:
+        if await member.poll():
+            print("joined", flush=True)
+
+asyncio.run(join(*sys.argv[1:]))
 """
 
 
-async def test_a_reader_is_patient_until_a_member_that_died_is_given_up(
-    bus: KafkaBus, broker: Broker, topic: str
+@pytest.mark.parametrize("session", [kafka_module.SESSION_MS, _LONG_MS])
+async def test_who_joins_is_patient_until_a_member_that_died_is_given_up(
+    session: int,
+    bus: KafkaBus,
+    broker: Broker,
+    topic: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    # Fails when it gives up sooner and joins anew: whoever goes while it joins is a dead member too,
-    # and a group of such ones came to no rest for minutes.
+    # Fails when it joins anew meanwhile: whoever goes while it joins is a dead member too, and groups
+    # of such ones came to no rest for minutes. One of another release may be given up later.
     group = f"test-{new_id()}"
-    login = KafkaLogin(broker.address, ADMIN, broker.password_file(ADMIN))
+    await bus.publish([Record(topic, "a", b"1")])
+    login = (broker.address, ADMIN, str(broker.password_file(ADMIN)))
     member = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _MEMBER, topic, group), stdin=PIPE, stdout=PIPE
+        *(sys.executable, "-c", _MEMBER, *login, topic, group, str(session)), stdout=PIPE
     )
-    assert member.stdin is not None
     assert member.stdout is not None
-    member.stdin.write(f"{login.options()}\n".encode())
     async with asyncio.timeout(60):
         assert await member.stdout.readline() == b"joined\n"
     member.kill()
     await member.wait()
-    await bus.publish([Record(topic, "a", b"1")])
 
     subscription = await bus.subscribe([topic], group=group, position_of=the_beginning)
     found: list[Delivery] = []
@@ -154,6 +164,7 @@ async def test_a_reader_is_patient_until_a_member_that_died_is_given_up(
     await subscription.close()
 
     assert [each.value for each in found] == [b"1"]
+    assert ("RequestTimedOutError" in caplog.text) == (session == _LONG_MS)
 
 
 async def test_a_reader_is_closed_although_its_broker_is_away(

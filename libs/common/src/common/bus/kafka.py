@@ -29,6 +29,9 @@ from common.settings import is_here
 from common.telemetry import PRODUCER_REBUILDS
 
 SEND_SECONDS = 15.0
+SESSION_MS = 8_000
+"""After so long a group gives up a member that died. Less than a request may take, for who joins asks once
+and waits: asked anew it is one more member, and the one it was has to be given up as well."""
 _FIRST_SECONDS = 1.0
 """How long the first record of what waits is awaited, of all partitions together."""
 _MOST_BYTES = 1024 * 1024
@@ -87,8 +90,8 @@ class KafkaBus:
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            session_timeout_ms=15_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=SESSION_MS // 4,
             rebalance_timeout_ms=30_000,
             max_partition_fetch_bytes=_MOST_BYTES,
             **await self._options(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import hypothesis  # noqa: F401  its plugin would at the end, and CPython 3.11 may fail to parse it there
 import psycopg
 import pytest
 from sqlalchemy import MetaData, create_engine, make_url

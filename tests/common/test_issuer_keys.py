@@ -323,7 +323,8 @@ def test_an_answer_not_to_be_believed_gives_no_key_and_takes_none_away(
 
 
 def test_with_which_status_the_provider_refuses_is_told(provider: Provider) -> None:
-    # Fails when an operator is not told whether it knows no such realm or is broken.
+    # Fails when an operator is not told whether it knows no such realm or is broken, or that nobody
+    # can sign in until it answers.
     keys = IssuerKeys(provider.url, read_keys)
     keys._telling = Telling(iter([0.0, 3.0, 3.0]).__next__)
     provider.own = {DISCOVERY: (404, {}, b"{}")}
@@ -331,8 +332,8 @@ def test_with_which_status_the_provider_refuses_is_told(provider: Provider) -> N
     with structlog.testing.capture_logs() as told:
         keys._fetch()
 
-    assert [(line["event"], line["type"], line["status"]) for line in told] == [
-        ("issuer.keys_wait", "status", 404)
+    assert [(line["event"], line["type"], line["status"], line["count"]) for line in told] == [
+        ("issuer.keys_wait", "status", 404, 0)
     ]
 
 

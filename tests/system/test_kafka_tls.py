@@ -106,9 +106,16 @@ def test_a_certificate_for_another_host_is_refused(
     assert "that is for another host" in refusal(country)
 
 
-@pytest.mark.parametrize("content", [None, "", "no certificate"])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "cannot be read"),
+        ("", "holds no readable certificate"),
+        ("no certificate", "holds no readable certificate"),
+    ],
+)
 def test_a_file_that_verifies_nothing_is_named(
-    content: str | None, country: Parts, tmp_path: Path
+    content: str | None, why: str, country: Parts, tmp_path: Path
 ) -> None:
     # Fails when a file that is not there ends in a traceback, or in the clear.
     path = tmp_path / "ca.pem"
@@ -118,7 +125,7 @@ def test_a_file_that_verifies_nothing_is_named(
 
     line = refusal(country)
 
-    assert line == f"{SERVICE}: PRAG_KAFKA_CA_FILE holds no readable certificate"
+    assert line == f"{SERVICE}: PRAG_KAFKA_CA_FILE {why}"
 
 
 @pytest.mark.parametrize("host", ["kafka.example", ELSEWHERE, "0.0.0.0"])  # noqa: S104  no listener

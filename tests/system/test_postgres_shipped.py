@@ -15,7 +15,7 @@ from common.sealing import SubjectKeyRing
 from tests.conftest import MASTER
 from tests.house import ROOT
 from tests.system.alerting import RULES, is_true, read
-from tests.system.processes import PATIENCE, poll
+from tests.system.processes import PATIENCE, free_ports, poll
 from tests.system.shipped import Shipped, shipped
 
 pytestmark = [pytest.mark.system, pytest.mark.postgres]
@@ -44,6 +44,7 @@ def test_a_base_backup_is_made_and_put_back_with_what_came_after_it(server: Ship
     server.sql("INSERT INTO word VALUES ('after')")
     last = server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
     poll((kept / f"{last}.gz").exists)
+    assert drilled(server, base, kept) == "after\nbefore"
     found = server.home / "found"  # as after the loss of the disk: a stop would archive the rest
     server.done("cp", "-a", str(kept), str(found))
     server.stop()
@@ -57,6 +58,30 @@ def test_a_base_backup_is_made_and_put_back_with_what_came_after_it(server: Ship
 
     assert server.sql("SELECT said FROM word ORDER BY 1") == "after\nbefore"
     assert server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())").startswith("00000002")
+
+
+def drilled(server: Shipped, base: Path, kept: Path) -> str:
+    """Put the backup back beside the server that goes on, and return what it holds."""
+    drill, port = server.home / "drill", free_ports()
+    server.done("cp", "-a", str(base), str(drill))
+    server.done("touch", str(drill / "recovery.signal"))
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": str(drill),
+        "archive_mode": "off",
+        "hot_standby": "off",
+        "restore_command": f"'gunzip < {kept}/%f.gz > %p'",
+    }
+    options = f"-p {port} " + " ".join(f"-c {name}={value}" for name, value in settings.items())
+    ends = ("-D", str(drill), "-l", str(drill / "log"))
+    server.done("pg_ctl", *ends, "start", "-o", options)
+    at = ("-h", str(drill), "-p", str(port))
+    try:
+        poll(lambda: server.run("pg_isready", "-q", *at).returncode == 0)
+        asked = ("-d", "prag_intake", "-c", "SELECT said FROM word ORDER BY 1")
+        return server.done("psql", "-X", "-At", *at, *asked).strip()
+    finally:
+        server.done("pg_ctl", *ends, "stop")
 
 
 @pytest.mark.row("F90")

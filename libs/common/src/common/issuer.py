@@ -188,6 +188,7 @@ class IssuerKeys:
                     error=type(error).__name__,
                     type=reason,
                     **({"status": told} if told else {}),
+                    count=len(self._held.keys) if self._held else 0,
                     server=self._issuer,
                     setting="PRAG_OIDC_ISSUER",
                 )

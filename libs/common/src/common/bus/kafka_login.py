@@ -91,7 +91,9 @@ class KafkaLogin:
             )
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError):
+        except ssl.SSLError:  # of the same family as the next
             raise BusRefusedError("PRAG_KAFKA_CA_FILE", "holds no readable certificate") from None
+        except OSError:
+            raise BusRefusedError("PRAG_KAFKA_CA_FILE", "cannot be read") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         return context

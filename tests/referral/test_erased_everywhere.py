@@ -20,7 +20,6 @@ from common.federation.peers import read_own_keys, read_peers
 from common.recovery import replay
 from common.tables import DeadLetter, OutboxMessage, SubjectKey
 from referral.worker import empty_log
-from tests.intake.bodies import CASE
 from tests.kit import open_service
 from tests.referral.story import NOW, now_is
 from tests.referral.whole import Whole
@@ -103,17 +102,6 @@ async def on_hub(country: Whole) -> int:
     return count
 
 
-async def withdraw(world: World) -> None:
-    """Let the person take back at home what she had agreed to."""
-    s = world.s
-    worker, path = s.worker("intake"), f"/v1/cases/{CASE}"
-    consents = (await worker.get(f"{path}/consents")).json()["items"]
-    [shared] = [each for each in consents if each["scope"] == "SHARE_CROSS_BORDER"]
-    taken_back = await worker.post(f"{path}/consents/{shared['id']}/withdraw", json={})
-    assert taken_back.status_code == 200, taken_back.text
-    await world.rest()
-
-
 @pytest.mark.row("C1")
 async def test_what_came_of_a_person_opens_nowhere_once_she_was_erased(world: World) -> None:
     """Seeded: leave the package in the archive; or in the log; or the key of the case."""
@@ -123,7 +111,8 @@ async def test_what_came_of_a_person_opens_nowhere_once_she_was_erased(world: Wo
     assert {Path(place).name for place in before} >= {"referral.db", "bus.db"}
     assert await keys_of_person(r)
 
-    await withdraw(world)
+    await world.withdraw()
+    await world.rest()
     await empty_log(r.referral.runtime)
     await r.end()  # what was written is in the files themselves
     await r.start()
@@ -143,7 +132,8 @@ async def test_put_back_after_she_was_erased_it_holds_nothing_of_her_either(
     """T23. Seeded: empty nothing where its own statement tells the day before the register does."""
     r = world.r
     copy = await world.back_up(r)
-    await withdraw(world)
+    await world.withdraw()
+    await world.rest()
     assert await places(r)  # the log, which is older than that
 
     for day in range(1, 3):
@@ -168,7 +158,8 @@ async def test_what_was_emptied_is_sent_again_without_its_words_and_disturbs_nob
 ) -> None:
     """Seeded: send nothing in its place, and who is built anew waits for it for ever; or bury it."""
     r = world.r
-    await withdraw(world)
+    await world.withdraw()
+    await world.rest()
     runtime = r.referral.runtime
     archive = await r.referral.rows(
         select(OutboxMessage).where(OutboxMessage.subject == world.referral_id)

@@ -16,7 +16,7 @@ from common.federation.peers import read_peers
 from prag import peer
 from prag.cli import main
 from referral.commands.held import tell_of_no_hub
-from referral.models import Fork, KnownConsent
+from referral.models import Fork
 from referral.queries.letters import list_custody
 from tests.conftest import fixed_id
 from tests.intake.bodies import OTHER, case, notice
@@ -33,15 +33,6 @@ async def assert_at_one(world: World) -> None:
     assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
     assert [await each.verify(world.referral_id) for each in (world.s, world.r)] == [0, 0]
     assert (await world.s.dead(), await world.r.dead()) == ([], [])
-
-
-async def withdraw(world: World) -> None:
-    """Let the person withdraw that she agreed to go abroad."""
-    abroad = select(KnownConsent.id).where(KnownConsent.scope == "SHARE_CROSS_BORDER")
-    [consent] = await world.s.referral.rows(abroad)
-    path = f"/v1/cases/{await world.s.case_id()}/consents/{consent.id}/withdraw"
-    answer = await world.s.worker("intake").post(path, json={})
-    assert answer.status_code == 200, answer.text
 
 
 async def custody_of(world: World) -> list[SignedStatement]:
@@ -198,11 +189,11 @@ async def test_consent_withdrawn_before_the_peer_answers_is_told_it_once(
         copy = world.back_up_by_command(world.s)
         await world.go_on_to_arrival()
         if was_said_before:
-            await withdraw(world)
+            await world.withdraw()
             await world.rest()
 
         await world.put_back(world.s, copy)
-        await withdraw(world)
+        await world.withdraw()
         await world.s.hear()
         assert (await world.s.row(world.referral_id)).status == "CONSENT_WITHDRAWN"
         await world.rest()

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from common.db.caller import CALLER, SERVICE
 from common.put_back import sign_of
+from referral.models import OwedLetter
 from tests.conftest import PostgresUrls
 from tests.postgres import Logins, copy, migrate, set_up
 from tests.referral.story import NOW, now_is
@@ -92,6 +94,26 @@ async def test_what_was_said_since_gives_way_by_the_rights_of_production(
     assert await world.holdings() == (("NONE", 2), ("OWNER", 2))
     assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
     assert [await each.verify(world.referral_id) for each in (world.s, world.r)] == [0, 0]
+
+
+async def test_a_letter_is_owed_and_paid_by_the_rights_of_production(
+    world: World, logins: dict[str, Logins], tmp_path: Path
+) -> None:
+    """Seeded: leave `owed_letter` out of the rights, or DELETE out of its."""
+    copies = await back_up(world, logins, tmp_path / "folder")
+    world.s.urls = copies
+    await world.put_back(world.s, tmp_path / "folder")
+
+    await world.withdraw()
+    await world.s.hear()
+    owed = await world.s.referral.rows(select(OwedLetter.kind))
+    status = (await world.s.row(world.referral_id)).status
+    await world.rest()
+
+    assert ([each.kind for each in owed], status) == (["withdrawn"], "CONSENT_WITHDRAWN")
+    assert await world.s.referral.rows(select(OwedLetter.kind)) == []
+    assert (await world.r.row(world.referral_id)).status == "CONSENT_WITHDRAWN"
+    assert (await world.s.dead(), await world.r.dead()) == ([], [])
 
 
 async def test_a_database_is_the_same_after_a_restart(

@@ -167,6 +167,17 @@ class World:
         body = {"referral_id": str(self.referral_id), "epoch": epoch}
         return await self.s.do(f"/v1/cases/{await self.s.case_id()}", "give", body)
 
+    async def withdraw(self) -> None:
+        """Let the person take back at home that she agreed to go abroad."""
+        worker, path = self.s.worker("intake"), f"/v1/cases/{await self.s.case_id()}/consents"
+        [shared] = [
+            each
+            for each in (await worker.get(path)).json()["items"]
+            if each["scope"] == "SHARE_CROSS_BORDER"
+        ]
+        taken_back = await worker.post(f"{path}/{shared['id']}/withdraw", json={})
+        assert taken_back.status_code == 200, taken_back.text
+
     async def handed_over(self) -> None:
         """Hand the case over from where the person has arrived."""
         given = await self.give()

@@ -24,7 +24,7 @@ from common.federation.mail import line_of, topic_to
 from common.unit import Unit
 from referral.commands.crossing import change, note
 from referral.commands.held import hear_part, release_held
-from referral.commands.letters import keep, owning_columns
+from referral.commands.letters import keep, owe, owning_columns
 from referral.commands.roll import (
     begin_line_anew,
     give_back,
@@ -35,7 +35,7 @@ from referral.commands.roll import (
 from referral.domain.calendar import Calendar
 from referral.domain.cross_border import CrossBorderStatus, Direction, Kind
 from referral.domain.referral import RESPONSE_POLICY, Urgency, respond_by
-from referral.domain.retold import makes_needless, status_again
+from referral.domain.retold import SAID_ONCE, makes_needless, status_again
 from referral.models import CrossBorderReferral, Custody, Fork, Letter, OwedLetter
 from referral.queries import letters
 from referral.queries import rejoin as queries
@@ -104,8 +104,9 @@ async def _take_again(
     added = await _put_in(unit, chain, said)
     if not added:
         return False
-    for number in [number for number in ours if number >= added[0].statement.number]:
-        _give_way(unit, ours[number], stays=number in chain)
+    gone = [link for number, link in ours.items() if number >= added[0].statement.number]
+    for link in gone:
+        _give_way(unit, link, stays=link.number in chain)
     for signed in added:
         keep(unit, signed, instead=signed.statement.number in ours)
     first = added[0].statement
@@ -113,6 +114,7 @@ async def _take_again(
         if first.number > 1 or first.kind != Kind.OFFER:
             return True  # of a referral whose offer will come again
         row = await _make_again(unit, first, calendar)
+    await _owe_again(unit, row, gone, chain, calendar)
     until = min(row.said, first.number - 1)
     row = note(
         unit,
@@ -160,6 +162,20 @@ def _give_way(unit: Unit, link: Custody, *, stays: bool) -> None:
     if link.kid is not None:  # else nobody has it
         keep_fork(unit, letters.signed_of(link))
         logger.error("custody.gave_way", subject=str(link.referral_id))
+
+
+async def _owe_again(
+    unit: Unit,
+    row: CrossBorderReferral,
+    gone: Sequence[Custody],
+    chain: Mapping[int, Statement],
+    calendar: Calendar,
+) -> None:
+    """Owe the peer what gave way and nobody can say again, unless it was said before as well."""
+    needless = {kind for said in chain.values() for kind in makes_needless(said.kind)}
+    for said in map(_statement_of, gone):
+        if said.kind in SAID_ONCE and said.kind not in needless:
+            await owe(unit, row, Kind(said.kind), on=calendar.day_of(said.said_at))
 
 
 def keep_fork(unit: Unit, signed: SignedStatement) -> None:

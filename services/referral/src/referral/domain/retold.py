@@ -31,6 +31,10 @@ _SAID: Final[Mapping[str, CrossBorderStatus]] = {
 _CALLING_OFF: Final = frozenset({Kind.CANCELLED, Kind.EXPIRED, Kind.WITHDRAWN})
 
 
+SAID_ONCE: Final = (Kind.WITHDRAWN, Kind.ERASED)
+"""Letters of what happens once only: nobody can say them again whose words gave way to others."""
+
+
 def makes_needless(kind: str) -> frozenset[Kind]:
     """Return the letters that need not be said any more once it is known that `kind` was said."""
     if kind in _CALLING_OFF:

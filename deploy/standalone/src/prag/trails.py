@@ -33,18 +33,21 @@ _WAITING = """
 SELECT id FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
 AND (id < (SELECT max(entry_id) FROM audit_link)
      OR julianday(at) IS NULL
-     OR julianday(at) < (SELECT max(julianday(t)) FROM
-         (SELECT max(at) AS t FROM audit_entry UNION ALL SELECT max(sealed_at) FROM audit_head))
-         - ? / 86400.0)
+     OR julianday(at) < (SELECT max(julianday(t)) FROM (
+         SELECT max(at) AS t FROM audit_entry JOIN audit_link ON entry_id = audit_entry.id
+         UNION ALL SELECT max(sealed_at) FROM audit_head)) - ? / 86400.0)
 ORDER BY id LIMIT 1000
 """
 # Here entries are committed in any order: one with a lower id than a linked one may be on its way.
 _WAITING_POSTGRES = """
 SELECT id FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
-AND at < (SELECT max(t) FROM
-    (SELECT max(at) AS t FROM audit_entry UNION ALL SELECT max(sealed_at) FROM audit_head) AS seen)
-    - make_interval(secs => %s)
+AND at < (SELECT max(t) FROM (
+    SELECT max(at) AS t FROM audit_entry JOIN audit_link ON entry_id = audit_entry.id
+    UNION ALL SELECT max(sealed_at) FROM audit_head) AS seen) - make_interval(secs => %s)
 ORDER BY id LIMIT 1000
+"""
+_UNLINKED = """
+SELECT count(*) FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
 """
 _AS_KEPT = {
     "e.at": "to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
@@ -65,7 +68,10 @@ class Trail(Protocol):
         """Return links of the chain behind a position, each with its entry or with nothing."""
 
     def waiting(self, seconds: int) -> set[int]:
-        """Return the ids of entries that have been without a link for so long, or longer."""
+        """Return the ids of entries without a link that are older, by so much, than one that has one."""
+
+    def unlinked(self) -> int:
+        """Return how many entries have no link."""
 
     def close(self) -> None: ...
 
@@ -176,6 +182,9 @@ class _SqliteTrail:
     def waiting(self, seconds: int) -> set[int]:
         return {entry for (entry,) in self.rows(_WAITING, seconds)}
 
+    def unlinked(self) -> int:
+        return int(self.rows(_UNLINKED)[0][0])
+
     def close(self) -> None:
         self._database.close()
 
@@ -200,6 +209,9 @@ class _PostgresTrail:
 
     def waiting(self, seconds: int) -> set[int]:
         return {entry for (entry,) in self.rows(_WAITING_POSTGRES, seconds)}
+
+    def unlinked(self) -> int:
+        return int(self.rows(_UNLINKED)[0][0])
 
     def close(self) -> None:
         self._database.close()

@@ -1,6 +1,6 @@
 """Each peer has its turn: one that the hub does not serve, or that lies, keeps no other waiting (T16)."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from common.bus import BusRefusedError, LocalBus, Record
+from common.bus import BusError, BusRefusedError, LocalBus, Log, Record
 from common.clock import new_id
 from common.federation.custody import GENESIS, ROLL, SignedStatement, Statement, digest_of
 from common.federation.envelope import Letter, seal
@@ -190,3 +190,41 @@ async def test_a_roll_makes_letters_due_again_but_not_as_often_as_it_comes(
     # What it had heard goes at once, for it may have been put back; from then on in hours.
     assert sent == [3 if is_heard else 0, 0, 0, 0, 3, 0, 0]
     assert len(await on_hub(crossing, crossing.r)) == offers + sum(sent)
+
+
+class EndedError(Exception):
+    """The test has seen enough."""
+
+
+class Shut(LocalBus):
+    """A hub that does not let us in, as Kafka says it: what is asked fails, and a look says why."""
+
+    async def check(self, *, reads: Collection[str], writes: Collection[str]) -> None:
+        raise BusRefusedError("PRAG_KAFKA_USER and PRAG_KAFKA_PASSWORD_FILE", "were not accepted")
+
+    async def logs(self, topics: Collection[str]) -> Mapping[tuple[str, int], Log]:
+        raise BusError("KafkaConnectionError")
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        raise BusError("KafkaConnectionError")
+
+
+async def test_a_hub_that_does_not_let_us_in_is_asked_less_and_less_often(
+    three: Three, tmp_path: Path
+) -> None:
+    # Fails when it knocks each second: each try is a refused login, and a line in two logs.
+    paused: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 8:
+            raise EndedError
+
+    hub = Shut(tmp_path / "hub.db")
+    courier = courier_of(three.crossing.s.kit.runtime, hub)
+    courier._pause = pause
+    with pytest.raises(EndedError):
+        await courier.run()
+    await hub.close()
+
+    assert paused == [1, 2, 4, 8, 16, 30, 30, 30]

@@ -44,8 +44,9 @@ It is open to {feed}.
 **Errors** are RFC 9457 problems (`application/problem+json`). Decide by `code`; problem-codes.json,
 beside this file, lists each with its status, its sentence and the members it may bring along; where `{{…}}`
 stands in a sentence there, the answer has the member of that name of the same problem. What cannot
-be read is `invalid` (in the query `query.invalid`): each fault is in `errors`, with a code `of_a_field` and
-where it stands. What breaks a rule is a problem with the code of that rule, which may be one `of_a_field`
+be read is `invalid` (in the query `query.invalid`, with its `parameter`): each fault is in `errors`, with a
+code `of_a_field` and where it stands; of a parameter that stands there twice the name is all. A whole number
+is written without a point: `10.0` is none. What breaks a rule is a problem with the code of that rule, which may be one `of_a_field`
 too; `errors` then repeats it if one field is at fault, and says which. The name of an unknown field is not
 repeated.
 `detail` is a sentence in the language asked for by Accept-Language: {languages}; `sr` alone is answered

@@ -1,13 +1,12 @@
 """What the application's role may do with which table of a PostgreSQL database: no more than is used."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from common.settings import EX_CONFIG, ServiceSettings
+from common.settings import ServiceSettings, SettingError
 
 Rights = Mapping[str, Sequence[str]]
 """Table → privileges, one for some of the columns as `UPDATE (status)`."""
@@ -58,11 +57,9 @@ def grant(url: str, role: str, rights: Rights) -> None:
         connection.execute(_LOCK)  # of two at a time, one would be told that a row was changed
         is_owner = connection.scalar(_ROLE, {"role": role})
         if is_owner is not False:
-            print(  # noqa: T201
-                "PRAG_DATABASE_APP_ROLE must name a role that is there and is not the owner's",
-                file=sys.stderr,
+            raise SettingError(
+                "PRAG_DATABASE_APP_ROLE must name a role that is there and is not the owner's"
             )
-            sys.exit(EX_CONFIG)
         for statement in _statements(connection, role, {**SHARED, **rights}):
             connection.exec_driver_sql(statement)
     engine.dispose()

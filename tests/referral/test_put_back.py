@@ -10,14 +10,12 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from common.clock import new_id
-from common.db.base import unit_of
 from common.federation.custody import SignedStatement
 from common.federation.peers import read_peers
 from prag import peer
 from prag.cli import main
 from referral.commands.held import tell_of_no_hub
 from referral.models import Fork
-from referral.queries.letters import list_custody
 from tests.conftest import fixed_id
 from tests.intake.bodies import OTHER, case, notice
 from tests.kit import if_match
@@ -33,12 +31,6 @@ async def assert_at_one(world: World) -> None:
     assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
     assert [await each.verify(world.referral_id) for each in (world.s, world.r)] == [0, 0]
     assert (await world.s.dead(), await world.r.dead()) == ([], [])
-
-
-async def custody_of(world: World) -> list[SignedStatement]:
-    runtime = world.s.referral.runtime
-    unit = unit_of(runtime.database, source="/tests", operation="test")
-    return await list_custody(unit, world.referral_id)
 
 
 def code(answer: Any) -> tuple[int, str]:
@@ -200,7 +192,7 @@ async def test_consent_withdrawn_before_the_peer_answers_is_told_it_once(
 
         assert (await world.s.row(world.referral_id)).status in {"CONSENT_WITHDRAWN", "CLOSED"}
         assert (await world.r.row(world.referral_id)).status == "CONSENT_WITHDRAWN"
-        links = [s.statement for s in await custody_of(world) if s.statement.author == "RS"]
+        links = [s.statement for s in await world.custody() if s.statement.author == "RS"]
         assert [link.kind for link in links].count("withdrawn") == 1
         assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
         assert (await world.s.dead(), await world.r.dead()) == ([], [])

@@ -27,6 +27,8 @@ async def assert_over(world: World) -> None:
     assert r.erased_on is not None
     assert await world.s.links(world.referral_id) == await world.r.links(world.referral_id)
     assert await world.s.verify(world.referral_id) == 0
+    kinds = [said.statement.kind for said in await world.custody()]
+    assert (kinds.count("withdrawn"), kinds.count("erased")) == (1, 1)
     assert (await world.s.dead(), await world.r.dead()) == ([], [])
 
 
@@ -53,16 +55,19 @@ async def test_a_withdrawal_that_gave_way_is_told_again(
 
 @pytest.mark.row("C1")
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_a_receiver_that_was_put_back_says_that_it_erased(
-    told: Path, tmp_path: Path, *, is_known: bool
+@pytest.mark.parametrize("was_said", [True, False])
+async def test_a_receiver_that_was_put_back_says_once_that_it_erased(
+    told: Path, tmp_path: Path, *, is_known: bool, was_said: bool
 ) -> None:
-    """Seeded: let its word that all is gone give way to what it had said before."""
+    """Seeded: owe what is given back as well; let the steps before it reopen the referral."""
     now_is(NOW)
     async with open_world(told / "sent", tmp_path) as world:
         copy = world.back_up_by_command(world.r) if is_known else await world.back_up(world.r)
         await world.go_on_to_arrival()
         await world.withdraw()
         await world.s.hear()
+        if was_said:
+            await world.rest()
 
         await world.put_back(world.r, copy)
         await days_go_by(world)
@@ -90,3 +95,20 @@ async def test_what_a_receiver_erased_stays_so_where_its_word_gives_way(
         await days_go_by(world)
 
         await assert_over(world)
+
+
+async def test_who_had_called_it_off_before_owes_no_withdrawal(told: Path, tmp_path: Path) -> None:
+    """Seeded: take a withdrawal alone for what makes a withdrawal needless."""
+    now_is(NOW)
+    async with open_world(told / "sent", tmp_path) as world:
+        copy = world.back_up_by_command(world.s)
+        await world.step(world.s, "cancel", {"reason": "OTHER"})
+        await world.put_back(world.s, copy)
+
+        await world.withdraw()
+        await world.s.hear()
+        await days_go_by(world)
+
+        kinds = [said.statement.kind for said in await world.custody()]
+        assert (kinds.count("cancelled"), kinds.count("withdrawn")) == (1, 0)
+        assert (await world.s.dead(), await world.r.dead()) == ([], [])

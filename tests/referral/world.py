@@ -13,9 +13,12 @@ from uuid import UUID
 import httpx
 
 from common.clock import new_id
+from common.db.base import unit_of
+from common.federation.custody import SignedStatement
 from prag import peer
 from prag.backup import backup
 from prag.instance import Instance
+from referral.queries.letters import list_custody
 from referral.worker import go_on_alone
 from tests.conftest import fixed_id
 from tests.intake.bodies import CASE, PERSON, case, consent
@@ -177,6 +180,12 @@ class World:
         ]
         taken_back = await worker.post(f"{path}/{shared['id']}/withdraw", json={})
         assert taken_back.status_code == 200, taken_back.text
+
+    async def custody(self) -> list[SignedStatement]:
+        """Return what both countries said of the referral, as RS has it."""
+        runtime = self.s.referral.runtime
+        unit = unit_of(runtime.database, source="/tests", operation="test")
+        return await list_custody(unit, self.referral_id)
 
     async def handed_over(self) -> None:
         """Hand the case over from where the person has arrived."""

@@ -25,6 +25,7 @@ def fresh(service: str, url: str) -> guards.Guards:
 
 def there(url: str) -> guards.Guards:
     with psycopg.connect(url.replace("+asyncpg", "")) as connection:
+        connection.execute(guards.SEEN_ALIKE.encode())
         [(told,)] = connection.execute(guards.FOUND.encode()).fetchall()
     found: guards.Guards = json.loads(told)
     return found

@@ -69,7 +69,7 @@ SELECT NOT ssl AND inet_client_addr() IS NOT NULL
   AND NOT inet_client_addr() <<= '127.0.0.0/8' AND inet_client_addr() <> '::1'
 FROM pg_stat_ssl WHERE pid = pg_backend_pid()
 """)
-_GUARDS = text(guards.FOUND)
+_SEEN_ALIKE, _GUARDS = text(guards.SEEN_ALIKE), text(guards.FOUND)
 _REVISION = text("SELECT version_num FROM public.alembic_version")
 
 
@@ -172,6 +172,7 @@ async def _check(connection: AsyncConnection, service: str, head: str | None) ->
             f"The database is at migration {revision} and this release needs {head}: run "
             f"{migrate} of this release, or start the release that database is of."
         )
+    await connection.execute(_SEEN_ALIKE)
     # A database of no release yet has none.
     found = json.loads((await connection.execute(_GUARDS)).scalar_one())
     _check_tables(facts, [*guards.differing(found, guards.wanted(service))], service)

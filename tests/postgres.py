@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
-from common.db.caller import CALLER, SERVICE
+from common.db.caller import CALLER, SERVICE, Caller
 from common.http.introducing import Introducing
 from common.migrations import rights, upgrade
 from common.settings import ServiceName
@@ -119,16 +119,23 @@ def copy(login: Logins) -> Logins:
     )
 
 
+@contextmanager
+def asking(caller: Caller) -> Iterator[None]:
+    """Let what the test does itself be done as by this caller."""
+    before = CALLER.set(lambda: caller)
+    try:
+        yield
+    finally:
+        CALLER.reset(before)
+
+
 @asynccontextmanager
 async def serving(service: ServiceName, home: Path, url: str) -> AsyncIterator[Kit]:
     """Open a service as its api does, as the application's role; the test itself sees every row."""
     async with open_service(service, home, database_url=url) as kit:
         kit.app.add_middleware(Introducing, authorisation=kit.runtime.authorisation)
-        before = CALLER.set(lambda: SERVICE)
-        try:
+        with asking(SERVICE):
             yield kit
-        finally:
-            CALLER.reset(before)
 
 
 def configure(url: str) -> None:

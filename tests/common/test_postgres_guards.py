@@ -1,11 +1,13 @@
 """Row-level security and the audit trail's triggers are looked at before a service works."""
 
 from collections.abc import Sequence
+from importlib import import_module
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from common.columns import SealedColumn
 from common.db import guards
 from common.db.checks import DatabaseRefusedError, check_postgres
 from common.db.head import head_of
@@ -17,6 +19,12 @@ from tests.postgres import Logins, copy, migrate, set_up
 
 pytestmark = pytest.mark.postgres
 
+SHUT_BY_THE_KEY = {
+    "intake": {"declaration", "identification_decision"},
+    "referral": {"referral"},
+    "reintegration": {"agreement", "plan_step"},
+}
+"""Tables with sealed columns that have no policy of their own, as decision 0010 has it."""
 _NOTHING = "FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
 _LOOSE = (
     "CREATE SCHEMA loose; GRANT USAGE ON SCHEMA loose TO PUBLIC",
@@ -64,6 +72,22 @@ def test_what_must_be_there_is_what_the_migrations_make(
     found = fresh(service, postgres_urls.new())
 
     assert [*guards.differing(found, guards.wanted(service))] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_table_with_sealed_columns_knows_its_readers(service: str) -> None:
+    # Fails when a table is made whose sealed columns only the key shuts, without a decision.
+    tables = import_module(f"{service}.models").Base.metadata.sorted_tables
+    sealed = {
+        table.name
+        for table in tables
+        if any(isinstance(column.type, SealedColumn) for column in table.columns)
+    }
+
+    open_ = {
+        name for name in sealed if f"row-level security on {name}" not in guards.wanted(service)
+    }
+    assert open_ == SHUT_BY_THE_KEY.get(service, set())
 
 
 @pytest.mark.parametrize(

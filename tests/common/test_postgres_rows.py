@@ -4,8 +4,7 @@ Reliability 8.4.1. Each case is tried with the application's own filter gone, as
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from sqlalchemy import select, true
 
 from common.clock import utcnow
 from common.db.base import unit_of
-from common.db.caller import CALLER, NOBODY, SERVICE, Caller
+from common.db.caller import NOBODY, SERVICE, Caller
 from common.db.postgres import PostgresDatabase, RefusedError
 from common.tables import RelayLease, SubjectKey
 from common.unit import StaleError, Unit
@@ -31,7 +30,7 @@ from tests.common.things import watch
 from tests.conftest import PostgresUrls, fixed_id
 from tests.intake.bodies import CASE, SHELTER, identified, notice, opened, referred
 from tests.kit import ELSEWHERE, HOME, Kit
-from tests.postgres import Logins, copy, migrate, serving, set_up
+from tests.postgres import Logins, asking, copy, migrate, serving, set_up
 
 pytestmark = pytest.mark.postgres
 
@@ -48,15 +47,6 @@ def migrated(
     for service in ("intake", "referral", "reintegration"):
         migrate(service, logins[service])
     return logins
-
-
-@contextmanager
-def asking(caller: Caller) -> Iterator[None]:
-    before = CALLER.set(lambda: caller)
-    try:
-        yield
-    finally:
-        CALLER.reset(before)
 
 
 async def counts(kit: Kit, caller: Caller) -> tuple[int, ...]:

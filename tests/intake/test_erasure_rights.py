@@ -11,13 +11,12 @@ from common.db.caller import SERVICE, Caller
 from common.tables import SubjectKey
 from common.unit import StaleError
 from intake.models import Case, CaseIdentity
-from tests.common.test_postgres_rows import asking
 from tests.conftest import PostgresUrls
 from tests.intake.crossing import REFERRAL, TODAY, received
 from tests.intake.test_transfer_received import FACTS, sealed
 from tests.kit import HOME, told
 from tests.peers import keeper
-from tests.postgres import migrate, serving, set_up
+from tests.postgres import asking, migrate, serving, set_up
 
 pytestmark = pytest.mark.postgres
 

@@ -1,7 +1,6 @@
 """The way between two countries on PostgreSQL, as the roles and the row-level security of production."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
@@ -9,15 +8,19 @@ import pytest
 from sqlalchemy import select
 
 from common.contracts.referral import PackageReceived
-from common.db.caller import CALLER, NOBODY, SERVICE, Caller
+from common.db.base import unit_of
+from common.db.caller import NOBODY, SERVICE, Caller
+from common.db.postgres import RefusedError
 from common.federation.custody import verify
 from common.http.introducing import Introducing
 from common.tables import SubjectKey
-from referral.models import Letter
+from referral.commands.letters import owe
+from referral.domain.cross_border import Kind
+from referral.models import Letter, OwedLetter
 from tests.conftest import PostgresUrls
 from tests.federation.countries import directory_of
 from tests.kit import ELSEWHERE, HOME
-from tests.postgres import Logins, copy, migrate, set_up
+from tests.postgres import Logins, asking, copy, migrate, set_up
 from tests.referral.crossing import REFUGE, Country, Crossing, open_crossing
 from tests.referral.story import NOW, now_is, withdrawn
 
@@ -43,25 +46,26 @@ async def crossing(tmp_path: Path, migrated: Logins) -> AsyncIterator[Crossing]:
             yield opened
 
 
-@contextmanager
-def asking(caller: Caller) -> Iterator[None]:
-    before = CALLER.set(lambda: caller)
-    try:
-        yield
-    finally:
-        CALLER.reset(before)
-
-
-async def found(country: Country, caller: Caller, referral_id: UUID) -> tuple[bool, bool]:
-    """Tell whether a query without any condition finds the referral's key, and its letters."""
+async def found(country: Country, caller: Caller, referral_id: UUID) -> tuple[bool, bool, bool]:
+    """Tell whether a query without any condition finds the referral's key, its letters, and what is owed."""
     with asking(caller):
         keys = await country.kit.rows(select(SubjectKey))
         letters = await country.kit.rows(select(Letter))
-    return any(k.subject == referral_id for k in keys), bool(letters)
+        owed = await country.kit.rows(select(OwedLetter))
+    return any(k.subject == referral_id for k in keys), bool(letters), bool(owed)
+
+
+async def owes(country: Country, caller: Caller, referral_id: UUID) -> None:
+    """Let a country owe its peer a letter of the referral."""
+    runtime, row = country.kit.runtime, await country.row(referral_id)
+    with asking(caller):
+        unit = unit_of(runtime.database, source=runtime.source, operation="test")
+        await owe(unit, row, Kind.ERASED, on=NOW.date())
+        await runtime.database.write(unit)
 
 
 async def test_the_whole_way_and_who_finds_the_keys_of_its_letters(crossing: Crossing) -> None:
-    """Seeded: leave the letters' condition out of the policy of the keys; ENABLE left out."""
+    """Seeded: leave the letters' condition out of the policy of the keys, or of what is owed; ENABLE left out."""
     case, _ = await crossing.ready()
 
     referral_id = await crossing.handed_over(case)
@@ -71,8 +75,12 @@ async def test_the_whole_way_and_who_finds_the_keys_of_its_letters(crossing: Cro
     assert (await crossing.s.dead(), await crossing.r.dead()) == ([], [])
     directory = directory_of(crossing.s.land, crossing.r.land)
     assert verify(await crossing.r.custody(referral_id), directory.signer) == {"RS": 5, "XK": 4}
-    nothing, all_of_it = (False, False), (True, True)
+    nothing, all_of_it = (False, False, False), (True, True, True)
     s, r = crossing.s, crossing.r
+    for country in (s, r):
+        with pytest.raises(RefusedError):
+            await owes(country, NOBODY, referral_id)
+        await owes(country, SERVICE, referral_id)
     for country, caller, expected in (
         (s, Caller(HOME), all_of_it),
         (s, Caller(ELSEWHERE), nothing),

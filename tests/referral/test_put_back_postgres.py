@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from common.db.caller import CALLER, SERVICE
+from common.db.caller import NOBODY, SERVICE, Caller
 from common.put_back import sign_of
 from referral.models import OwedLetter
 from tests.conftest import PostgresUrls
-from tests.postgres import Logins, copy, migrate, set_up
+from tests.kit import ELSEWHERE, HOME
+from tests.postgres import Logins, asking, copy, migrate, set_up
 from tests.referral.story import NOW, now_is
-from tests.referral.whole import SERVICES
+from tests.referral.whole import SERVICES, Whole
 from tests.referral.world import World, make, open_world
 
 pytestmark = pytest.mark.postgres
@@ -37,12 +38,11 @@ async def world(logins: dict[str, Logins], tmp_path: Path) -> AsyncIterator[Worl
     template = tmp_path / "template"
     template.mkdir()
     make(template, "RS", "XK")
-    before = CALLER.set(lambda: SERVICE)
-    async with open_world(template, tmp_path, urls=urls_of(logins)) as opened:
-        for act in (opened.ready, opened.send, opened.go_on_to_arrival):
-            await act()
-        yield opened
-    CALLER.reset(before)
+    with asking(SERVICE):
+        async with open_world(template, tmp_path, urls=urls_of(logins)) as opened:
+            for act in (opened.ready, opened.send, opened.go_on_to_arrival):
+                await act()
+            yield opened
 
 
 async def back_up(world: World, logins: dict[str, Logins], folder: Path) -> dict[str, str]:
@@ -96,10 +96,16 @@ async def test_what_was_said_since_gives_way_by_the_rights_of_production(
     assert [await each.verify(world.referral_id) for each in (world.s, world.r)] == [0, 0]
 
 
+async def owed_before(country: Whole, caller: Caller) -> int:
+    """Count the owed letters that a query without any condition finds."""
+    with asking(caller):
+        return len(await country.referral.rows(select(OwedLetter.id)))
+
+
 async def test_a_letter_is_owed_and_paid_by_the_rights_of_production(
     world: World, logins: dict[str, Logins], tmp_path: Path
 ) -> None:
-    """Seeded: leave `owed_letter` out of the rights, or DELETE out of its."""
+    """Seeded: leave `owed_letter` out of the rights, or DELETE out of its; drop its policy."""
     copies = await back_up(world, logins, tmp_path / "folder")
     world.s.urls = copies
     await world.put_back(world.s, tmp_path / "folder")
@@ -107,10 +113,12 @@ async def test_a_letter_is_owed_and_paid_by_the_rights_of_production(
     await world.withdraw()
     await world.s.hear()
     owed = await world.s.referral.rows(select(OwedLetter.kind))
+    seen = [await owed_before(world.s, each) for each in (Caller(HOME), Caller(ELSEWHERE), NOBODY)]
     status = (await world.s.row(world.referral_id)).status
     await world.rest()
 
     assert ([each.kind for each in owed], status) == (["withdrawn"], "CONSENT_WITHDRAWN")
+    assert seen == [1, 0, 0]
     assert await world.s.referral.rows(select(OwedLetter.kind)) == []
     assert (await world.r.row(world.referral_id)).status == "CONSENT_WITHDRAWN"
     assert (await world.s.dead(), await world.r.dead()) == ([], [])

@@ -38,11 +38,10 @@ from referral.schemas.cross_border import CrossBorderCreate
 from referral.worker import courier_of, expire_overdue
 from tests.conftest import PostgresUrls
 from tests.kit import HOME
-from tests.postgres import copy, migrate, set_up
+from tests.postgres import asking, copy, migrate, set_up
 from tests.referral import story
 from tests.referral.crossing import Country, Crossing, draft, open_crossing
 from tests.referral.story import NOW, Case, now_is
-from tests.referral.test_cross_border_postgres import asking
 from tests.system.writing import write_down
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]

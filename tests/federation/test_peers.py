@@ -1,5 +1,6 @@
 """Whom a country exchanges with is what lies in its folder; its own keys are sealed there too."""
 
+import errno
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -151,6 +152,59 @@ def test_a_file_that_was_replaced_ends_the_rest_of_its_country(tmp_path: Path) -
     assert peers.resting == frozenset()
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+@pytest.mark.parametrize("name", [OWN, "XK.json"])
+def test_a_file_that_could_not_be_read_for_a_moment_is_none_that_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    # Fails when its country rests, or goes on resting when the file can be read again: it is the
+    # same file, with the same times, and what its country sends is buried until a restart.
+    put(tmp_path, OWN, SERBIA.descriptor)
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+    fail_to_read(tmp_path / name, number, monkeypatch)
+
+    with capture_logs() as told, pytest.raises(OSError, match="of the system") as met:
+        read_peers(tmp_path)
+    monkeypatch.undo()
+
+    assert met.value.errno == number
+    assert [(line["event"], line["file"]) for line in told] == [("peers.file_waits", name)]
+    peers = read_peers(tmp_path)
+    assert peers.countries == {"XK"}
+    assert peers.resting == frozenset()
+    assert peers.directory.signing_kid("RS", utcnow()) == SERBIA.signing.public.kid
+
+
+def test_a_file_that_nobody_here_may_read_rests_until_its_rights_are_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when it is waited for, and the exchange with everybody stands still; or when it is not
+    # looked at again once it has other rights.
+    put(tmp_path, "BA.json", BOSNIA.descriptor)
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+    fail_to_read(tmp_path / "XK.json", errno.EACCES, monkeypatch)
+    peers = read_peers(tmp_path)
+    monkeypatch.undo()
+
+    assert peers.countries == {"BA"}
+    assert peers.resting == {"XK"}
+
+    (tmp_path / "XK.json").chmod(0o640)
+    assert read_peers(tmp_path).countries == {"BA", "XK"}
+
+
+def fail_to_read(file: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system refuse to read one file, as it does for a while: no test can break a disk."""
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path == file:
+            raise OSError(number, "of the system", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+
+
 def test_a_fingerprint_is_the_root_s_alone() -> None:
     renewed = land("XK")
 
@@ -263,3 +317,38 @@ def test_without_what_others_seal_to_and_believe_no_service_starts(
 
     with pytest.raises(SettingError, match=names):
         check_own_keys(None if fault == "folder not set" else folder, file, MASTER, "referral")
+
+
+@pytest.mark.parametrize("of", [OWN, "referral.peer"])
+def test_a_start_takes_no_moment_s_fault_of_reading_for_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    # Fails when it is a SettingError: then the service is started no more until somebody comes.
+    country = land("MK")
+    put(tmp_path, OWN, country.descriptor)
+    opening, signing = country.private
+    file = kept(tmp_path, "referral", opening=[opening], signing=[signing])
+    fail_to_read(tmp_path / of, errno.EIO, monkeypatch)
+
+    with pytest.raises(OSError, match="of the system") as met:
+        check_own_keys(tmp_path, file, MASTER, "referral")
+    monkeypatch.undo()
+
+    assert met.value.errno == errno.EIO
+    check_own_keys(tmp_path, file, MASTER, "referral")
+
+
+def test_own_keys_that_could_not_be_read_for_a_moment_are_not_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when it is kept that there are none, or told so: what was sealed to them would be buried.
+    opening, signing = land("MK").private
+    file = kept(tmp_path, "referral", opening=[opening], signing=[signing])
+    fail_to_read(file, errno.EMFILE, monkeypatch)
+
+    with pytest.raises(OSError, match="of the system"):
+        read_own_keys(file, MASTER, "referral")
+    monkeypatch.undo()
+
+    held = read_own_keys(file, MASTER, "referral")
+    assert (len(held.opening), len(held.signing)) == (1, 1)

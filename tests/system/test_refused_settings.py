@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from common.federation.peers import OWN
 from common.settings import EX_CONFIG
 from prag import peer
 from prag.files import write_private
@@ -247,6 +248,23 @@ def test_keys_for_other_countries_that_are_not_there_are_named(
     write_private(file, newer)
     country.start(service, "worker")
     poll(lambda: "worker.started" in country.log(service, "worker"))
+
+
+def test_a_start_waits_while_a_file_of_the_peers_cannot_be_read(country: Parts) -> None:
+    # Fails when the process ends with 78: nothing starts it again, though the disk is well by then.
+    peer.init(country.place, country.home.parent / f"{country.home.name}.root")
+    own = country.place.peers / OWN
+    raw = own.read_bytes()
+    own.unlink()
+    own.symlink_to("/proc/self/mem")  # whose beginning is read with EIO
+
+    country.start("intake", "worker")
+    poll(lambda: '"peers.wait"' in country.log("intake", "worker"))
+    assert '"PRAG_PEERS_FOLDER, PRAG_OWN_KEYS_FILE"' in country.log("intake", "worker")
+    own.unlink()
+    own.write_bytes(raw)
+
+    poll(lambda: "worker.started" in country.log("intake", "worker"))
 
 
 def test_an_api_names_the_setting_of_a_port_that_is_taken(whole: Parts) -> None:

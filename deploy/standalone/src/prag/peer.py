@@ -247,6 +247,8 @@ def require_own_keys(place: Place) -> None:
             check_own_keys(place.peers, file, place.master, service)
         except SettingError as error:
             raise TroubleError(f"{file} cannot be used: {error}.") from None
+        except OSError as error:
+            raise TroubleError(f"{error.filename} cannot be read: {error.strerror}.") from None
 
 
 # --- pieces

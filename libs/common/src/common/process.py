@@ -184,7 +184,7 @@ def _run(
         await _check_database(name, read.database_url)
         runtime = open_runtime(name, read)
         try:
-            check_own_keys(read.peers_folder, read.own_keys_file, runtime.master, name)
+            await _check_own_keys(runtime)
             for check in (check_master_key, check_country):
                 await _as_service(_in_time(read.database_url, partial(check, runtime)))
             await act(runtime)
@@ -214,20 +214,31 @@ async def _check_database(name: ServiceName, url: str) -> None:
     await _in_time(url, lambda: check_postgres(url, service=name, head=head))
 
 
+async def _check_own_keys(runtime: Runtime) -> None:
+    """SettingError if the service lacks what others use; while its files cannot be read, wait."""
+    read = runtime.settings
+
+    async def check() -> None:
+        check_own_keys(read.peers_folder, read.own_keys_file, runtime.master, runtime.name)
+
+    await _patiently(check, "peers.wait", setting="PRAG_PEERS_FOLDER, PRAG_OWN_KEYS_FILE")
+
+
 async def _in_time(url: str, act: Callable[[], Awaitable[None]]) -> None:
     """Do `act`; while the database does not answer, wait and do it again."""
+    server, setting = server_of(url), "PRAG_DATABASE_URL"
+    await _patiently(act, "database.waits", server=server, setting=setting)
+
+
+async def _patiently(act: Callable[[], Awaitable[None]], event: str, **named: str) -> None:
+    """Do `act`; in an outage wait, tell of it as `event`, and do it again."""
     seconds, telling = 0.25, Telling()
     while True:
         try:
             await act()
         except OUTAGE as error:
             if telling.is_due():
-                logger.warning(
-                    "database.waits",
-                    error=type(error).__name__,
-                    server=server_of(url),
-                    setting="PRAG_DATABASE_URL",
-                )
+                logger.warning(event, error=type(error).__name__, **named)
             await asyncio.sleep(seconds)
             seconds = min(seconds * 2, 10)
         else:

@@ -32,9 +32,15 @@ logger = structlog.get_logger(__name__)
 
 _NONCE = 12
 OWN = "own.json"
+"""The file of a folder of descriptors that holds this country's own."""
 REMOVED = ".removed"
 """What follows a country in the name of the file that keeps what was seen of one that was removed."""
-"""The file of a folder of descriptors that holds this country's own."""
+_NO_FILE = (FileNotFoundError, NotADirectoryError)
+_OF_THE_FILE = (*_NO_FILE, IsADirectoryError, PermissionError)
+"""Errors of reading that last until somebody changes the file, by whose time that is seen.
+
+Any other may be over the next moment: of the disk, the network, or of the process's open files.
+"""
 HELD: Final[Mapping[str, frozenset[Use]]] = {
     "intake": frozenset({"package"}),
     "referral": frozenset({"seal", "sign"}),
@@ -105,18 +111,21 @@ class Peers:
 def read_peers(folder: Path | None) -> Peers:
     """Return the peers of a folder of descriptors; nobody where there is none.
 
-    It is read again when a file was added, replaced or removed. One that cannot be read, or whose
-    chain does not hold, is named in the log, and its country rests: the others go on.
+    It is read again when a file was added, replaced or removed. One that is damaged, or may not be
+    read, is named in the log, and its country rests: the others go on. OSError, to be waited out,
+    while it is not known who is a peer: a country that was taken for none would not be heard.
     """
-    if folder is None or not folder.is_dir():
+    if folder is None:
         return _NOBODY
-    # Our own first, for no file of a peer may speak for us. By the time of any change: also of rights.
-    files = sorted(
-        (path for path in folder.iterdir() if path.suffix == ".json"),
-        key=lambda path: (path.name != OWN, path.name),
-    )
-    peers = _read(tuple((path, path.stat().st_ctime_ns, path.stat().st_size) for path in files))
-    removed = frozenset(path.stem for path in folder.glob(f"*{REMOVED}"))
+    try:
+        # Our own first, for no file of a peer may speak for us.
+        paths = sorted(folder.iterdir(), key=lambda path: (path.name != OWN, path.name))
+    except _NO_FILE:
+        return _NOBODY
+    # By the time of any change: also of rights.
+    states = [(path, path.stat()) for path in paths if path.suffix == ".json"]
+    peers = _read(tuple((path, state.st_ctime_ns, state.st_size) for path, state in states))
+    removed = frozenset(path.stem for path in paths if path.suffix == REMOVED)
     return replace(peers, removed=removed - peers.countries) if removed else peers
 
 
@@ -127,11 +136,14 @@ def _read(files: tuple[tuple[Path, int, int], ...]) -> Peers:
     for path, _, _ in files:
         try:
             descriptor = _read_one(path, besides=found)
-        except (DirectoryError, OSError) as error:
+        except (DirectoryError, *_OF_THE_FILE) as error:
             reason = error.reason if isinstance(error, DirectoryError) else type(error).__name__
             logger.error("peers.file_rests", file=path.name, error=reason)  # noqa: TRY400  its text may hold a path
             resting |= {path.stem} - {Path(OWN).stem}
             continue
+        except OSError as error:
+            logger.warning("peers.file_waits", file=path.name, error=type(error).__name__)
+            raise
         found[descriptor.country] = descriptor
         own = descriptor.country if path.name == OWN else own
     return Peers(
@@ -184,11 +196,15 @@ def seal_own_keys(
 def read_own_keys(path: Path | None, master: MasterKey, service: str) -> OwnKeys:
     """Return a service's private halves; none where there is no file. Read again when it changed.
 
-    ValueError names a file that another master key sealed, or that is damaged.
+    ValueError names a file that another master key sealed, or that is damaged. OSError, to be waited
+    out, while it cannot be read.
     """
-    if path is None or not path.exists():
+    if path is None:
         return OwnKeys()
-    state = path.stat()
+    try:
+        state = path.stat()
+    except _NO_FILE:
+        return OwnKeys()
     return _read_own(path, state.st_mtime_ns, state.st_ino, master, service)
 
 
@@ -210,7 +226,8 @@ def _read_own(path: Path, _at: int, _file: int, master: MasterKey, service: str)
 def check_own_keys(folder: Path | None, file: Path | None, master: MasterKey, service: str) -> None:
     """SettingError where what is set of peers is not there, or lacks a key that others use.
 
-    What others seal to such a key could not be opened. One that was revoked may be lost.
+    What others seal to such a key could not be opened. One that was revoked may be lost. OSError,
+    to be waited out, while that cannot be read.
     """
     if service not in HELD or (folder is None and file is None):
         return
@@ -220,7 +237,7 @@ def check_own_keys(folder: Path | None, file: Path | None, master: MasterKey, se
         return
     try:
         own = read_descriptor((folder / OWN).read_bytes())
-    except (DirectoryError, OSError):
+    except (DirectoryError, *_OF_THE_FILE):
         raise SettingError(f"PRAG_PEERS_FOLDER holds no {OWN} that can be read") from None
     held = _held(file, master, service)
     if keys_missing(own, held, service):
@@ -243,7 +260,7 @@ def _held(file: Path, master: MasterKey, service: str) -> OwnKeys:
     try:
         file.read_bytes()  # read_own_keys takes a missing file for no keys
         return read_own_keys(file, master, service)
-    except OSError:
+    except _OF_THE_FILE:
         raise SettingError("PRAG_OWN_KEYS_FILE cannot be read") from None
     except ValueError:
         raise SettingError(

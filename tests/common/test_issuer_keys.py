@@ -1,11 +1,14 @@
 """Keys asked of an OpenID Connect provider: a real HTTP server here plays the provider."""
 
 import contextlib
+import errno
 import gzip
+import io
 import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -351,3 +354,40 @@ def test_nobody_listening_is_an_outage_and_no_fault(provider: Provider) -> None:
     provider.server_close()
 
     assert not IssuerKeys(provider.url, read_keys)._fetch()
+
+
+class FullDisk(io.StringIO):
+    """A log of which no line can be written."""
+
+    refused = 0
+
+    def write(self, _: str) -> int:
+        self.refused += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_the_log_does_not_take_ends_no_asking(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when the thread dies of the line that tells of a wait, or of the one of keys that were
+    # taken: nobody who signs in with a newer key is let in until a restart.
+    monkeypatch.setattr(issuer_module, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(issuer_module, "UNKNOWN_RETRY_SECONDS", 0.01)
+    before, disk = structlog.get_config(), FullDisk()
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=disk))
+    keys = IssuerKeys(provider.url, read_keys)
+    keys._telling = Telling(count(0, 20).__next__)  # at each try there is something to tell
+    verifier = TokenVerifier(keys, issuer=provider.url, audience=AUDIENCE)
+    provider.is_open = False
+    try:
+        keys.start()
+        poll(lambda: disk.refused > 1)
+        waits, provider.is_open = disk.refused, True
+        becomes(verifier, provider.token(), "worker-7")
+        poll(lambda: disk.refused > waits)
+
+        provider.local.rotate()
+        becomes(verifier, provider.token(), "worker-7")
+        keys.close()
+    finally:
+        structlog.configure(**before)

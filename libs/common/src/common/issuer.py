@@ -7,6 +7,7 @@ is slow or away slows nobody down, and its known keys stay good for a day.
 import json
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -162,7 +163,12 @@ class IssuerKeys:
             self._wake.clear()
             if self._is_closed:  # looked at after the clearing, which may have undone the waking
                 return
-            if self._fetch():
+            is_known = False
+            # Whatever a round ends with, another follows; of a line that the log does not take nothing
+            # can be told.
+            with suppress(Exception):
+                is_known = self._fetch()
+            if is_known:
                 rest, wait = REFRESH_SECONDS, FIRST_RETRY_SECONDS
             else:
                 most = RETRY_SECONDS if self._held else UNKNOWN_RETRY_SECONDS

@@ -162,6 +162,16 @@ def lost_log_keys(tree: ast.AST) -> Iterator[int]:
             yield call.lineno
 
 
+def unsteady(tree: ast.AST) -> Iterator[int]:
+    """Work handed to a group as it is: one that lets out a cancelled task of its own ends unseen."""
+    for call in _calls(tree):
+        name = ast.unparse(call.func)
+        if name.endswith(".create_task") and name != "asyncio.create_task":
+            work = call.args[0]
+            if not (isinstance(work, ast.Call) and _last(work.func) == "steadily"):
+                yield call.lineno
+
+
 def process_hooks(tree: ast.AST) -> Iterator[int]:
     """Reading the environment or dying on purpose, outside common.crash."""
     for node in ast.walk(tree):

@@ -29,6 +29,7 @@ RULES: list[tuple[Rule, tuple[str, ...], set[str]]] = [
     (house.unverified, (*CODE, "bench/", "tests/"), set()),
     (house.sleeps, ("tests/",), set()),
     (house.lost_log_keys, CODE, set()),
+    (house.unsteady, ("libs/", "services/"), set()),
     (
         house.process_hooks,
         CODE,
@@ -57,6 +58,8 @@ MISTAKES: list[tuple[Rule, str]] = [
     (house.sleeps, "time.sleep(1)"),
     (house.lost_log_keys, 'logger.info("x.happened", topic=topic, place=place)'),
     (house.sleeps, "await asyncio.sleep(0)"),
+    (house.unsteady, "tasks.create_task(work())"),
+    (house.unsteady, "group.create_task(work, name='it')"),
     (house.process_hooks, 'os.environ["X"]'),
     (house.process_hooks, 'os.getenv("X")'),
     (house.process_hooks, "os._exit(1)"),
@@ -71,6 +74,8 @@ HARMLESS: list[tuple[Rule, str]] = [
     (house.outbox_cursor, "OutboxMessage.id == known"),
     (house.outbox_cursor, "Case.id > cursor.id"),
     (house.unverified, "verify(token, True)"),
+    (house.unsteady, "tasks.create_task(worker.steadily(work()), name='it')"),
+    (house.unsteady, "asyncio.create_task(work())"),
 ]
 
 

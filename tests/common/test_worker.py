@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -41,17 +42,42 @@ async def kept(database: Database) -> int:
 # --- for ever
 
 
+async def let_out() -> None:
+    """Let out that a task of one's own was cancelled, as a library may."""
+    own = asyncio.create_task(asyncio.Event().wait())
+    own.cancel()
+    await own
+
+
 async def test_work_that_nobody_ended_ends_its_worker_aloud(tiny: Tiny) -> None:
     # Fails when a group is left to it: it takes a task that was cancelled for one it was done with.
     async def lost(_: Runtime) -> None:
-        own = asyncio.create_task(asyncio.Event().wait())
-        own.cancel()
-        await own
+        await let_out()
 
     with pytest.raises(ExceptionGroup) as told:
         await asyncio.wait_for(worker.run_worker(tiny.runtime, {}, jobs={"lost": (0, lost)}), 10)
 
     assert [type(each) for each in told.value.exceptions] == [worker.LostTaskError]
+
+
+async def test_forgetting_that_nobody_ended_ends_its_worker_aloud(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when the group of what forgets is left to it: the one goes on, and the other is over.
+    monkeypatch.setattr("common.worker.FIRST_FORGET_SECONDS", 0.01)
+    fetch = tiny.runtime.database.fetch
+
+    async def leaky(select: Any, *given: Any) -> Any:
+        if DeadLetter.__tablename__ in str(select):
+            await let_out()
+        return await fetch(select, *given)
+
+    monkeypatch.setattr(tiny.runtime.database, "fetch", leaky)
+
+    with pytest.raises(ExceptionGroup) as told:
+        await asyncio.wait_for(worker.run_worker(tiny.runtime, {}), 10)
+
+    assert told.group_contains(worker.LostTaskError, depth=2)
 
 
 # --- answers

@@ -219,7 +219,7 @@ async def _forget(runtime: Runtime) -> None:
     await asyncio.sleep(FIRST_FORGET_SECONDS)
     async with asyncio.TaskGroup() as tasks:
         for act in (forget_answers, forget_dead_letters):
-            tasks.create_task(_repeat(runtime, act.__name__, FORGET_SECONDS, act))
+            tasks.create_task(steadily(_repeat(runtime, act.__name__, FORGET_SECONDS, act)))
 
 
 async def _repeat(runtime: Runtime, name: str, seconds: float, job: Job) -> None:

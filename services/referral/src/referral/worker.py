@@ -65,11 +65,10 @@ async def run(runtime: Runtime, *, anchor_file: Path | None = None) -> None:
         "tell_of_no_hub": (_DAY, held.tell_of_no_hub),
     }
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(
-            worker.run_worker(runtime, handlers_of(runtime), jobs=jobs, anchor_file=anchor_file)
-        )
+        own = worker.run_worker(runtime, handlers_of(runtime), jobs=jobs, anchor_file=anchor_file)
+        tasks.create_task(worker.steadily(own))
         if runtime.settings.hub:
-            tasks.create_task(exchange(runtime), name="referral-exchange")
+            tasks.create_task(worker.steadily(exchange(runtime)), name="referral-exchange")
 
 
 async def expire_overdue(runtime: Runtime) -> None:
@@ -153,8 +152,9 @@ async def exchange(runtime: Runtime) -> None:
     EXCHANGE_BEGUN_ANEW.labels(runtime.name).set_function(partial(_count_lately, begun_at))
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_for_ever(runtime, send, begun_at), name="referral-courier")
-            tasks.create_task(_for_ever(runtime, take, begun_at), name="referral-postbox")
+            for name, act in (("courier", send), ("postbox", take)):
+                work = _for_ever(runtime, act, begun_at)
+                tasks.create_task(worker.steadily(work), name=f"referral-{name}")
     finally:
         EXCHANGE_BEGUN_ANEW.clear()  # of one that is over nothing is told
 
@@ -168,12 +168,7 @@ async def _for_ever(
 ) -> None:
     while True:
         try:
-            hub = open_bus(runtime.settings.hub)
-            try:
-                await worker.steadily(act(hub))
-            finally:
-                with suppress(*OUTAGE):
-                    await hub.close()
+            await worker.steadily(_once(runtime, act))  # the closing of the hub, too
         except BusRefusedError as refused:
             words, setting = told_of_hub(refused), setting_of_hub(refused)
             logger.error("exchange.refused", error=words, seconds=_AGAIN_SECONDS, **setting)  # noqa: TRY400
@@ -181,6 +176,15 @@ async def _for_ever(
             logger.error("exchange.begins_anew", error=type(error).__name__)  # noqa: TRY400  its text may hold values
         begun_at.append(utcnow())
         await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _once(runtime: Runtime, act: Callable[[Bus], Awaitable[None]]) -> None:
+    hub = open_bus(runtime.settings.hub)
+    try:
+        await act(hub)
+    finally:
+        with suppress(*OUTAGE):
+            await hub.close()
 
 
 async def read_on(runtime: Runtime, hub: Bus, topics: Collection[str]) -> None:

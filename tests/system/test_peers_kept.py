@@ -13,6 +13,7 @@ import pytest
 from common import clock
 from common.clock import utcnow
 from common.federation.peers import (
+    OWN,
     Descriptor,
     directory_of,
     read_descriptor,
@@ -246,3 +247,14 @@ def test_a_reader_who_has_enough_ends_a_command_without_a_word(place: Path) -> N
 
     assert done.returncode == 1
     assert "Error" not in done.stderr
+
+
+def test_a_file_that_the_disk_does_not_give_is_told_in_one_line(place: Path) -> None:
+    # Fails when a start ends with the traceback of an error that nobody expected.
+    here = peer.place_of(place / "RS")
+    own = here.peers / OWN
+    own.unlink()
+    own.symlink_to("/proc/self/mem")  # whose beginning is read with EIO
+
+    with pytest.raises(TroubleError, match=f"{OWN} cannot be read: Input/output error"):
+        peer.require_own_keys(here)

@@ -248,7 +248,8 @@ def require_own_keys(place: Place) -> None:
         except SettingError as error:
             raise TroubleError(f"{file} cannot be used: {error}.") from None
         except OSError as error:
-            raise TroubleError(f"{error.filename} cannot be read: {error.strerror}.") from None
+            either = f"{file} or {place.peers / OWN}"
+            raise TroubleError(f"{either} cannot be read: {error.strerror}.") from None
 
 
 # --- pieces

@@ -4,7 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from referral.models import OwedLetter
 from tests.referral.story import NOW, now_is
 from tests.referral.world import World, open_world
 
@@ -34,14 +36,20 @@ async def assert_over(world: World) -> None:
 
 @pytest.mark.row("C1")
 @pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize("was_said", [True, False])
 async def test_a_withdrawal_that_gave_way_is_told_again(
-    told: Path, tmp_path: Path, *, is_alone: bool
+    told: Path, tmp_path: Path, *, is_alone: bool, was_said: bool
 ) -> None:
-    """Seeded: let it go with the words that people say again: nobody can withdraw it twice."""
+    """Seeded: let it go with the words that people say again: nobody can withdraw it twice. Or say
+    it again that was said before as well.
+    """
     now_is(NOW)
     async with open_world(told / "sent", tmp_path) as world:
         copy = world.back_up_by_command(world.s) if is_alone else await world.back_up(world.s)
         await world.go_on_to_arrival()
+        if was_said:
+            await world.withdraw()
+            await world.rest()
         await world.put_back(world.s, copy)
         if is_alone:
             await world.go_on_alone(world.s)
@@ -72,6 +80,51 @@ async def test_a_receiver_that_was_put_back_says_once_that_it_erased(
         await world.put_back(world.r, copy)
         await days_go_by(world)
 
+        await assert_over(world)
+
+
+async def test_a_word_that_all_was_erased_is_not_owed_where_it_is_given_back(
+    told: Path, tmp_path: Path
+) -> None:
+    """Seeded: leave it owed; it is said twice."""
+    now_is(NOW)
+    async with open_world(told / "arrived", tmp_path) as world:
+        await world.withdraw()
+        await world.s.hear()
+        await world.s.send()
+        await world.r.collect()  # its register has not heard of it
+        copy = world.back_up_by_command(world.r)
+        await world.rest()
+
+        await world.put_back(world.r, copy)
+        await world.rest(world.r)
+        owed = await world.r.referral.rows(select(OwedLetter.kind))
+        await days_go_by(world)
+
+        assert [each.kind for each in owed] == ["erased"]
+        await assert_over(world)
+
+
+async def test_a_word_that_all_was_erased_is_said_again_where_it_gave_way(
+    told: Path, tmp_path: Path
+) -> None:
+    """Seeded: let it go with the words that people say again: the sender waits for it for ever."""
+    now_is(NOW)
+    async with open_world(told / "sent", tmp_path) as world:
+        copy = await world.back_up(world.r)
+        await world.r.do(world.path, "acknowledge")
+        await world.r.send()  # and before RS reads it:
+        await world.withdraw()
+        await world.s.hear()
+        await world.s.send()
+        await world.s.collect()
+        await world.put_back(world.r, copy)
+
+        await world.r.collect()
+        kinds = [said.statement.kind for said in await world.custody()]
+        await days_go_by(world)
+
+        assert "acknowledged" in kinds
         await assert_over(world)
 
 

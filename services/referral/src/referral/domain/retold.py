@@ -31,6 +31,11 @@ _SAID: Final[Mapping[str, CrossBorderStatus]] = {
 _CALLING_OFF: Final = frozenset({Kind.CANCELLED, Kind.EXPIRED, Kind.WITHDRAWN})
 
 
+_ENDED: Final[Mapping[Direction, frozenset[CrossBorderStatus]]] = {
+    Direction.SENT: WITHDRAWN_HERE,
+    Direction.RECEIVED: frozenset(_SAID[kind] for kind in _CALLING_OFF),
+}
+
 SAID_ONCE: Final = (Kind.WITHDRAWN, Kind.ERASED)
 """Letters of what happens once only: nobody can say them again whose words gave way to others."""
 
@@ -48,10 +53,11 @@ def status_again(
     """Return the status after a letter of this country's own, which it wrote and has forgotten.
 
     `word` is what it said of who may edit the case. A kind that tells of no step leaves the status.
-    So does every step before the end in a referral whose consent was withdrawn meanwhile.
+    So does every step before the end in a referral whose consent was withdrawn meanwhile, or that its
+    sender has called off.
     """
-    if direction is Direction.SENT and status in WITHDRAWN_HERE and kind not in _CALLING_OFF:
-        return status
     if word == TAKEN and direction is Direction.RECEIVED:
         return status_after_taken(status)
+    if status in _ENDED[direction] and kind not in _CALLING_OFF:
+        return status
     return _SAID.get(kind, status)

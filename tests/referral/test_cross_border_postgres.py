@@ -1,6 +1,7 @@
 """The way between two countries on PostgreSQL, as the roles and the row-level security of production."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from tests.conftest import PostgresUrls
 from tests.federation.countries import directory_of
 from tests.kit import ELSEWHERE, HOME
 from tests.postgres import Logins, asking, copy, migrate, set_up
-from tests.referral.crossing import REFUGE, Country, Crossing, open_crossing
+from tests.referral.crossing import REFUGE, Country, Crossing, open_crossing, ownership
 from tests.referral.story import NOW, now_is, withdrawn
 
 pytestmark = pytest.mark.postgres
@@ -109,3 +110,23 @@ async def test_a_withdrawal_is_erased_and_closed(crossing: Crossing) -> None:
     events = await crossing.r.kit.events(referral_id)
     assert PackageReceived.type not in {event.type for event in events}
     assert [event.data for event in events if event.is_emptied] == [{}]
+
+
+async def test_what_a_clock_far_ahead_dated_is_dated_anew_by_the_rights_of_production(
+    crossing: Crossing,
+) -> None:
+    # Fails when they do not let a statement that is not signed have another date, nor see that the
+    # one before it is still so: the withdrawal is never heard.
+    case, consent = await crossing.ready()
+    referral_id = await crossing.arrived(case)
+    now_is(NOW + timedelta(days=4 * 366))
+    await case.tell(crossing.s.kit, ownership(case.id, HOME, referral_id, "GIVEN"))
+
+    now_is(NOW + timedelta(days=1))
+    await case.tell(crossing.s.kit, withdrawn(consent))
+    await crossing.post()
+
+    assert await crossing.r.status(referral_id) == "CONSENT_WITHDRAWN"
+    said = await crossing.r.custody(referral_id)
+    verify(said, directory_of(crossing.s.land, crossing.r.land).signer)
+    assert max(each.statement.said_at for each in said) == NOW + timedelta(days=1)

@@ -217,6 +217,26 @@ async def test_what_was_said_under_a_clock_that_fell_back_is_heard(
     assert (await crossing.r.dead(), await crossing.s.dead()) == ([], [])
 
 
+async def test_what_waits_for_a_key_is_not_dated_anew_by_a_clock_that_fell_back(
+    crossing: Crossing,
+) -> None:
+    # Fails when it is dated before there was any key: then none signs it after the clock was put right.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    lose(crossing)
+    now_is(NOW + timedelta(hours=1))
+    await crossing.s.do(referral_id, "submit")
+    now_is(NOW - timedelta(days=900))
+    assert await crossing.s.send() == 0
+
+    now_is(NOW + timedelta(hours=2))
+    revoke(crossing)
+    await crossing.post()
+
+    assert await crossing.r.status(referral_id) == "SUBMITTED"
+    assert (await crossing.r.row(referral_id)).submitted_at == NOW + timedelta(hours=1)
+
+
 async def test_nothing_is_dated_before_what_it_follows_however_the_clock_goes(
     crossing: Crossing,
 ) -> None:

@@ -39,6 +39,7 @@ from common.federation.keys import SealTo, SigningKey
 from common.federation.mail import AGAIN, FORK, event_of, line_of, topic_to
 from common.federation.peers import OwnKeys, Peers
 from common.unit import StaleError, Unit
+from referral.commands.dating import date_anew, is_ahead
 from referral.commands.letters import open_words
 from referral.commands.roll import write_roll
 from referral.domain.cross_border import OF_THE_PERSON
@@ -112,11 +113,11 @@ class Courier:
                 await self._pause(IDLE_SECONDS)
 
     async def sign_waiting(self) -> int:
-        """Sign this country's statements; return how many.
+        """Sign this country's statements; return how many, with those dated anew, signed at the next look.
 
         At once and not when they are sent: by the key the directory named when they were made, which
         another may have replaced before the hub is back. What was said while there was none waits for
-        the next one. At most BATCH are looked at.
+        the next one; what lies ahead, where none may ever be, is dated anew. At most BATCH are looked at.
         """
         waiting = await queries.list_unsigned(
             self._database, self._country, BATCH, after=self._signed_upto
@@ -126,11 +127,13 @@ class Courier:
         self._signed_upto = None if is_whole else queries.place_of(waiting[-1])
         directory = self._peers().directory
         unit = self._unit("sign")
-        signed = 0
+        signed, ahead = 0, set()
         for row in waiting:
             statement = Statement.model_validate_json(row.statement)
             key = self._keys().signing_of(directory, self._country, statement.said_at)
             if key is None:
+                if is_ahead(statement.said_at):
+                    ahead.add(row.referral_id)
                 self._name_unsigned(statement.referral_id)
                 continue
             made = SignedStatement.of(statement, key)
@@ -142,7 +145,7 @@ class Courier:
             }
             unit.update(
                 Custody,
-                {**place, "kid": None},
+                {**place, "hash": row.hash, "kid": None},
                 expect=1,
                 kid=made.kid,
                 signature=made.signature,
@@ -150,7 +153,20 @@ class Courier:
             signed += 1
         if signed:
             await self._database.write(unit)
-        return signed
+        return signed + sum([await self._date_anew(referral_id) for referral_id in ahead])
+
+    async def _date_anew(self, referral_id: UUID) -> int:
+        def is_signable(at: datetime) -> bool:
+            keys, directory = self._keys(), self._peers().directory
+            return keys.signing_of(directory, self._country, at) is not None
+
+        unit = self._unit("date_anew")
+        count = await date_anew(unit, referral_id, self._country, is_signable=is_signable)
+        try:
+            await self._database.write(unit)
+        except StaleError:  # more was said meanwhile: the next time
+            return 0
+        return count
 
     def _name_unsigned(self, referral_id: UUID) -> None:
         if referral_id not in self._unsigned:  # once, and not each second

@@ -186,7 +186,7 @@ def keep(unit: Unit, signed: SignedStatement, *, instead: bool = False) -> None:
         author=statement.author,
         number=statement.number,
         receipt_of=_receipt_of(statement),
-        statement=_text(statement),
+        statement=text_of(statement),
         hash=statement.hash,
         kid=signed.kid,
         signature=signed.signature,
@@ -246,9 +246,13 @@ async def _now(unit: Unit, row: CrossBorderReferral, own: str) -> datetime:
     """Return the time; while the clock stands before it, that of what was there before.
 
     What is said under a clock that fell back has no key of that time, and would never be signed:
-    a withdrawal would not be heard after the clock was put right.
+    a withdrawal would not be heard after the clock was put right. What was there before must still be
+    so when the Unit is written: while it is not signed it may be dated anew, and have another hash.
     """
     last = await queries.find_statement(unit, row.id, author=own, number=row.said)
+    if last is not None and (last.kid is None or last.hash != row.said_hash):
+        place = {"referral_id": row.id, "author": own, "number": row.said, "receipt_of": 0}
+        unit.require_unchanged(Custody, hash=row.said_hash, **place)
     said_at = Statement.model_validate_json(last.statement).said_at if last else row.recorded_at
     return max(utcnow(), row.recorded_at, said_at)
 
@@ -266,7 +270,7 @@ async def _add(
         author=statement.author,
         number=statement.number,
         receipt_of=_receipt_of(statement),
-        statement=_text(statement),
+        statement=text_of(statement),
         hash=statement.hash,
     )
     unit.add(
@@ -307,5 +311,6 @@ def _receipt_of(statement: Statement) -> int:
     return statement.heard if statement.kind == RECEIPT else 0
 
 
-def _text(statement: Statement) -> str:
+def text_of(statement: Statement) -> str:
+    """Return a statement as it is kept."""
     return canonical(statement.model_dump(mode="json")).decode()

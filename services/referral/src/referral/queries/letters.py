@@ -107,6 +107,15 @@ async def list_links(unit: Unit, referral_id: UUID, author: str) -> list[Custody
     ]
 
 
+async def list_said(unit: Unit, referral_id: UUID, author: str) -> Sequence[Custody]:
+    """Return all that a country has said of a referral, each receipt behind the link it was said after."""
+    return await unit.list(
+        select(Custody)
+        .where(Custody.referral_id == referral_id, Custody.author == author)
+        .order_by(Custody.number, Custody.receipt_of)
+    )
+
+
 async def list_custody(unit: Unit, referral_id: UUID) -> list[SignedStatement]:
     """Return what both countries have said of a referral, as it was signed.
 

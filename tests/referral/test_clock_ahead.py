@@ -1,13 +1,16 @@
 """What a country says under a clock that is far ahead, beyond the end of every key."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import cast
 from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
-from common.db.base import unit_of
+from common.db.base import Database, unit_of
 from common.federation.custody import Statement, verify
 from common.unit import StaleError, Unit
 from referral.commands.crossing import say
@@ -16,7 +19,7 @@ from referral.domain.cross_border import GIVEN, RECALLED, Kind
 from referral.models import Custody, Letter
 from referral.queries.cross_border import find_cross_border
 from referral.schemas.letters import OwnershipWord
-from referral.worker import expire_overdue
+from referral.worker import courier_of, expire_overdue
 from tests.federation.countries import directory_of
 from tests.kit import HOME
 from tests.referral.crossing import Crossing, ownership
@@ -237,3 +240,38 @@ async def test_it_is_dated_anew_once_and_nothing_follows_what_it_was(
 
     await crossing.post()
     assert {each.said_at for each in await heard_of(crossing, referral_id)} == {NOW, SOON}
+
+
+class Between:
+    """A database of which something is asked between a courier's look and its writing."""
+
+    def __init__(self, database: Database, act: Callable[[], Awaitable[object]]) -> None:
+        self._database, self._act = database, act
+        self.keys, self.fetch = database.keys, database.fetch
+
+    async def write(self, unit: Unit) -> None:
+        await self._act()
+        await self._database.write(unit)
+
+
+async def test_no_signature_of_what_was_said_stands_under_what_it_became(
+    crossing: Crossing,
+) -> None:
+    # Fails when a courier that looked before another dated it anew signs the text it saw: the
+    # signature holds for nobody, and no letter behind it is taken.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    now_is(NOW + timedelta(days=5))
+    await crossing.s.do(referral_id, "submit")
+    now_is(SOON)
+    runtime = crossing.s.kit.runtime
+    other = unit_of(runtime.database, source="/tests", operation="test")
+    await date(other, referral_id)
+
+    between = Between(runtime.database, partial(runtime.database.write, other))
+    late = courier_of(replace(runtime, database=cast(Database, between)), crossing.s.hub)
+    with pytest.raises(StaleError):
+        await late.sign_waiting()
+
+    await crossing.post()
+    assert {each.said_at for each in await heard_of(crossing, referral_id)} == {SOON}

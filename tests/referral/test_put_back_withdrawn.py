@@ -40,9 +40,7 @@ async def assert_over(world: World) -> None:
 async def test_a_withdrawal_that_gave_way_is_told_again(
     told: Path, tmp_path: Path, *, is_alone: bool, was_said: bool
 ) -> None:
-    """Seeded: let it go with the words that people say again: nobody can withdraw it twice. Or say
-    it again that was said before as well.
-    """
+    """Seeded: let it go with the words that people say again: nobody can withdraw it twice."""
     now_is(NOW)
     async with open_world(told / "sent", tmp_path) as world:
         copy = world.back_up_by_command(world.s) if is_alone else await world.back_up(world.s)

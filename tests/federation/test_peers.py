@@ -193,6 +193,39 @@ def test_a_file_that_nobody_here_may_read_rests_until_its_rights_are_changed(
     assert read_peers(tmp_path).countries == {"BA", "XK"}
 
 
+def test_a_link_that_leads_nowhere_rests_alone(tmp_path: Path) -> None:
+    # Fails when it is waited for: the exchange with everybody stands still.
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+    (tmp_path / "BA.json").symlink_to(tmp_path / "nowhere")
+
+    peers = read_peers(tmp_path)
+
+    assert peers.countries == {"XK"}
+    assert peers.resting == {"BA"}
+
+
+@pytest.mark.parametrize("asked", ["iterdir", "stat"])
+def test_a_folder_that_could_not_be_looked_at_for_a_moment_is_not_taken_for_an_empty_one(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fails when there is nobody for that moment: what peers wrote would be buried.
+    put(tmp_path, "XK.json", KOSOVO.descriptor)
+    file = kept(tmp_path, "referral", opening=[], signing=[])
+
+    def refused(path: Path, **_: object) -> None:
+        raise OSError(errno.EMFILE, "of the system", str(path))
+
+    monkeypatch.setattr(Path, asked, refused)
+    with pytest.raises(OSError, match="of the system"):
+        read_peers(tmp_path)
+    if asked == "stat":
+        with pytest.raises(OSError, match="of the system"):
+            read_own_keys(file, MASTER, "referral")
+    monkeypatch.undo()
+
+    assert read_peers(tmp_path).countries == {"XK"}
+
+
 def fail_to_read(file: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the system refuse to read one file, as it does for a while: no test can break a disk."""
     read = Path.read_bytes

@@ -242,6 +242,30 @@ async def test_it_is_dated_anew_once_and_nothing_follows_what_it_was(
     assert {each.said_at for each in await heard_of(crossing, referral_id)} == {NOW, SOON}
 
 
+async def test_who_read_before_it_was_dated_anew_and_signed_says_nothing_behind_it(
+    crossing: Crossing,
+) -> None:
+    # Fails when only what is not signed must still be as it was: the chain would break, for good.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.arrived(case)
+    now_is(AHEAD)
+    await case.tell(crossing.s.kit, ownership(case.id, HOME, referral_id, GIVEN))
+    now_is(SOON)
+    database = crossing.s.kit.runtime.database
+    late = unit_of(database, source="/tests", operation="test")
+    row = await find_cross_border(late, referral_id)
+    assert row is not None
+    await crossing.s.send()
+
+    word = OwnershipWord(word=RECALLED, epoch=2)
+    await say(late, row, Kind.OWNERSHIP, word, own="RS")
+    with pytest.raises(StaleError):
+        await database.write(late)
+
+    await crossing.post()
+    await heard_of(crossing, referral_id)
+
+
 class Between:
     """A database of which something is asked between a courier's look and its writing."""
 

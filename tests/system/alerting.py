@@ -23,6 +23,7 @@ ONLY_OF = {
 """What one service measures; the others all do."""
 
 NOT_ALWAYS = {
+    "prag_audit_unsealed",
     "prag_archive_fails",
     "prag_letters_wait_seconds",
     "prag_letters_unheard_seconds",

@@ -116,6 +116,21 @@ def test_an_entry_that_was_slipped_in_is_found(home: Path) -> None:
         judge(home)
 
 
+def test_an_entry_slipped_in_before_others_is_found_however_young_it_looks(
+    home: Path,
+) -> None:
+    # Fails when only the times are compared: whoever slips one in writes its time too.
+    columns = "actor, action, operation, object_type, object_ids, data_groups, decision, trace_id"
+    tamper(
+        home,
+        f"INSERT INTO audit_entry (id, at, {columns}) "
+        f"SELECT 0, '2030-01-01 00:00:00.000000', {columns} FROM audit_entry WHERE id = 3",
+    )
+
+    with pytest.raises(BrokenError, match="entry 0 was left out"):
+        judge(home)
+
+
 def test_entries_that_wait_for_their_worker_are_no_trouble(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +148,7 @@ def test_entries_that_wait_for_their_worker_are_no_trouble(
     assert main([str(home)]) == 0
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first == f"{ENTRIES} entries verified"
-    assert last.endswith("when it runs: intake 2")
+    assert last.endswith("when it runs: intake 2 since 2030-01-01 00:10")
 
 
 @pytest.mark.parametrize("remaining", ["siblings", "anchors"])

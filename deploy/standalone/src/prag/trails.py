@@ -47,8 +47,9 @@ AND at < (SELECT max(t) FROM (
 ORDER BY id LIMIT 1000
 """
 _UNLINKED = """
-SELECT count(*) FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
+SELECT count(*), CAST(min(at) AS text) FROM audit_entry e WHERE NOT EXISTS (SELECT 1 FROM audit_link WHERE entry_id = e.id)
 """
+_UNLINKED_POSTGRES = _UNLINKED.replace("min(at)", "min(at AT TIME ZONE 'UTC')")
 _AS_KEPT = {
     "e.at": "to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')",
     **{f"e.{name}": f"replace(e.{name}::text, '-', '')" for name in ("organisation_id", "subject")},
@@ -70,8 +71,8 @@ class Trail(Protocol):
     def waiting(self, seconds: int) -> set[int]:
         """Return the ids of entries without a link that are older, by so much, than one that has one."""
 
-    def unlinked(self) -> int:
-        """Return how many entries have no link."""
+    def unlinked(self) -> tuple[int, str]:
+        """Return how many entries have no link, and since when by the oldest of them."""
 
     def close(self) -> None: ...
 
@@ -182,8 +183,9 @@ class _SqliteTrail:
     def waiting(self, seconds: int) -> set[int]:
         return {entry for (entry,) in self.rows(_WAITING, seconds)}
 
-    def unlinked(self) -> int:
-        return int(self.rows(_UNLINKED)[0][0])
+    def unlinked(self) -> tuple[int, str]:
+        [(count, since)] = self.rows(_UNLINKED)
+        return count, (since or "")[:16]
 
     def close(self) -> None:
         self._database.close()
@@ -210,8 +212,9 @@ class _PostgresTrail:
     def waiting(self, seconds: int) -> set[int]:
         return {entry for (entry,) in self.rows(_WAITING_POSTGRES, seconds)}
 
-    def unlinked(self) -> int:
-        return int(self.rows(_UNLINKED)[0][0])
+    def unlinked(self) -> tuple[int, str]:
+        [(count, since)] = self.rows(_UNLINKED_POSTGRES)
+        return count, (since or "")[:16]
 
     def close(self) -> None:
         self._database.close()

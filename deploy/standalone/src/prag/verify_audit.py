@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 def report(place: Place) -> int:
     """Print what was found: 0 and the number of entries, or 1 and the first broken entry."""
     counts: dict[str, int] = {}
-    waits: dict[str, int] = {}
+    waits: dict[str, tuple[int, str]] = {}
     broken: list[str] = []
     try:
         keys = place.keys()
@@ -74,13 +74,15 @@ def report(place: Place) -> int:
         return 1
     print(f"{sum(counts.values())} entries verified")
     print(", ".join(f"{service} {count}" for service, count in counts.items()))
-    if any(waits.values()):
-        names = ", ".join(f"{service} {count}" for service, count in waits.items() if count)
-        print(f"not in the chain yet, into which a worker takes them when it runs: {names}")
+    names = [f"{name} {count} since {at}" for name, (count, at) in waits.items() if count]
+    if names:
+        print(
+            f"not in the chain yet, into which a worker takes them when it runs: {', '.join(names)}"
+        )
     return 0
 
 
-def _unlinked(place: Place, service: str) -> int:
+def _unlinked(place: Place, service: str) -> tuple[int, str]:
     with closing(place.open(service)) as trail:
         return trail.unlinked()
 

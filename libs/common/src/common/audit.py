@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func, select
 
-from common.clock import utcnow
+from common.clock import monotonic, utcnow
 from common.contracts.audit import head_sealed
 from common.crash import crash
 from common.db.base import Database, unit_of
@@ -25,7 +25,7 @@ from common.unit import DuplicateError, Unit
 
 GENESIS = hashlib.sha256(b"prag-audit-v1").digest()
 _BATCH = 1000
-_SETTLING = timedelta(minutes=10)
+_SETTLING_SECONDS = 600.0
 """No transaction lasts so long: an entry with a lower id than one that old is there, or never comes."""
 
 
@@ -72,7 +72,7 @@ class Sealer:
         self._subject: UUID = uuid5(NAMESPACE_URL, f"prag:{service}:audit")
         self._settled = 0
         """Up to this id every entry is linked, so that a long trail is not read again and again."""
-        self._settling: tuple[datetime, int] | None = None
+        self._settling: tuple[float, int] | None = None
 
     async def link_waiting(self) -> int:
         """Link entries that are not in the chain yet, oldest first; return how many.
@@ -113,11 +113,11 @@ class Sealer:
         """Remember the highest id when all were linked; a while later, begin behind it."""
         if self._settling is not None:
             since, highest = self._settling
-            if utcnow() - since < _SETTLING:
+            if monotonic() - since < _SETTLING_SECONDS:
                 return
             self._settled = highest
         rows = await self._database.fetch(select(func.max(AuditLink.entry_id).label("highest")))
-        self._settling = utcnow(), rows[0].highest or 0
+        self._settling = monotonic(), rows[0].highest or 0
 
     async def seal_head(self) -> bool:
         """Sign and publish the newest head if there is a new one; return whether there was."""

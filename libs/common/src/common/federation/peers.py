@@ -122,11 +122,18 @@ def read_peers(folder: Path | None) -> Peers:
         paths = sorted(folder.iterdir(), key=lambda path: (path.name != OWN, path.name))
     except _NO_FILE:
         return _NOBODY
-    # By the time of any change: also of rights.
-    states = [(path, path.stat()) for path in paths if path.suffix == ".json"]
-    peers = _read(tuple((path, state.st_ctime_ns, state.st_size) for path, state in states))
+    peers = _read(tuple((path, *_state_of(path)) for path in paths if path.suffix == ".json"))
     removed = frozenset(path.stem for path in paths if path.suffix == REMOVED)
     return replace(peers, removed=removed - peers.countries) if removed else peers
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """Return what changes with a file: the time of any change, also of its rights, and its size."""
+    try:
+        state = path.stat()
+    except _OF_THE_FILE:  # a link that leads nowhere; it will be named as what cannot be read
+        return 0, 0
+    return state.st_ctime_ns, state.st_size
 
 
 @lru_cache(maxsize=16)

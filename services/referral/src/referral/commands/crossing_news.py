@@ -7,6 +7,8 @@ before a backup was put back, only the letter waits, and no event of the case be
 from datetime import date
 from uuid import UUID
 
+import structlog
+
 from common.clock import utcnow
 from common.contracts.intake import CaseErased, CaseOwnershipSaid, CasePackageReleased
 from common.contracts.referral import CONSENT_WITHDRAWN, PackageReceived
@@ -31,6 +33,8 @@ from referral.models import CrossBorderReferral, OwedLetter
 from referral.queries import cross_border as queries
 from referral.queries.letters import list_owed
 from referral.schemas.letters import OwnershipWord, Package
+
+logger = structlog.get_logger(__name__)
 
 
 async def expire_cross_border(unit: Unit, referral_id: UUID, *, here: Here) -> None:
@@ -188,3 +192,5 @@ async def pay_owed(unit: Unit, referral_id: UUID, *, own: str) -> None:
             await say(unit, row, Kind.WITHDRAWN, own=own)
         case Kind.ERASED if row.status in ERASING:
             await say(unit, row, Kind.ERASED, own=own)
+        case _:  # of a referral that went another way by what its peer gave back
+            logger.error("letter.not_said", type=owed.kind, subject=str(row.id))

@@ -89,6 +89,7 @@ class Sealer:
         AUDIT_UNSEALED.labels(self._service).set(len(rows))
         if rows and not await self._link(rows):
             return 0
+        AUDIT_UNSEALED.labels(self._service).set(0)  # else a country at work would never be at rest
         if len(rows) < _BATCH:
             await self._settle()
         return len(rows)

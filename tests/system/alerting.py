@@ -25,6 +25,7 @@ ONLY_OF = {
 NOT_ALWAYS = {
     "prag_audit_unsealed",
     "prag_archive_fails",
+    "prag_archive_off",
     "prag_letters_wait_seconds",
     "prag_letters_unheard_seconds",
     "prag_own_key_days",

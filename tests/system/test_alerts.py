@@ -393,7 +393,7 @@ def test_every_alert_says_what_to_do_and_is_tried_above() -> None:
         )
     )
 
-    assert len(RULES) == 21
+    assert len(RULES) == 22
     assert [name for name in RULES if f'"{name}"' not in source] == []
     for group in yaml.safe_load(ALERTS.read_text())["groups"]:
         assert all(rule["annotations"]["action"] for rule in group["rules"])

@@ -91,20 +91,35 @@ def test_an_archive_that_fails_is_told_until_it_goes_on(server: Shipped) -> None
     keep = f"{server.home}/deploy/postgres/archive %p {place}/%f.gz"
     server.more.write_text(f"archive_mode = on\narchive_timeout = 1\narchive_command = '{keep}'\n")
     server.start()
-    words = (server.secrets / "prag_intake").read_text().rpartition(":")[2].strip()
-    login = (
-        f"postgresql+asyncpg://prag_intake:{words}@127.0.0.1:{server.port}/prag_intake?ssl=require"
-    )
-
-    def is_told() -> bool:
-        asyncio.run(measure_archiver(login))
-        found = read(generate_latest().decode(), "intake")
-        return is_true(RULES["ArchiveFails"], found, "intake")
 
     server.sql("CREATE TABLE word AS SELECT 'before' AS said")
-    poll(is_told)
+    poll(lambda: is_told("ArchiveFails", server))
     server.run("mkdir", str(place))
-    poll(lambda: not is_told())
+    poll(lambda: not is_told("ArchiveFails", server))
+
+
+@pytest.mark.row("F90")
+def test_a_server_that_archives_nothing_is_told(server: Shipped) -> None:
+    # Fails when a start without the operator's file, or a command left empty, goes unseen until the
+    # disk is lost.
+    server.start()
+    assert is_told("ArchiveOff", server)
+
+    for more, is_off in (("", True), ("archive_command = 'true'\n", False)):
+        server.stop()
+        server.more.write_text(f"archive_mode = on\n{more}")
+        server.start()
+        assert is_told("ArchiveOff", server) is is_off
+
+
+def is_told(rule: str, server: Shipped) -> bool:
+    words = (server.secrets / "prag_intake").read_text().rpartition(":")[2].strip()
+    asyncio.run(
+        measure_archiver(
+            f"postgresql+asyncpg://prag_intake:{words}@127.0.0.1:{server.port}/prag_intake?ssl=require"
+        )
+    )
+    return is_true(RULES[rule], read(generate_latest().decode(), "intake"), "intake")
 
 
 async def measure_archiver(url: str) -> None:

@@ -21,6 +21,7 @@ from common.db.opening import is_sqlite
 from common.tables import DeadLetter, InboxAggregate, InboxPending, OutboxMessage
 from common.telemetry import (
     ARCHIVE_FAILS,
+    ARCHIVE_OFF,
     BACKLOG_READABLE,
     BUS_OUTSIDE_LOG,
     CONSUMER_LAG_EVENTS,
@@ -58,7 +59,17 @@ _WAITS_FOR_EARLIER = (
 )
 _FAILED, _ARCHIVED = column("last_failed_time", DateTime), column("last_archived_time", DateTime)
 _FAILS = and_(_FAILED.is_not(None), or_(_ARCHIVED.is_(None), _FAILED > _ARCHIVED))
-_ARCHIVER = select(_FAILS.label("fails")).select_from(table("pg_stat_archiver"))
+_ARCHIVES_NOTHING = or_(
+    func.current_setting("archive_mode") == "off",
+    # With neither it fails at nothing: it only keeps every file.
+    and_(
+        func.current_setting("archive_command") == "",
+        func.coalesce(func.current_setting("archive_library", True), "") == "",  # noqa: FBT003
+    ),
+)
+_ARCHIVER = select(_FAILS.label("fails"), _ARCHIVES_NOTHING.label("is_off")).select_from(
+    table("pg_stat_archiver")
+)
 _DEAD = select(func.count().label("number")).select_from(DeadLetter)
 
 
@@ -122,6 +133,7 @@ async def _measure_database(database: Database, service: str) -> None:
 async def measure_archiver(database: Database, service: str) -> None:
     [archiver] = await database.fetch(_ARCHIVER)
     ARCHIVE_FAILS.labels(service).set(archiver.fails)
+    ARCHIVE_OFF.labels(service).set(archiver.is_off)
 
 
 def _age(event: bytes) -> float:

@@ -128,6 +128,11 @@ ARCHIVE_FAILS = Gauge(
     "1 while PostgreSQL cannot archive its write-ahead log, so that what is written is in no backup",
     ["service"],
 )
+ARCHIVE_OFF = Gauge(
+    "prag_archive_off",
+    "1 where PostgreSQL archives nothing of its write-ahead log",
+    ["service"],
+)
 AUDIT_UNSEALED = Gauge("prag_audit_unsealed", "Audit entries not yet in the chain", ["service"])
 
 

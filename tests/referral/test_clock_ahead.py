@@ -299,3 +299,24 @@ async def test_no_signature_of_what_was_said_stands_under_what_it_became(
 
     await crossing.post()
     assert {each.said_at for each in await heard_of(crossing, referral_id)} == {SOON}
+
+
+async def test_what_was_signed_meanwhile_is_not_dated_anew(crossing: Crossing) -> None:
+    # Fails when who looked before it was signed puts another text under the signature: it holds for
+    # nobody, and no letter behind it is taken.
+    case, _ = await crossing.ready()
+    referral_id = await crossing.drafted(case)
+    little = NOW + timedelta(days=5)
+    now_is(little)
+    await crossing.s.do(referral_id, "submit")
+    now_is(SOON)
+    runtime = crossing.s.kit.runtime
+    late = unit_of(runtime.database, source="/tests", operation="test")
+    await date(late, referral_id)
+    assert await courier_of(runtime, crossing.s.hub).sign_waiting() == 1
+
+    with pytest.raises(StaleError):
+        await runtime.database.write(late)
+
+    await crossing.post()
+    assert {each.said_at for each in await heard_of(crossing, referral_id)} == {little}

@@ -10,6 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +24,9 @@ SERVICES = ("intake", "referral", "reintegration", "analytics")
 PATIENCE = 60.0
 """Seconds until a wait counts as failed; far above what is promised, for a busy machine."""
 KILLED = -signal.SIGKILL
+_PORTS = range(20_000, 30_000, 400)
+"""The first of each run's ports. It stays bound for as long as the run lives, and says whose they are."""
+_SIGNS: list[socket.socket] = []
 
 
 class KilledError(Exception):
@@ -62,9 +67,12 @@ def _environment(home: Path, more: dict[str, str]) -> dict[str, str]:
 
 
 def free_ports() -> int:
-    """Return the first of four neighbouring ports nobody listens on."""
+    """Return the first of four neighbouring ports nobody listens on, and nobody else is given.
+
+    What is to listen there does so seconds later, and while it is killed and started again nobody does.
+    """
     while True:
-        base = random.randrange(20_000, 30_000)  # noqa: S311
+        base = next(_ours())
         try:
             for port in range(base, base + len(SERVICES)):
                 with socket.socket() as probe:
@@ -72,6 +80,21 @@ def free_ports() -> int:
         except OSError:
             continue
         return base
+
+
+@cache
+def _ours() -> Iterator[int]:
+    """Take hundreds of ports away from all other runs of the tests; give them four by four, in turn."""
+    for first in random.sample(_PORTS, len(_PORTS)):
+        sign = socket.socket()
+        try:
+            sign.bind(("127.0.0.1", first))
+        except OSError:  # another run's
+            sign.close()
+            continue
+        _SIGNS.append(sign)
+        return cycle(range(first + len(SERVICES), first + _PORTS.step, len(SERVICES)))
+    raise AssertionError("too many runs of the tests at once")
 
 
 class Country:

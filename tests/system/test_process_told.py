@@ -83,22 +83,30 @@ async def test_an_exchange_that_begins_anew_again_and_again_is_seen_until_it_goe
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fails when reading the hub ends each time, for ever, and only a line in a log says so.
-    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.01)
     clock.set_source(lambda: NOW)
 
-    async def fires() -> bool:
+    async def found() -> dict[str, dict[str, float]]:
         transport = httpx.ASGITransport(app=worker_metrics)
         async with httpx.AsyncClient(transport=transport, base_url="http://prag") as scraper:
-            told = (await scraper.get("/metrics")).text
-        return is_true(RULES["ExchangeBeginsAnew"], read(told, "referral"), "referral")
+            return read((await scraper.get("/metrics")).text, "referral")
+
+    async def fires() -> bool:
+        return is_true(RULES["ExchangeBeginsAnew"], await found(), "referral")
 
     async with open_service("referral", tmp_path) as kit:
         keys, hub = kit.runtime.settings.own_keys_file, {"hub_url": f"local://{tmp_path}/hub.db"}
         assert keys is not None
         keys.write_bytes(b"damaged" * 10)
         settings = kit.runtime.settings.model_copy(update=hub)
-        running = asyncio.create_task(worker.exchange(replace(kit.runtime, settings=settings)))
+        runtime = replace(kit.runtime, settings=settings)
+        once = asyncio.create_task(worker.exchange(runtime))  # its next try is half a minute away
+        async with asyncio.timeout(60):
+            while not any((await found()).get("prag_exchange_begun_anew", {}).values()):
+                await asyncio.wait([once], timeout=0.02)
         at_first = await fires()
+        await ended(once)
+        monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.01)
+        running = asyncio.create_task(worker.exchange(runtime))
         async with asyncio.timeout(60):
             while not await fires():
                 assert not running.done()
@@ -108,5 +116,9 @@ async def test_an_exchange_that_begins_anew_again_and_again_is_seen_until_it_goe
             while await fires():
                 await asyncio.wait([running], timeout=0.02)
         assert (at_first, running.done()) == (False, False)
-        running.cancel()
-        await asyncio.wait([running])
+        await ended(running)
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

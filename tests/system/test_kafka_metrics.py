@@ -46,6 +46,8 @@ def test_what_waits_is_told_while_the_broker_hangs_and_while_it_is_dead(
     """T3, T4. Seeded: no deadline around the bus; ask it before the database, or in one try with it."""
     with Writer(country) as writer:
         poll(lambda: len(writer.ids) > 10)
+    # The first to ask finds no connection to the broker, and that is made in time or not.
+    poll(lambda: told(country)["backlog_readable.bus"] == 1)
     well = told(country)
     cluster.process.send_signal(signal.SIGSTOP)
     try:

@@ -127,12 +127,19 @@ def test_a_topic_of_an_earlier_release_takes_the_settings_of_this_one(cluster: B
     client = client_of(cluster)
     for changed in client.incremental_alter_configs([topic]).values():
         changed.result()
+    poll(lambda: setting(cluster, "intake.case", "compression.type") == "lz4")
 
     cluster.provision()
 
-    asked = ConfigResource(ResourceType.TOPIC, "intake.case")
+    # A broker answers by what it has heard, some time after the cluster wrote it down.
+    poll(lambda: setting(cluster, "intake.case", "compression.type") == "uncompressed")
+
+
+def setting(cluster: Broker, topic: str, name: str) -> str:
+    asked = ConfigResource(ResourceType.TOPIC, topic)
+    client = client_of(cluster)
     [found] = client.describe_configs([asked]).values()
-    assert found.result()["compression.type"].value == "uncompressed"
+    return str(found.result()[name].value)
 
 
 def test_where_packages_of_a_person_lie_nothing_is_kept_for_longer_than_a_letter_opens(

@@ -13,7 +13,8 @@ import pytest
 from common.codelists import all_codes, codes
 from prag.issuer import LocalIssuer, organisation_id
 from prag.samples.story import age_at_least, months_before
-from tests.system.processes import PATIENCE, Country, free_ports, prag, report_notice, token
+from tests.system.files import is_drained
+from tests.system.processes import PATIENCE, Country, free_ports, poll, prag, report_notice
 
 pytestmark = pytest.mark.system
 
@@ -24,13 +25,17 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
     home = tmp_path_factory.mktemp("samples") / "prag"
     with Country(home) as first:
         first.read_until(lambda line: line.startswith("Loading sample cases"))
-        bearer = token(home)
+        # Signed here: to run a command for it takes a good part of the loading.
+        office = organisation_id("csr-beograd", "RS")
+        bearer = LocalIssuer(home).token("SOCIAL_WORKER", office, "reader")
         answer = report_notice(first, bearer, "6f0e7c2a-5b1d-4a86-9c1e-0d9a5c3b7e99")
         assert answer.status_code == 201, "the loading is in nobody's way"
         first.end(signal.SIGKILL)
     assert (home / "samples.json").exists()
     with Country(home) as again:
         again.read_until(lambda line: line.startswith("Sample cases:"))
+        # What was told last reaches the other services a moment later.
+        poll(lambda: is_drained(home))
         yield again
 
 

@@ -21,7 +21,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from common.clock import monotonic
 
 SERVICES = ("intake", "referral", "reintegration", "analytics")
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds until a wait counts as failed; far above what is promised, for a busy machine."""
 KILLED = -signal.SIGKILL
 _PORTS = range(20_000, 30_000, 400)

@@ -172,12 +172,12 @@ def test_with_three_copies_two_must_hold_an_event_before_it_is_acknowledged() ->
 HEADS = {f"{service}.audit" for service in SERVICES}
 MAY = {
     "intake": (
-        {"intake.audit", "intake.case", "intake.notice"},
+        {"intake.audit", "intake.case", "intake.notice", "intake.package"},
         {*HEADS, "referral.directory", "referral.referral"} - {"intake.audit"},
     ),
     "referral": (
         {"referral.audit", "referral.directory", "referral.referral"},
-        {*HEADS, "intake.case"} - {"referral.audit"},
+        {*HEADS, "intake.case", "intake.package"} - {"referral.audit"},
     ),
     "reintegration": (
         {"reintegration.audit", "reintegration.plan"},

@@ -20,7 +20,7 @@ from common.federation.peers import read_own_keys, read_peers
 from common.inbox import Handlers
 from common.runtime import Runtime
 from common.unit import Unit
-from intake.commands.erasure import erase_case
+from intake.commands.erasure import erase_case, say_package_erased
 from intake.commands.ownership import end_asking, hear_of, hear_own
 from intake.commands.reception import receive_package
 from intake.domain.transfer import ERASING, RECEIVED
@@ -58,7 +58,8 @@ async def on_organisation(unit: Unit, event: Event) -> None:
 async def on_cross_border_changed(unit: Unit, event: Event) -> None:
     """Keep how far a referral across the border is; erase what came by one that was called off.
 
-    Unless the case had become this country's before.
+    Unless the case had become this country's before. Where there is none that is said too: the
+    sender waits for a word.
     """
     changed = CrossBorderChanged.model_validate(event.data)
     columns = changed.model_dump(exclude={"previous_status", "reason", "on", "data_groups"})
@@ -66,7 +67,9 @@ async def on_cross_border_changed(unit: Unit, event: Event) -> None:
     if changed.direction != RECEIVED or changed.status not in ERASING:
         return
     case = await find_received(unit, changed.referral_id)
-    if case is not None and case.erased_on is None and not ownership_of(case).was_here:
+    if case is None:
+        await say_package_erased(unit, changed.referral_id, reason=changed.status, on=changed.on)
+    elif case.erased_on is None and not ownership_of(case).was_here:
         await erase_case(unit, case, reason=changed.status, on=changed.on)
 
 

@@ -12,6 +12,7 @@ from common.contracts.intake import (
     CasesPutBack,
     ConsentGranted,
     ConsentWithdrawn,
+    PackageErased,
 )
 from common.events import Event
 from common.here import Here
@@ -152,7 +153,14 @@ async def on_ownership_said(unit: Unit, event: Event, *, here: Here) -> None:
 
 
 async def on_case_erased(unit: Unit, event: Event, *, here: Here) -> None:
-    await say_erased(unit, CaseErased.model_validate(event.data), own=here.country)
+    erased = CaseErased.model_validate(event.data)
+    if erased.referral_id is not None:
+        await say_erased(unit, erased.referral_id, on=erased.erased_on, own=here.country)
+
+
+async def on_package_erased(unit: Unit, event: Event) -> None:
+    erased = PackageErased.model_validate(event.data)
+    await say_erased(unit, erased.referral_id, on=erased.erased_on, own=event.country)
 
 
 async def on_cases_put_back(unit: Unit, event: Event, *, runtime: Runtime) -> None:
@@ -172,6 +180,7 @@ HANDLERS: Handlers = {
     CaseAssigned.type: on_case_assigned,
     ConsentGranted.type: on_consent_granted,
     ConsentWithdrawn.type: on_consent_withdrawn,
+    PackageErased.type: on_package_erased,
 }
 """Those that need nothing but the event."""
 

@@ -1,7 +1,8 @@
 """What intake tells the others about notices, cases, identification and consent.
 
-The subject of `intake.notice.*` is the notice, of every `intake.case.*` event the case. Consent
-events travel under the case's sequence, so that their order with the case's own events holds.
+The subject of `intake.notice.*` is the notice, of every `intake.case.*` event the case, of
+`intake.package.*` the referral by which a person's data came from another country. Consent events
+travel under the case's sequence, so that their order with the case's own events holds.
 """
 
 from datetime import date
@@ -216,6 +217,20 @@ class CaseErased(EventData):
     case_id: UUID
     organisation_id: UUID
     referral_id: UUID | None = None
+    reason: Code
+    erased_on: date
+
+
+class PackageErased(EventData):
+    """No case is here by a referral to this country that has ended: a package that came opened none.
+
+    Told once for each, so that its sender hears that nothing is left. `reason` is the referral's
+    status. A package that could not be read lies among the dead letters, for 30 days at most.
+    """
+
+    type: ClassVar[str] = "intake.package.erased.v1"
+
+    referral_id: UUID
     reason: Code
     erased_on: date
 

@@ -2,9 +2,10 @@
 
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from common.clock import utcnow
-from common.contracts.intake import CaseErased
+from common.contracts.intake import CaseErased, PackageErased
 from common.unit import Unit
 from intake.domain.case import CaseStatus
 from intake.models import (
@@ -17,7 +18,7 @@ from intake.models import (
     IdentificationDecision,
 )
 from intake.queries.marker import list_markers
-from intake.queries.transfer import find_origin
+from intake.queries.transfer import find_origin, is_package_erased
 
 _FORGOTTEN: dict[str, Any] = {
     "birth_date": None,
@@ -70,3 +71,13 @@ async def erase_case(unit: Unit, case: Case, *, reason: str, on: date) -> None:
         updated_at=utcnow(),
     )
     unit.audit("erase", Case.__tablename__, [str(case.id)], about=case.id)
+
+
+async def say_package_erased(unit: Unit, referral_id: UUID, *, reason: str, on: date) -> None:
+    """Tell, once, that no case is here by a referral that has ended; see PackageErased.
+
+    Its package could not be read or never came: there is no case whose erasure would be told.
+    """
+    if not await is_package_erased(unit, referral_id):
+        gone = PackageErased(referral_id=referral_id, reason=reason, erased_on=on)
+        unit.tell(referral_id, gone.for_nobody(), first_seq=1)

@@ -3,7 +3,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 
 from common.auth import Principal
+from common.contracts.intake import PackageErased
 from common.errors import NotFoundError
+from common.tables import OutboxMessage
 from common.unit import AnySelect, Unit
 from intake.domain.transfer import SENT
 from intake.models import Case, CaseOrigin, KnownTransfer, PackageRelease
@@ -54,6 +56,12 @@ async def is_released(unit: Unit, referral_id: UUID) -> bool:
             select(PackageRelease.id).where(PackageRelease.referral_id == referral_id).limit(1)
         )
     )
+
+
+async def is_package_erased(unit: Unit, referral_id: UUID) -> bool:
+    """Tell whether others were told that no case is here by a referral; see PackageErased."""
+    told = OutboxMessage.subject == referral_id, OutboxMessage.type == PackageErased.type
+    return bool(await unit.rows(select(OutboxMessage.id).where(*told).limit(1)))
 
 
 async def find_origin(unit: Unit, case_id: UUID) -> CaseOrigin | None:

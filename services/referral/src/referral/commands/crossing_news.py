@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from common.clock import utcnow
-from common.contracts.intake import CaseErased, CaseOwnershipSaid, CasePackageReleased
+from common.contracts.intake import CaseOwnershipSaid, CasePackageReleased
 from common.contracts.referral import CONSENT_WITHDRAWN, PackageReceived
 from common.here import Here
 from common.unit import Unit
@@ -129,20 +129,21 @@ async def say_ownership(
     change(unit, row, status, on=on, **chain)
 
 
-async def say_erased(unit: Unit, erased: CaseErased, *, own: str) -> None:
-    """Tell the sender that what came of the person is gone from this country's register.
+async def say_erased(unit: Unit, referral_id: UUID, *, on: date, own: str) -> None:
+    """Tell the sender that nothing of the person is left in this country's register, on the day `on`.
 
-    The package it came in goes from this service's archive in the same Unit.
+    The package she came in goes from this service's archive in the same Unit.
     """
-    row = await queries.find_cross_border(unit, erased.referral_id) if erased.referral_id else None
+    row = await queries.find_cross_border(unit, referral_id)
     if row is None or row.direction is not Direction.RECEIVED:
         return
     await unit.empty(row.id, PackageReceived)
     if row.erased_on is not None:
         return  # it was said before: an archive that was put back since is full again all the same
+    if row.packaged_at is None:
+        return  # nothing came that could be left; who asks is answered at once
     # For a reason of its own the register needs to tell nobody.
     is_awaited = row.status in ERASING
-    on = erased.erased_on
     chain = await _write_or_owe(unit, row, Kind.ERASED, on=on, own=own) if is_awaited else {}
     change(
         unit,

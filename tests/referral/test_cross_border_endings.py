@@ -9,10 +9,10 @@ import pytest
 
 from common.contracts.intake import PackageErased
 from common.contracts.referral import CrossBorderChanged, OwnershipHeard
+from common.events import Event
 from common.federation.custody import verify
 from referral.worker import expire_overdue
 from tests.federation.countries import directory_of
-from tests.kit import told
 from tests.referral.crossing import REFUGE, Crossing, agreed, open_crossing, plan, released
 from tests.referral.story import NOW, TODAY, now_is, withdrawn
 
@@ -305,25 +305,30 @@ async def test_a_failed_journey_called_off_before_the_data_went_is_closed_when_t
     await assert_only_the_fact(crossing, referral_id)
 
 
-async def test_of_a_failed_journey_before_which_no_data_came_no_erasure_is_said(
+async def test_of_a_failed_journey_whose_data_came_too_late_the_sender_hears_that_nothing_is_left(
     crossing: Crossing,
 ) -> None:
-    # Fails when the register's word that it has no case is sent on whether or not a package came:
-    # the sender of none would read that something of the person had been there.
+    # Fails when the register's word that it has no case goes on only where a package was taken: one
+    # that crossed the end is kept nowhere, and its sender would not know.
     case, _ = await crossing.ready()
     referral_id = await crossing.accepted(case)
     await crossing.s.do(referral_id, "plan-transfer", plan())
     await crossing.s.do(referral_id, "depart")
-    await crossing.s.do(referral_id, "fail", {"reason": "PERSON_DECLINED"})
     await crossing.post()
-    before = len(await crossing.r.letters(referral_id))
+    by = crossing.r.caller("SOCIAL_WORKER", REFUGE)
+    await crossing.r.step(referral_id, "fail", {"reason": "PERSON_DECLINED"}, by=by)
+    await case.tell(crossing.s.kit, released(case, referral_id))
+    await crossing.post()
+    assert (await crossing.s.row(referral_id)).packaged_at is not None
+    assert (await crossing.r.row(referral_id)).packaged_at is None
 
     gone = PackageErased(referral_id=referral_id, reason="FAILED", erased_on=TODAY)
-    assert await crossing.r.kit.hear(*told("intake", referral_id, gone)) == ["applied"]
+    event = Event.of(gone, subject=referral_id, seq=1, source="/XK/intake")
+    assert await crossing.r.kit.hear(event) == ["applied"]
     await crossing.post()
 
-    assert len(await crossing.r.letters(referral_id)) == before
-    assert (await crossing.s.row(referral_id)).erased_on is None
+    row = await crossing.s.row(referral_id)
+    assert (row.status, row.erased_on) == ("FAILED", TODAY)
     await crossing.s.do(referral_id, "cancel", {"reason": "PERSON_DECLINED"})
     await crossing.post()
     assert await both(crossing, referral_id) == ("CLOSED", "CANCELLED")

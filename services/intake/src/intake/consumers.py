@@ -23,7 +23,7 @@ from common.unit import Unit
 from intake.commands.erasure import erase_case, say_package_erased
 from intake.commands.ownership import end_asking, hear_of, hear_own
 from intake.commands.reception import receive_package
-from intake.domain.transfer import ERASING, RECEIVED
+from intake.domain.transfer import AWAITED, ERASING, RECEIVED
 from intake.models import KnownOrganisation, KnownReferral, KnownTransfer
 from intake.queries.case import ownership_of
 from intake.queries.transfer import find_received
@@ -68,7 +68,10 @@ async def on_cross_border_changed(unit: Unit, event: Event) -> None:
         return
     case = await find_received(unit, changed.referral_id)
     if case is None:
-        await say_package_erased(unit, changed.referral_id, reason=changed.status, on=changed.on)
+        if changed.status in AWAITED:
+            await say_package_erased(
+                unit, changed.referral_id, reason=changed.status, on=changed.on
+            )
     elif case.erased_on is None and not ownership_of(case).was_here:
         await erase_case(unit, case, reason=changed.status, on=changed.on)
 

@@ -17,6 +17,9 @@ ARRIVED: Final = "ARRIVED"
 ERASING: Final = frozenset({"CONSENT_WITHDRAWN", "CANCELLED", "EXPIRED", "DECLINED", "FAILED"})
 """Statuses after which whoever was told of the person keeps only the fact and the date."""
 
+AWAITED: Final = frozenset({"CONSENT_WITHDRAWN", "CANCELLED", "FAILED"})
+"""Those in which data may have come, and the sender waits for the word that nothing is left."""
+
 
 def require_releasable(status: str) -> None:
     """Refuse to let data go before the acceptance or after the end: ConflictError `transfer.not_open`."""

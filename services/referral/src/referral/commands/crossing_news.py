@@ -140,8 +140,6 @@ async def say_erased(unit: Unit, referral_id: UUID, *, on: date, own: str) -> No
     await unit.empty(row.id, PackageReceived)
     if row.erased_on is not None:
         return  # it was said before: an archive that was put back since is full again all the same
-    if row.packaged_at is None:
-        return  # nothing came that could be left; who asks is answered at once
     # For a reason of its own the register needs to tell nobody.
     is_awaited = row.status in ERASING
     chain = await _write_or_owe(unit, row, Kind.ERASED, on=on, own=own) if is_awaited else {}

@@ -24,7 +24,7 @@ SERVICES = ("intake", "referral", "reintegration", "analytics")
 PATIENCE = 120.0
 """Seconds until a wait counts as failed; far above what is promised, for a busy machine."""
 KILLED = -signal.SIGKILL
-_PORTS = range(20_000, 30_000, 400)
+_PORTS = range(14_000, 32_000, 1_500)
 """The first of each run's ports. It stays bound for as long as the run lives, and says whose they are."""
 _SIGNS: list[socket.socket] = []
 

@@ -206,7 +206,8 @@ class CrossBorderRead(ReadModel):
     )
     consent_withdrawn_on: date | None
     erased_on: date | None = Field(
-        description="Since when nothing of the person is left in the receiving country."
+        description="Since when the receiving country's register holds nothing of the person. Sealed "
+        "copies in its logs (14 days), among what could not be read (30 days) and in backups outlive it."
     )
 
     @classmethod

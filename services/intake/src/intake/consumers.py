@@ -58,8 +58,8 @@ async def on_organisation(unit: Unit, event: Event) -> None:
 async def on_cross_border_changed(unit: Unit, event: Event) -> None:
     """Keep how far a referral across the border is; erase what came by one that was called off.
 
-    Unless the case had become this country's before. Where there is none that is said too: the
-    sender waits for a word.
+    Unless the case had become this country's before. Where there is none and the sender waits for
+    a word, that is said.
     """
     changed = CrossBorderChanged.model_validate(event.data)
     columns = changed.model_dump(exclude={"previous_status", "reason", "on", "data_groups"})

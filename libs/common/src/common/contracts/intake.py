@@ -222,7 +222,7 @@ class CaseErased(EventData):
 
 
 class PackageErased(EventData):
-    """No case is here by a referral to this country that has ended: no package opened one.
+    """No case is here by a referral to this country that was called off or has failed.
 
     Told once for each, so that its sender hears that nothing is left. `reason` is the referral's
     status. A package that could not be read lies among the dead letters, for 30 days at most.

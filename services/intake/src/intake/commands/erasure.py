@@ -74,7 +74,7 @@ async def erase_case(unit: Unit, case: Case, *, reason: str, on: date) -> None:
 
 
 async def say_package_erased(unit: Unit, referral_id: UUID, *, reason: str, on: date) -> None:
-    """Tell, once, that no case is here by a referral that has ended; see PackageErased.
+    """Tell, once, that no case is here by a referral called off or failed; see PackageErased.
 
     Its package could not be read or never came: there is no case whose erasure would be told.
     """
